@@ -1,0 +1,20 @@
+//! The vocabulary that everything in Weir is written in, and the pure decision: no I/O, no clock, no async.
+#![forbid(unsafe_code)]
+
+pub mod category;
+pub mod coverage;
+pub mod decision;
+pub mod evidence;
+pub mod finding;
+pub mod media;
+pub mod policy;
+pub mod severity;
+
+pub use category::Category;
+pub use coverage::Coverage;
+pub use decision::{Decision, Status};
+pub use evidence::{Context, Evidence, Failure, Scores};
+pub use finding::{BBox, Finding, Span};
+pub use media::{Format, Media, MediaKind};
+pub use policy::Policy;
+pub use severity::{Action, Severity};

@@ -1,0 +1,5 @@
+//! Policy as data: TOML with CEL conditions.
+
+/// A checked policy.
+#[derive(Debug)]
+pub struct Policy {}

@@ -1,0 +1,2 @@
+//! `weir`: the edge moderation gateway.
+fn main() {}

@@ -1,0 +1,120 @@
+//! Bytes → upright RGB frames. Runs only inside a sandboxed worker (and in unit tests).
+//!
+//! Decoders hand frames to a sink one at a time, so that no more than one full picture is in memory.
+
+use domain::{Format, MediaKind};
+use models::{Rendition, RgbImage};
+use serde::{Deserialize, Serialize};
+
+/// Bounds on what a decoder may spend on one item.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// Most pixels of one picture before scaling (decompression bombs end here).
+    pub max_pixels: u64,
+    /// Longest side in pixels.
+    pub max_side: u32,
+    /// Most frames of an animation or video that are handed to the sink.
+    pub max_frames: u32,
+    /// Most decoded bytes for each encoded byte, counted over all frames, once above 64 MiB.
+    pub max_ratio: u32,
+}
+
+impl Default for Limits {
+    /// 50 MP, 8K a side (8192), 600 sampled frames, ratio 1000.
+    fn default() -> Self {
+        Self { max_pixels: 50_000_000, max_side: 8192, max_frames: 600, max_ratio: 1000 }
+    }
+}
+
+/// What a decoder is asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Need {
+    /// Sizes at which the frames will be looked at: the decoder may scale down while decoding, but never
+    /// below what these need (`Rendition::least_scale` of the upright size).
+    pub renditions: Vec<Rendition>,
+    /// Largest allowed gap in milliseconds between two frames handed out, on a time line.
+    pub max_gap_ms: u64,
+    /// Threads that a video decoder may use.
+    pub threads: u32,
+}
+
+impl Need {
+    /// The least scale in 0..=1 for an upright picture of this size.
+    pub fn least_scale(&self, width: u32, height: u32) -> f64 {
+        self.renditions.iter().map(|r| r.least_scale(width, height)).fold(0.0, f64::max)
+    }
+}
+
+/// Facts on the medium, sent before its first frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Kind by content.
+    pub kind: MediaKind,
+    /// Format by content.
+    pub format: Format,
+    /// Upright width in pixels; 0 for sound.
+    pub width: u32,
+    /// Upright height in pixels; 0 for sound.
+    pub height: u32,
+    /// Length of the time line.
+    pub duration_ms: Option<u64>,
+    /// Frames in the file, where it can be told without decoding.
+    pub frames: Option<u64>,
+}
+
+/// One decoded frame, upright, perhaps scaled down.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Position on the time line in milliseconds; 0 for a still.
+    pub pts_ms: u64,
+    /// The pixels, composed over white where the source has transparency.
+    pub image: RgbImage,
+}
+
+/// Whether the sink wants more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    More,
+    /// Stop: the matter is settled, or the frame budget is spent.
+    Enough,
+}
+
+/// Where a decoder puts what it finds.
+pub trait Sink {
+    /// Called once, before any frame.
+    fn facts(&mut self, facts: Facts) -> Flow;
+    /// Called for each sampled frame, in presentation order.
+    fn frame(&mut self, frame: Frame) -> Flow;
+}
+
+/// What a decoder did, when it came to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Frames handed to the sink.
+    pub frames: u64,
+    /// Largest gap in milliseconds on the time line between looked-at instants, edges included.
+    pub max_gap_ms: u64,
+    /// Whether the file was cut short or damaged but some of it could be read.
+    pub damaged: bool,
+}
+
+/// Why an item cannot be decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum DecodeError {
+    /// The format is not one that Weir reads.
+    #[error("unsupported: {0}")]
+    Unsupported(String),
+    /// The bytes are damaged or lie.
+    #[error("undecodable: {0}")]
+    Damaged(String),
+    /// A limit was passed.
+    #[error("too large: {0}")]
+    TooLarge(String),
+    /// A library that is needed is not installed; says which package to install.
+    #[error("decoder missing: {0}")]
+    Missing(String),
+    /// The content is encrypted.
+    #[error("encrypted: {0}")]
+    Encrypted(String),
+}

@@ -1,0 +1,56 @@
+//! What is measured on pixels inside the worker: PDQ, sharpness, text-likelihood, QR, OCR.
+
+pub mod pdq;
+
+use serde::{Deserialize, Serialize};
+
+/// What to measure on each frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// PDQ hash and that of the mirror image.
+    pub pdq: bool,
+    /// Variance of the Laplacian.
+    pub blur: bool,
+    /// QR codes.
+    pub qr: bool,
+    /// Words in the picture.
+    pub ocr: Ocr,
+}
+
+/// When words are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ocr {
+    /// Never.
+    #[default]
+    Off,
+    /// Where the text-likelihood test sees text.
+    Gated,
+    /// On every frame.
+    Always,
+}
+
+/// What was measured on one frame. `None` = not asked for, or not measurable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measures {
+    /// Perceptual hash.
+    pub pdq: Option<pdq::Pdq>,
+    /// Variance of the Laplacian at the fixed working size.
+    pub blur_variance: Option<f32>,
+    /// Share of the picture that looks like rendered text, 0..=1.
+    pub text_likelihood: Option<f32>,
+    /// Contents of QR codes.
+    pub qr: Vec<String>,
+    /// What OCR read; `None` where it did not run.
+    pub words: Option<Words>,
+    /// OCR was asked for, and the text-likelihood test saw no need.
+    pub ocr_gated: bool,
+}
+
+/// What OCR read in one frame.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Words {
+    /// The text, lines separated by `\n`.
+    pub text: String,
+    /// Words read with a confidence of at least 60 of 100.
+    pub confident: u32,
+}

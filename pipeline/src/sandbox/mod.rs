@@ -1,0 +1,3 @@
+//! Sandboxed workers: untrusted bytes are decoded in processes that can do nothing else.
+
+pub mod protocol;

@@ -1,0 +1,4 @@
+//! What the tests share: where the reference data lies, and media of our own making.
+#![forbid(unsafe_code)]
+
+pub mod shared;
