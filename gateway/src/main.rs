@@ -1,2 +1,44 @@
 //! `weir`: the edge moderation gateway.
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod check;
+mod cli;
+mod logging;
+mod models_command;
+mod paths;
+mod policy_command;
+mod profile;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+/// Exit code for a command line or a file of settings that cannot be used (`EX_USAGE`).
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    logging::start(cli.verbose);
+    let outcome = match cli.command {
+        Command::Check(arguments) => check::run(arguments),
+        Command::Models(arguments) => models_command::run(arguments),
+        Command::Policy(arguments) => policy_command::run(arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            ExitCode::from(USAGE)
+        }
+    }
+}

@@ -4,6 +4,9 @@
 
 pub mod decode;
 pub mod hash;
+pub mod hls;
+pub mod inspect;
+pub mod link;
 pub mod measure;
 pub mod sandbox;
 pub mod sniff;

@@ -1,0 +1,128 @@
+//! One input to one verdict.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use domain::{Context, Evidence, Failure, Format, Policy};
+use pipeline::hls;
+use pipeline::inspect::{Inspection, Inspector, Submission, Timings, Watch};
+use pipeline::sandbox::Item;
+use pipeline::sniff::sniff;
+
+use super::inputs::Input;
+use super::verdict::{TimingsView, Verdict};
+use crate::cli::CheckArguments;
+use crate::profile;
+
+/// The largest file that is read, in bytes: it is held in memory while it is judged.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A profile made ready: detectors, policy and caption.
+pub struct Judge {
+    inspector: Inspector,
+    policy: Policy,
+    caption: Option<String>,
+    context: Context,
+    decode_threads: u32,
+}
+
+impl Judge {
+    /// Reads profile, policy and banks, loads the models and starts the sandbox.
+    pub fn new(arguments: &CheckArguments, jobs: usize) -> anyhow::Result<Self> {
+        let mut profile = profile::load(&arguments.profile)?;
+        if let Some(file) = &arguments.policy {
+            profile = profile::with_policy_file(profile, file)?;
+        }
+        let inspector = profile::inspector(&profile, &arguments.banks, jobs)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            inspector,
+            policy: profile.policy,
+            caption: arguments.text.clone(),
+            context: Context { surface: arguments.surface.clone(), language: String::new() },
+            // With fewer items than cores, a video's decoder takes the cores that would idle.
+            decode_threads: (cores / jobs).max(1) as u32,
+        })
+    }
+
+    /// The verdict on one input; whatever goes wrong is a verdict too.
+    pub fn judge(&self, input: &Input) -> Verdict {
+        let start = Instant::now();
+        match input {
+            Input::Caption => self.decide(None, &[], start),
+            Input::File(path) => {
+                let name = Some(path.to_string_lossy().into_owned());
+                match read(path) {
+                    Ok(item) => self.decide(name, &[item], start),
+                    Err(unread) => self.unread(name, unread, start),
+                }
+            }
+        }
+    }
+
+    fn decide(&self, file: Option<String>, media: &[Item], start: Instant) -> Verdict {
+        let submission =
+            Submission { caption: self.caption.as_deref(), context: self.context.clone(), media };
+        let watch = Watch {
+            required: self.policy.required(),
+            max_gap_ms: self.policy.max_gap_ms(),
+            min_confidence: self.policy.min_confidence() as f32,
+            settled: &|evidence| self.policy.settled(evidence),
+            decode_threads: self.decode_threads,
+        };
+        let inspection = self.inspector.inspect(&submission, &watch);
+        self.verdict(file, inspection, start)
+    }
+
+    /// A file that could not even be read.
+    fn unread(&self, file: Option<String>, failure: Failure, start: Instant) -> Verdict {
+        let evidence = Evidence { failures: vec![failure], ..Evidence::default() };
+        let inspection = Inspection { evidence, models: Vec::new(), timings: Timings::default() };
+        self.verdict(file, inspection, start)
+    }
+
+    fn verdict(&self, file: Option<String>, inspection: Inspection, start: Instant) -> Verdict {
+        let deciding = Instant::now();
+        let decision = self.policy.decide(&inspection.evidence);
+        let ms = |d: std::time::Duration| (d.as_secs_f64() * 1e5).round() / 100.0;
+        let timings = TimingsView {
+            decode: ms(inspection.timings.decode),
+            detect: ms(inspection.timings.detect),
+            decide: ms(deciding.elapsed()),
+            total: ms(start.elapsed()),
+        };
+        Verdict::new(file, decision, inspection, timings)
+    }
+}
+
+/// Reads a regular file into a sealed memory file; a local HLS playlist together with its segments.
+fn read(path: &Path) -> Result<Item, Failure> {
+    let item = open(path).and_then(|file| Ok(Item::from_reader(file, MAX_BYTES)?)).map_err(|error| Failure {
+        reason: "unreadable".into(),
+        detail: format!("{error:#}"),
+        media: Some(0),
+        permanent: false,
+    })?;
+    if sniff(item.bytes()) != Format::Hls {
+        return Ok(item);
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    hls::assemble(item.bytes(), &|name| read_segment(folder, name))
+        .and_then(|bytes| Ok(Item::from_reader(bytes.as_slice(), MAX_BYTES)?))
+        .map_err(|error| Failure {
+            reason: "playlist".into(),
+            detail: error.to_string(),
+            media: Some(0),
+            permanent: true,
+        })
+}
+
+/// Opens a file only if it is a regular one: a pipe or device would never end.
+fn open(path: &Path) -> anyhow::Result<File> {
+    let meta = std::fs::metadata(path).context("cannot open the file")?;
+    anyhow::ensure!(meta.is_file(), "not a regular file");
+    anyhow::ensure!(meta.len() <= MAX_BYTES, "the file has {} bytes; at most {MAX_BYTES} are read", meta.len());
+    File::open(path).context("cannot open the file")
+}

@@ -1,0 +1,131 @@
+//! `weir check`: files in, verdicts out.
+
+mod inputs;
+mod judge;
+mod progress;
+mod table;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, bail};
+
+use crate::cli::CheckArguments;
+use inputs::Input;
+use judge::Judge;
+use progress::Progress;
+use table::Table;
+use verdict::Verdict;
+
+/// Verdicts that may wait for an earlier one before workers pause, for each job.
+const AHEAD: usize = 64;
+
+/// Runs the command.
+pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
+    let inputs = inputs(&arguments)?;
+    let jobs = jobs(&arguments, inputs.len());
+    let judge = Judge::new(&arguments, jobs)?;
+    let printed = judge_all(&judge, &inputs, jobs, arguments.json)?;
+    Ok(printed.code())
+}
+
+fn inputs(arguments: &CheckArguments) -> anyhow::Result<Vec<Input>> {
+    let mut inputs = inputs::expand(&arguments.paths, std::io::stdin().lock())
+        .context("cannot read the list on standard input")?;
+    if arguments.paths.is_empty() && arguments.text.is_some() {
+        inputs.push(Input::Caption);
+    }
+    if arguments.paths.is_empty() && arguments.text.is_none() {
+        bail!("nothing to judge: give files, folders, `-` for a list on standard input, or --text CAPTION");
+    }
+    Ok(inputs)
+}
+
+fn jobs(arguments: &CheckArguments, inputs: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.jobs.map_or(cores, usize::from).min(inputs).max(1)
+}
+
+/// Judges on `jobs` threads and prints in input order.
+fn judge_all(judge: &Judge, inputs: &[Input], jobs: usize, json: bool) -> anyhow::Result<Printed> {
+    let next = AtomicUsize::new(0);
+    let (send, receive) = crossbeam_channel::bounded::<(usize, Box<Verdict>)>(jobs * AHEAD);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let send = send.clone();
+            let next = &next;
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(input) = inputs.get(index) else { break };
+                    if send.send((index, Box::new(judge.judge(input)))).is_err() {
+                        // Nobody listens any more (standard output is closed): stop quietly.
+                        next.store(inputs.len(), Ordering::Relaxed);
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        print_in_order(receive, inputs.len(), json)
+    })
+}
+
+/// Prints each verdict once all before it are printed.
+fn print_in_order(
+    receive: crossbeam_channel::Receiver<(usize, Box<Verdict>)>,
+    total: usize,
+    json: bool,
+) -> anyhow::Result<Printed> {
+    let progress = Progress::new(total);
+    let table = Table::new();
+    let mut out = BufWriter::new(std::io::stdout());
+    let mut printed = Printed::default();
+    let mut early = BTreeMap::new();
+    if !json {
+        out.write_all(table.head().as_bytes())?;
+    }
+    let mut due = 0;
+    for (index, verdict) in receive {
+        early.insert(index, verdict);
+        while let Some(verdict) = early.remove(&due) {
+            due += 1;
+            printed.count(&verdict);
+            let line = if json {
+                serde_json::to_string(&verdict)? + "\n"
+            } else {
+                table.row(&verdict)
+            };
+            progress.suspend(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()))
+                .context("cannot write to standard output")?;
+            progress.step();
+        }
+    }
+    progress.finish();
+    Ok(printed)
+}
+
+/// What the exit code is made of.
+#[derive(Default)]
+struct Printed {
+    refused: bool,
+    unjudged: bool,
+}
+
+impl Printed {
+    fn count(&mut self, verdict: &Verdict) {
+        self.refused |= verdict.is_refused();
+        self.unjudged |= verdict.is_unjudged();
+    }
+
+    fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self { unjudged: true, .. } => 2,
+            Self { refused: true, .. } => 1,
+            _ => 0,
+        })
+    }
+}

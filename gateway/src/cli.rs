@@ -1,0 +1,125 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Judges photos, videos and captions on the edge.
+#[derive(Parser, Debug)]
+#[command(name = "weir", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// Say more on standard error (repeat for more).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Judge files and print their verdicts.
+    Check(CheckArguments),
+    /// List, fetch, verify and measure models.
+    Models(ModelsArguments),
+    /// Check and test policies.
+    Policy(PolicyArguments),
+}
+
+/// Judge files and print their verdicts.
+///
+/// Exit code: 0 all allowed, 1 something was not allowed, 2 something could not be judged, 64 usage.
+#[derive(Args, Debug)]
+pub struct CheckArguments {
+    /// Files, folders (searched through), or `-` for a list on standard input, one path a line.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Print one JSON object a line for each input, in input order.
+    #[arg(long)]
+    pub json: bool,
+    /// The profile: one of the built-in names (see `weir policy list`) or a TOML file.
+    #[arg(long, value_name = "NAME", default_value = "starter")]
+    pub profile: String,
+    /// A policy file that takes the place of the profile's own policy.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// A caption, judged with each input; without a path it is judged alone.
+    #[arg(long, value_name = "CAPTION")]
+    pub text: Option<String>,
+    /// The kind of place the items would appear in, such as `post` or `avatar`.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub surface: String,
+    /// A file of listed hashes; may be given more than once.
+    #[arg(long = "bank", value_name = "FILE")]
+    pub banks: Vec<PathBuf>,
+    /// How many items are worked on at once; default: the number of cores.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+}
+
+/// List, fetch, verify and measure models.
+#[derive(Args, Debug)]
+pub struct ModelsArguments {
+    /// The folder of weights.
+    #[arg(long, value_name = "DIR", env = "WEIR_MODELS", global = true)]
+    pub dir: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+}
+
+/// What to do with models.
+#[derive(Subcommand, Debug)]
+pub enum ModelsCommand {
+    /// The catalogue, and which weights are here.
+    List,
+    /// Bring weights here: from their pinned source, or from a folder.
+    Fetch {
+        /// Names from the catalogue; none = those that `--profile` needs, or all.
+        names: Vec<String>,
+        /// A folder that holds the source files or the converted ones, found by their hash.
+        #[arg(long, value_name = "DIR", env = "WEIR_MODEL_MIRROR")]
+        mirror: Option<PathBuf>,
+        /// Fetch what this profile needs.
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
+    },
+    /// Hash the weights that are here again.
+    Verify {
+        /// Names from the catalogue; none = all that are here.
+        names: Vec<String>,
+    },
+    /// Measure speed on this machine.
+    Bench {
+        /// Names from the catalogue; none = all that are here.
+        names: Vec<String>,
+    },
+}
+
+/// Check and test policies.
+#[derive(Args, Debug)]
+pub struct PolicyArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+/// What to do with policies.
+#[derive(Subcommand, Debug)]
+pub enum PolicyCommand {
+    /// The built-in profiles.
+    List,
+    /// Read a policy or profile file and report every error in it.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Decide the cases of a file and compare.
+    Test {
+        /// The policy or profile file, or the name of a built-in profile.
+        file: PathBuf,
+        /// The cases.
+        cases: PathBuf,
+    },
+}

@@ -1,0 +1,165 @@
+//! Makes a profile ready to run: its file or built-in text, its detectors, its weights.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use domain::Policy;
+use domain::profile::{Detector, Profile, policy_of};
+use models::{Catalogue, CpuEngine, Library, Runner, RunnerConfig};
+use pipeline::hash::{Bank, BankSet};
+use pipeline::inspect::{Detectors, Inspector, Neural};
+use pipeline::link::{self, LinkDetector};
+use pipeline::measure::Ocr;
+use pipeline::sandbox::{Sandbox, SandboxConfig};
+use pipeline::text::{self, TextDetector};
+
+use crate::paths;
+
+/// A built-in profile by name, or a file by path.
+pub fn load(name: &str) -> anyhow::Result<Profile> {
+    if Profile::embedded_text(name).is_some() {
+        return Ok(Profile::embedded(name)?);
+    }
+    let path = Path::new(name);
+    if path.extension().is_none() && !path.exists() {
+        let known = Profile::names().join(", ");
+        bail!("there is no profile called `{name}`; built in are {known}; a file is given by its path");
+    }
+    let text = read(path)?;
+    Profile::parse(&text).map_err(|problems| anyhow!("{} is not a usable profile:\n{problems}", path.display()))
+}
+
+/// The profile with another policy in the place of its own.
+pub fn with_policy_file(profile: Profile, file: &Path) -> anyhow::Result<Profile> {
+    let say = |problems| anyhow!("{} is not a usable policy:\n{problems}", file.display());
+    let policy: Policy = policy_of(&read(file)?).map_err(say)?;
+    profile.with_policy(policy).map_err(say)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Loads the detectors of a profile for `jobs` items at once, and starts the sandbox.
+pub fn inspector(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Result<Inspector> {
+    let mut config = SandboxConfig { spare: jobs.clamp(1, 16), ..SandboxConfig::default() };
+    if let Some(Detector::Ocr(ocr)) = profile.detectors.values().find(|d| d.kind() == "ocr") {
+        config.ocr_languages.clone_from(&ocr.languages);
+    }
+    let sandbox = Sandbox::new(config).map_err(|e| anyhow!("the decoding sandbox cannot start: {e}"))?;
+    // The zygote loads its libraries while models and lists are loaded here.
+    sandbox.warm(false);
+    let detectors = detectors(profile, banks, jobs)?;
+    Ok(Inspector::new(Arc::new(sandbox), detectors))
+}
+
+fn detectors(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Result<Detectors> {
+    let mut ready = Detectors::default();
+    let weights = Weights::new(profile, jobs)?;
+    for (name, detector) in &profile.detectors {
+        let name = name.clone();
+        match detector {
+            Detector::Hash(hash) => {
+                let files = hash.banks.iter().map(PathBuf::from).chain(banks.iter().cloned());
+                ready.hash = Some((name, bank_set(files)?));
+            }
+            Detector::Quality => ready.quality = Some(name),
+            Detector::Classifier(c) => {
+                ready.classifiers.push(Neural { runner: weights.runner(&c.model)?, name });
+            }
+            Detector::Faces(f) => ready.faces = Some(Neural { runner: weights.runner(&f.model)?, name }),
+            Detector::Age(a) => ready.age = Some(Neural { runner: weights.runner(&a.model)?, name }),
+            Detector::Text(t) => ready.text = Some((name, text_detector(t)?)),
+            Detector::Ocr(o) => {
+                let when = if o.min_likelihood > 0.0 { Ocr::Gated } else { Ocr::Always };
+                ready.ocr = Some((name, when));
+            }
+            Detector::Qr => ready.qr = Some(name),
+            Detector::Link(l) => ready.link = Some((name, link_detector(l)?)),
+        }
+    }
+    if ready.hash.is_none() && !banks.is_empty() {
+        bail!("--bank needs a detector of kind hash, and the profile `{}` has none", profile.name);
+    }
+    Ok(ready)
+}
+
+fn bank_set(files: impl Iterator<Item = PathBuf>) -> anyhow::Result<BankSet> {
+    let mut banks = Vec::new();
+    for file in files {
+        let text = read(&file)?;
+        banks.push(Bank::from_toml(&file.display().to_string(), &text)?);
+    }
+    Ok(BankSet::new(banks))
+}
+
+fn text_detector(settings: &domain::profile::Text) -> anyhow::Result<TextDetector> {
+    let mut config = text::Config {
+        files: settings.files.iter().map(PathBuf::from).collect(),
+        ..text::Config::default()
+    };
+    if let Some(lists) = &settings.lists {
+        config.lists.clone_from(lists);
+    }
+    for (name, pattern) in &settings.patterns {
+        config.patterns.push(text::PatternConfig { name: name.clone(), regex: pattern.clone() });
+    }
+    Ok(TextDetector::new(&config)?)
+}
+
+fn link_detector(settings: &domain::profile::Link) -> anyhow::Result<LinkDetector> {
+    Ok(LinkDetector::new(&link::Config {
+        blocked: settings.blocked.clone(),
+        blocked_files: settings.files.iter().map(PathBuf::from).collect(),
+        brands: settings.protected.clone(),
+        ..link::Config::default()
+    })?)
+}
+
+/// The built-in models and those whose manifests lie in `dir`.
+pub fn catalogue(dir: &Path) -> anyhow::Result<Catalogue> {
+    Catalogue::load(dir).map_err(|errors| {
+        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("some model manifests cannot be used:\n{}", lines.join("\n"))
+    })
+}
+
+/// The weights that a profile needs; all missing ones are named at once.
+struct Weights {
+    catalogue: Catalogue,
+    library: Library,
+    engine: Option<CpuEngine>,
+    config: RunnerConfig,
+}
+
+impl Weights {
+    fn new(profile: &Profile, jobs: usize) -> anyhow::Result<Self> {
+        let catalogue = catalogue(&paths::models_dir())?;
+        let library = Library::new(paths::models_dir());
+        let names = profile.models();
+        let mut missing = Vec::new();
+        for name in &names {
+            if let Err(error) = library.locate(catalogue.find(name)?) {
+                missing.push(format!("  {error}"));
+            }
+        }
+        if !missing.is_empty() {
+            bail!(
+                "the profile `{0}` needs weights that are not here:\n{1}\nBring them with\n  weir models fetch --profile {0}",
+                profile.name,
+                missing.join("\n")
+            );
+        }
+        let engine = if names.is_empty() { None } else { Some(CpuEngine::new()?) };
+        let config = RunnerConfig { runners: jobs, ..RunnerConfig::default() };
+        Ok(Self { catalogue, library, engine, config })
+    }
+
+    fn runner(&self, model: &str) -> anyhow::Result<Arc<Runner>> {
+        let engine = self.engine.as_ref().context("a model was named that the profile did not list")?;
+        let manifest = self.catalogue.find(model)?;
+        let weights = self.library.locate(manifest)?;
+        Ok(Arc::new(Runner::load(engine, manifest, &weights, self.config)?))
+    }
+}

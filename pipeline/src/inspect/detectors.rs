@@ -1,0 +1,125 @@
+//! The detectors of one profile, ready to run.
+
+use std::sync::Arc;
+
+use domain::Finding;
+use models::{Rendition, Runner};
+
+use crate::hash::BankSet;
+use crate::link::LinkDetector;
+use crate::measure::pdq::WORKING_RENDITION;
+use crate::measure::{Ocr, Plan};
+use crate::text::TextDetector;
+
+/// A detector that is a neural network.
+pub struct Neural {
+    /// The detector's name in the profile.
+    pub name: String,
+    /// The loaded model.
+    pub runner: Arc<Runner>,
+}
+
+/// The detectors of one profile. Those of kinds that exist once carry the name that the profile gave them.
+#[derive(Default)]
+pub struct Detectors {
+    /// Hash banks.
+    pub hash: Option<(String, BankSet)>,
+    /// Sharpness.
+    pub quality: Option<String>,
+    /// Picture classifiers.
+    pub classifiers: Vec<Neural>,
+    /// Face detector.
+    pub faces: Option<Neural>,
+    /// Age on face crops; runs only beside a face detector.
+    pub age: Option<Neural>,
+    /// Terms and patterns in words.
+    pub text: Option<(String, TextDetector)>,
+    /// Links in words and QR codes.
+    pub link: Option<(String, LinkDetector)>,
+    /// Words in pictures, and when they are read.
+    pub ocr: Option<(String, Ocr)>,
+    /// QR codes.
+    pub qr: Option<String>,
+}
+
+/// What a detector looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// The bytes, and the pictures where there are any.
+    Bytes,
+    /// Pictures.
+    Pictures,
+    /// Words.
+    Words,
+}
+
+impl Detectors {
+    /// Every configured detector and what it looks at.
+    pub(super) fn each(&self) -> Vec<(&str, Sight)> {
+        let mut all: Vec<(&str, Sight)> = Vec::new();
+        all.extend(self.hash.as_ref().map(|(n, _)| (n.as_str(), Sight::Bytes)));
+        all.extend(self.quality.as_ref().map(|n| (n.as_str(), Sight::Pictures)));
+        all.extend(self.neural().map(|n| (n.name.as_str(), Sight::Pictures)));
+        all.extend(self.ocr.as_ref().map(|(n, _)| (n.as_str(), Sight::Pictures)));
+        all.extend(self.qr.as_ref().map(|n| (n.as_str(), Sight::Pictures)));
+        all.extend(self.text.as_ref().map(|(n, _)| (n.as_str(), Sight::Words)));
+        all.extend(self.link.as_ref().map(|(n, _)| (n.as_str(), Sight::Words)));
+        all
+    }
+
+    fn neural(&self) -> impl Iterator<Item = &Neural> {
+        self.classifiers.iter().chain(&self.faces).chain(&self.age)
+    }
+
+    /// `name@version` of every model, bank and list, sorted.
+    pub fn models(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.neural().map(|n| n.runner.id()).collect();
+        names.extend(self.hash.iter().flat_map(|(_, banks)| banks.ids()));
+        names.extend(self.text.iter().flat_map(|(_, text)| text.ids()));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// What the worker measures on every frame.
+    pub(super) fn measure_plan(&self) -> Plan {
+        Plan {
+            pdq: self.hash.is_some(),
+            blur: self.quality.is_some(),
+            qr: self.qr.is_some(),
+            ocr: self.ocr.as_ref().map_or(Ocr::Off, |(_, when)| *when),
+        }
+    }
+
+    /// The sizes at which the models want every frame: one for each classifier, then one for faces.
+    pub(super) fn renditions(&self) -> Vec<Rendition> {
+        self.classifiers.iter().chain(&self.faces).map(|n| n.runner.rendition()).collect()
+    }
+
+    /// Scans words: caption, text file, OCR.
+    pub(super) fn read_text(&self, words: &str, media: Option<usize>, out: &mut Vec<Finding>) {
+        let found = self.text.iter().flat_map(|(name, text)| named(name, text.scan(words)));
+        out.extend(found.map(|f| Finding { media, ..f }));
+        self.read_links(words, media, out);
+    }
+
+    /// Scans words or a QR code's content for links.
+    pub(super) fn read_links(&self, words: &str, media: Option<usize>, out: &mut Vec<Finding>) {
+        let found = self.link.iter().flat_map(|(name, link)| named(name, link.scan(words)));
+        out.extend(found.map(|f| Finding { media, ..f }));
+    }
+
+    /// Looks the bytes' SHA-256 up in the banks.
+    pub(super) fn match_bytes(&self, sha256: &[u8; 32], media: usize, out: &mut Vec<Finding>) {
+        let found = self.hash.iter().flat_map(|(name, banks)| named(name, banks.match_sha256(sha256)));
+        out.extend(found.map(|f| Finding { media: Some(media), ..f }));
+    }
+}
+
+/// Findings under the name that the profile gave their detector.
+pub(super) fn named(name: &str, found: Vec<Finding>) -> impl Iterator<Item = Finding> {
+    found.into_iter().map(move |f| Finding { detector: name.to_owned(), ..f })
+}
+
+/// The size of picture that PDQ needs, where no model asks for more.
+pub(super) const LEAST_PICTURE: Rendition = WORKING_RENDITION;

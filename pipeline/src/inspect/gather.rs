@@ -1,0 +1,406 @@
+//! Listens to one worker: feeds frames to banks and models, keeps the scores, and ends the scan once settled.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use domain::media::Face;
+use domain::{BBox, Evidence, Finding, Format, Media, MediaKind, Scores};
+use models::{Output, RgbImage, Ticket, crop_face};
+
+use super::Watch;
+use super::detectors::{Detectors, Neural, named};
+use super::spans::SpanBook;
+use crate::decode::{Facts, Flow};
+use crate::measure::pdq::Pdq;
+use crate::measure::{Measures, quality};
+use crate::sandbox::Item;
+use crate::sandbox::protocol::{Observer, Report, Seen};
+
+/// Answers of models that may be outstanding for one item; more frames wait, so memory stays bounded.
+const MAX_PENDING: usize = 24;
+/// The most of a video's OCR text that is kept.
+const MAX_OCR_BYTES: usize = 8 * 1024;
+/// A face crop takes in this share of the box's longer side on each side.
+const FACE_MARGIN: f32 = 0.1;
+/// Faces of one picture whose age is estimated; the largest first.
+const MAX_AGED_FACES: usize = 16;
+
+/// A question that a model has yet to answer.
+struct Pending<'a> {
+    pts_ms: u64,
+    ask: Ask<'a>,
+    ticket: Ticket,
+}
+
+enum Ask<'a> {
+    Classes(&'a Neural),
+    Faces { detector: &'a Neural, picture: Option<RgbImage> },
+    Age { detector: &'a Neural, face: usize, best: bool },
+}
+
+/// One medium's evidence while it grows.
+pub(super) struct Gather<'a> {
+    detectors: &'a Detectors,
+    watch: &'a Watch<'a>,
+    /// Evidence on the submission so far, with this medium's added before each look at the policy.
+    known: Evidence,
+    media: usize,
+    facts: Option<Facts>,
+    spans: SpanBook,
+    scores: Scores,
+    best_pdq: Option<Pdq>,
+    faces: Vec<Face>,
+    frames: u64,
+    ocr_gated: u64,
+    words: BTreeSet<String>,
+    links: BTreeSet<String>,
+    pending: VecDeque<Pending<'a>>,
+    /// Detectors that failed on a frame.
+    pub(super) failed: BTreeSet<String>,
+    settled: bool,
+}
+
+impl<'a> Gather<'a> {
+    pub(super) fn new(
+        detectors: &'a Detectors,
+        watch: &'a Watch<'a>,
+        so_far: &Evidence,
+        media: usize,
+    ) -> Self {
+        Self {
+            detectors,
+            watch,
+            known: so_far.clone(),
+            media,
+            facts: None,
+            spans: SpanBook::new(None),
+            scores: Scores::default(),
+            best_pdq: None,
+            faces: Vec::new(),
+            frames: 0,
+            ocr_gated: 0,
+            words: BTreeSet::new(),
+            links: BTreeSet::new(),
+            pending: VecDeque::new(),
+            failed: BTreeSet::new(),
+            settled: false,
+        }
+    }
+
+    /// Whether the medium has pictures.
+    pub(super) fn visual(&self) -> bool {
+        self.facts.as_ref().is_some_and(|f| f.kind != MediaKind::Audio)
+    }
+
+    /// Whether a settled rejection ended the scan.
+    pub(super) fn settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether words were read in its pictures.
+    pub(super) fn read_words(&self) -> bool {
+        !self.words.is_empty() || !self.links.is_empty()
+    }
+
+    /// Frames the worker handed over.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Waits for all models.
+    pub(super) fn finish(&mut self) {
+        while !self.pending.is_empty() {
+            self.answer_oldest();
+        }
+        self.settled = self.settled || self.check_settled();
+    }
+
+    /// Adds what was gathered to the submission's evidence.
+    pub(super) fn close(self, evidence: &mut Evidence, item: &Item, report: &Report, format: Format) {
+        let coverage = &mut evidence.coverage;
+        coverage.frames_seen += self.frames;
+        coverage.frames_skipped += report.skipped;
+        coverage.max_gap_ms = coverage.max_gap_ms.max(report.tally.max_gap_ms);
+        coverage.ended_early |= self.settled;
+        coverage.ocr_gated += self.ocr_gated;
+        let facts = self.facts;
+        let side = |n: u32| (n > 0).then_some(n);
+        evidence.media.push(Media {
+            kind: facts.as_ref().map_or(MediaKind::Unknown, |f| f.kind),
+            format: facts.as_ref().map_or(format, |f| f.format),
+            width: facts.as_ref().and_then(|f| side(f.width)),
+            height: facts.as_ref().and_then(|f| side(f.height)),
+            duration_ms: facts.as_ref().and_then(|f| f.duration_ms),
+            sha256: item.sha256_hex(),
+            pdq: self.best_pdq.map(|p| p.to_hex()),
+            pdq_quality: self.best_pdq.map(|p| p.quality),
+            faces: self.faces,
+        });
+        evidence.findings.extend(self.spans.into_findings());
+        merge(&mut evidence.scores, self.scores);
+    }
+
+    fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, name: &str, image: RgbImage, neural: &Neural) {
+        match neural.runner.submit(image) {
+            Ok(ticket) => self.pending.push_back(Pending { pts_ms, ask, ticket }),
+            Err(error) => self.fail(name, &error),
+        }
+    }
+
+    fn fail(&mut self, name: &str, error: &dyn std::fmt::Display) {
+        if self.failed.insert(name.to_owned()) {
+            tracing::warn!(detector = name, %error, "a detector failed on a frame");
+        }
+    }
+
+    fn answer_oldest(&mut self) {
+        let Some(Pending { pts_ms, ask, ticket }) = self.pending.pop_front() else { return };
+        let answer = ticket.wait();
+        match (ask, answer) {
+            (Ask::Classes(neural), Ok(Output::Classes(classes))) => self.classes(neural, &classes, pts_ms),
+            (Ask::Faces { detector, picture }, Ok(Output::Faces(found))) => {
+                self.found_faces(detector, picture.as_ref(), &found, pts_ms);
+            }
+            (Ask::Age { detector, face, best }, Ok(Output::Age { years, .. })) => {
+                self.aged(detector, face, best, years, pts_ms);
+            }
+            (Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. }, Err(error)) => {
+                self.fail(&n.name.clone(), &error);
+            }
+            (Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. }, Ok(_)) => {
+                self.fail(&n.name.clone(), &"its model answered with another kind of output");
+            }
+        }
+    }
+
+    fn classes(&mut self, neural: &Neural, classes: &[(String, f32)], pts_ms: u64) {
+        let labels = self.scores.labels.entry(neural.name.clone()).or_default();
+        let first = self.detectors.classifiers.first().is_some_and(|c| c.name == neural.name);
+        for (label, score) in classes {
+            let label = label.to_lowercase();
+            let top = labels.entry(label.clone()).or_insert(0.0);
+            *top = top.max(*score);
+            let is_unsafe = neural.runner.is_unsafe(&label);
+            if first {
+                let top = self.scores.nsfw_categories.entry(label.clone()).or_insert(0.0);
+                *top = top.max(*score);
+                if is_unsafe {
+                    self.scores.nsfw_score = Some(self.scores.nsfw_score.unwrap_or(0.0).max(*score));
+                }
+            }
+            if is_unsafe && *score >= self.watch.min_confidence {
+                let finding = self.finding(&neural.name, neural.runner.id(), label, *score);
+                self.spans.note(finding, pts_ms);
+            }
+        }
+    }
+
+    fn found_faces(
+        &mut self,
+        neural: &'a Neural,
+        picture: Option<&RgbImage>,
+        found: &[models::FaceBox],
+        pts_ms: u64,
+    ) {
+        let count = found.len() as u32;
+        let most = self.scores.face_count.unwrap_or(0).max(count);
+        self.scores.face_count = Some(most);
+        self.scores.has_face = Some(most > 0);
+        let Some(facts) = &self.facts else { return };
+        let (full_w, full_h) = (facts.width as f32, facts.height as f32);
+        let scale = picture.map(|p| (full_w / p.width() as f32, full_h / p.height() as f32));
+        let full_size = |b: &BBox| {
+            let (sx, sy) = scale.unwrap_or((1.0, 1.0));
+            BBox { x: b.x * sx, y: b.y * sy, w: b.w * sx, h: b.h * sy }
+        };
+        let best = found.len() > self.faces.len();
+        if best {
+            self.faces = found
+                .iter()
+                .map(|f| Face { bbox: full_size(&f.bbox), score: f.score, age: None })
+                .collect();
+        }
+        for face in found {
+            let mut finding = self.finding(&neural.name, neural.runner.id(), "face".into(), face.score);
+            finding.bbox = Some(full_size(&face.bbox));
+            self.spans.note(finding, pts_ms);
+        }
+        let (Some(age), Some(picture)) = (&self.detectors.age, picture) else { return };
+        let mut largest: Vec<usize> = (0..found.len()).collect();
+        largest.sort_by(|a, b| area(&found[*b].bbox).total_cmp(&area(&found[*a].bbox)));
+        for face in largest.into_iter().take(MAX_AGED_FACES) {
+            let crop = crop_face(picture, &found[face].bbox, FACE_MARGIN);
+            self.ask(pts_ms, Ask::Age { detector: age, face, best }, &age.name, crop, age);
+        }
+    }
+
+    fn aged(&mut self, neural: &Neural, face: usize, best: bool, years: f32, pts_ms: u64) {
+        self.scores.estimated_age =
+            Some(self.scores.estimated_age.map_or(years, |known| known.min(years)));
+        if best && let Some(face) = self.faces.get_mut(face) {
+            face.age = Some(years);
+        }
+        let finding = self.finding(&neural.name, neural.runner.id(), "age".into(), 1.0);
+        self.spans.note(finding, pts_ms);
+    }
+
+    fn measures(&mut self, measures: &Measures, pts_ms: u64) {
+        if let Some(pdq) = &measures.pdq {
+            if self.best_pdq.is_none_or(|best| pdq.quality > best.quality) {
+                self.best_pdq = Some(*pdq);
+            }
+            if let Some((name, banks)) = &self.detectors.hash {
+                for finding in named(name, banks.match_pdq(pdq)) {
+                    self.spans.note(Finding { media: Some(self.media), ..finding }, pts_ms);
+                }
+            }
+        }
+        if let Some(variance) = measures.blur_variance {
+            // A video is as sharp as its sharpest frame.
+            let best = self.scores.blur_variance.unwrap_or(variance).max(variance);
+            self.scores.blur_variance = Some(best);
+            self.scores.blur_score = Some(quality::blur_score(best));
+        }
+        if let Some(likely) = measures.text_likelihood {
+            self.scores.text_likelihood = Some(self.scores.text_likelihood.unwrap_or(0.0).max(likely));
+        }
+        self.ocr_gated += u64::from(measures.ocr_gated);
+        if let (Some(reason), Some((name, _))) = (&measures.ocr_failed, &self.detectors.ocr) {
+            self.fail(&name.clone(), reason);
+        }
+        self.read(measures, pts_ms);
+    }
+
+    /// Words and QR codes in the frame, each content once.
+    fn read(&mut self, measures: &Measures, pts_ms: u64) {
+        if let (Some(words), Some((name, _))) = (&measures.words, &self.detectors.ocr) {
+            let most = self.scores.ocr_words.unwrap_or(0).max(words.confident);
+            self.scores.ocr_words = Some(most);
+            let text = words.text.trim();
+            if !text.is_empty() && self.words.insert(text.to_owned()) {
+                let kept = self.scores.ocr_text.get_or_insert_default();
+                if kept.len() + text.len() < MAX_OCR_BYTES {
+                    if !kept.is_empty() {
+                        kept.push('\n');
+                    }
+                    kept.push_str(text);
+                }
+                let finding = self.finding(name, "tesseract".into(), "words".into(), 1.0);
+                self.spans.note(finding, pts_ms);
+                let mut found = Vec::new();
+                self.detectors.read_text(text, Some(self.media), &mut found);
+                found.into_iter().for_each(|f| self.spans.note(f, pts_ms));
+            }
+        }
+        let Some(name) = &self.detectors.qr else { return };
+        for content in &measures.qr {
+            let mut finding = self.finding(name, "rqrr".into(), "qr".into(), 1.0);
+            finding.text = Some(content.clone());
+            self.spans.note(finding, pts_ms);
+            if self.links.insert(content.clone()) {
+                let mut found = Vec::new();
+                self.detectors.read_text(content, Some(self.media), &mut found);
+                found.into_iter().for_each(|f| self.spans.note(f, pts_ms));
+            }
+        }
+    }
+
+    fn finding(&self, detector: &str, model: String, label: String, score: f32) -> Finding {
+        Finding {
+            detector: detector.to_owned(),
+            model,
+            label,
+            score,
+            span: None,
+            bbox: None,
+            media: Some(self.media),
+            text: None,
+        }
+    }
+
+    /// Asks the policy whether what is known so far settles a rejection.
+    fn check_settled(&mut self) -> bool {
+        let mut now = self.known.clone();
+        now.findings.extend_from_slice(self.spans.findings());
+        merge(&mut now.scores, self.scores.clone());
+        (self.watch.settled)(&now)
+    }
+}
+
+impl Observer for Gather<'_> {
+    fn facts(&mut self, facts: &Facts) -> Flow {
+        let timed = matches!(facts.kind, MediaKind::Video | MediaKind::Animation);
+        self.spans.set_join(timed.then_some(self.watch.max_gap_ms.max(1) * 2));
+        self.facts = Some(facts.clone());
+        Flow::More
+    }
+
+    fn frame(&mut self, seen: Seen) -> Flow {
+        self.frames += 1;
+        let findings = self.spans.findings().len();
+        self.measures(&seen.measures, seen.pts_ms);
+        let detectors = self.detectors;
+        let mut pictures = seen.renditions.into_iter();
+        for neural in &detectors.classifiers {
+            let Some(picture) = pictures.next() else { break };
+            self.ask(seen.pts_ms, Ask::Classes(neural), &neural.name, picture, neural);
+        }
+        if let (Some(neural), Some(picture)) = (&detectors.faces, pictures.next()) {
+            let ask = Ask::Faces { detector: neural, picture: Some(picture.clone()) };
+            self.ask(seen.pts_ms, ask, &neural.name, picture, neural);
+        }
+        while self.pending.len() > MAX_PENDING {
+            self.answer_oldest();
+        }
+        while self.pending.front().is_some_and(|p| p.ticket.is_ready()) {
+            self.answer_oldest();
+        }
+        if self.spans.findings().len() > findings && self.check_settled() {
+            self.settled = true;
+            return Flow::Enough;
+        }
+        Flow::More
+    }
+}
+
+fn area(bbox: &BBox) -> f32 {
+    bbox.w * bbox.h
+}
+
+/// Joins one medium's scores to the submission's: the worse of the two, so that no medium hides another.
+fn merge(into: &mut Scores, from: Scores) {
+    fn worse(into: &mut Option<f32>, from: Option<f32>, pick: fn(f32, f32) -> f32) {
+        *into = match (*into, from) {
+            (Some(a), Some(b)) => Some(pick(a, b)),
+            (a, b) => a.or(b),
+        };
+    }
+    worse(&mut into.blur_variance, from.blur_variance, f32::min);
+    worse(&mut into.blur_score, from.blur_score, f32::max);
+    worse(&mut into.estimated_age, from.estimated_age, f32::min);
+    worse(&mut into.nsfw_score, from.nsfw_score, f32::max);
+    worse(&mut into.text_likelihood, from.text_likelihood, f32::max);
+    into.has_face = match (into.has_face, from.has_face) {
+        (Some(a), Some(b)) => Some(a && b),
+        (a, b) => a.or(b),
+    };
+    into.face_count = into.face_count.max(from.face_count);
+    into.ocr_words = into.ocr_words.max(from.ocr_words);
+    for (label, score) in from.nsfw_categories {
+        let top = into.nsfw_categories.entry(label).or_insert(0.0);
+        *top = top.max(score);
+    }
+    for (detector, labels) in from.labels {
+        let known = into.labels.entry(detector).or_default();
+        for (label, score) in labels {
+            let top = known.entry(label).or_insert(0.0);
+            *top = top.max(score);
+        }
+    }
+    match (&mut into.ocr_text, from.ocr_text) {
+        (Some(known), Some(more)) => {
+            known.push('\n');
+            known.push_str(&more);
+        }
+        (known, more) => *known = known.take().or(more),
+    }
+}

@@ -1,0 +1,292 @@
+//! One submission through all detectors: caption and hashes first, then decoding and models.
+//!
+//! Knows no policy: whoever calls says which detectors are required, how dense the time line must be looked
+//! at, and when the matter is settled.
+
+mod detectors;
+mod gather;
+mod outcome;
+mod spans;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind};
+
+use crate::decode::Limits;
+use crate::sandbox::protocol::{Request, WorkError};
+use crate::sandbox::{Item, Sandbox};
+use crate::sniff::sniff;
+
+pub use detectors::{Detectors, Neural};
+use detectors::Sight;
+use gather::Gather;
+use outcome::failure_of;
+
+/// No item may take longer than this, retries included.
+const ITEM_BUDGET: Duration = Duration::from_millis(14_000);
+/// A first try that hangs must leave the retry some of the budget.
+const FIRST_TRY: Duration = Duration::from_millis(9_000);
+/// The most of a text file that is judged; longer ones are held as too large.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// What is to be judged.
+pub struct Submission<'a> {
+    /// Caption, where there is one.
+    pub caption: Option<&'a str>,
+    /// Where it comes from.
+    pub context: Context,
+    /// The media, each in a sealed memory file.
+    pub media: &'a [Item],
+}
+
+/// What the caller's policy asks of an inspection.
+pub struct Watch<'a> {
+    /// Names of the detectors that must see everything.
+    pub required: &'a [String],
+    /// Largest allowed gap between looked-at frames, in milliseconds.
+    pub max_gap_ms: u64,
+    /// Scores below this make no finding.
+    pub min_confidence: f32,
+    /// Whether what is known settles a rejection, so that the scan may end.
+    pub settled: &'a dyn Fn(&Evidence) -> bool,
+    /// Threads of a video decoder.
+    pub decode_threads: u32,
+}
+
+/// Where the time went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// Decoding, as the workers report it.
+    pub decode: Duration,
+    /// Everything else between start and evidence.
+    pub detect: Duration,
+}
+
+/// What came out.
+#[derive(Debug)]
+pub struct Inspection {
+    /// All that is known.
+    pub evidence: Evidence,
+    /// `name@version` of every model, bank and list that took part, sorted.
+    pub models: Vec<String>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// The detectors of one profile over one sandbox. Shared by all job threads.
+pub struct Inspector {
+    sandbox: Arc<Sandbox>,
+    detectors: Detectors,
+    limits: Limits,
+}
+
+impl Inspector {
+    /// An inspector with the given detectors.
+    pub fn new(sandbox: Arc<Sandbox>, detectors: Detectors) -> Self {
+        Self { sandbox, detectors, limits: Limits::default() }
+    }
+
+    /// Collects the evidence on a submission. Never fails: what could not be seen is in the evidence.
+    pub fn inspect(&self, submission: &Submission<'_>, watch: &Watch<'_>) -> Inspection {
+        let start = Instant::now();
+        let mut evidence = Evidence {
+            context: submission.context.clone(),
+            has_text: submission.caption.is_some(),
+            ..Evidence::default()
+        };
+        let mut seen = Seen {
+            bytes: !submission.media.is_empty(),
+            words: submission.caption.is_some(),
+            ..Seen::default()
+        };
+        if let Some(caption) = submission.caption {
+            self.detectors.read_text(caption, None, &mut evidence.findings);
+        }
+        for (index, item) in submission.media.iter().enumerate() {
+            self.detectors.match_bytes(item.sha256(), index, &mut evidence.findings);
+        }
+        let mut decode = Duration::ZERO;
+        for (index, item) in submission.media.iter().enumerate() {
+            if (watch.settled)(&evidence) {
+                evidence.coverage.ended_early = true;
+                evidence.media.push(unseen_media(item));
+                continue;
+            }
+            decode += self.inspect_media(index, item, watch, &mut evidence, &mut seen);
+        }
+        self.account(&mut evidence.coverage, &seen, watch.required);
+        let timings =
+            Timings { decode, detect: start.elapsed().saturating_sub(decode) };
+        Inspection { evidence, models: self.detectors.models(), timings }
+    }
+
+    fn inspect_media(
+        &self,
+        index: usize,
+        item: &Item,
+        watch: &Watch<'_>,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Duration {
+        let format = sniff(item.bytes());
+        if format == Format::Text {
+            seen.words = true;
+            self.inspect_words(index, item, evidence, seen);
+            return Duration::ZERO;
+        }
+        if !format.is_still() && !format.is_stream() {
+            seen.unfinished = true;
+            evidence.media.push(unseen_media(item));
+            evidence.failures.push(Failure {
+                reason: if item.len() == 0 { "empty" } else { "unsupported" }.into(),
+                detail: if item.len() == 0 {
+                    "the file is empty".into()
+                } else {
+                    "this is not a picture, video, sound or text that Weir reads".into()
+                },
+                media: Some(index),
+                permanent: true,
+            });
+            return Duration::ZERO;
+        }
+        self.decode_media(index, item, format, watch, evidence, seen)
+    }
+
+    /// Decodes with one retry, since a worker may die for reasons that are not the item's.
+    fn decode_media(
+        &self,
+        index: usize,
+        item: &Item,
+        format: Format,
+        watch: &Watch<'_>,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Duration {
+        let start = Instant::now();
+        let mut wall = FIRST_TRY;
+        let mut retried = false;
+        loop {
+            let request = self.request(item, format, watch, wall);
+            let mut gather = Gather::new(&self.detectors, watch, evidence, index);
+            let result = self.sandbox.decode(item, &request, &mut gather);
+            let again = matches!(
+                result,
+                Err(WorkError::Crashed(_) | WorkError::TimedOut(_) | WorkError::Lied(_) | WorkError::Unavailable(_))
+            );
+            let left = ITEM_BUDGET.saturating_sub(start.elapsed());
+            if again && !retried && left > Duration::from_millis(500) {
+                tracing::debug!(sha256 = item.sha256_hex(), error = ?result.as_ref().err(), "retrying the item in a fresh worker");
+                retried = true;
+                wall = left;
+                continue;
+            }
+            gather.finish();
+            seen.unfinished |= result.is_err() && !gather.settled();
+            seen.pictures |= gather.frames() > 0 || (result.is_ok() && gather.visual());
+            seen.words |= gather.read_words();
+            seen.failed.append(&mut gather.failed);
+            let report = result.as_ref().copied().unwrap_or_default();
+            gather.close(evidence, item, &report, format);
+            if let Err(error) = result {
+                evidence.failures.push(failure_of(&error, index));
+            } else if report.tally.damaged {
+                evidence.failures.push(outcome::damaged(index));
+            }
+            return Duration::from_micros(report.decode_us);
+        }
+    }
+
+    fn request(&self, item: &Item, format: Format, watch: &Watch<'_>, wall: Duration) -> Request {
+        Request {
+            format,
+            bytes: item.len(),
+            renditions: self.detectors.renditions(),
+            measure: self.detectors.measure_plan(),
+            limits: self.limits,
+            max_gap_ms: watch.max_gap_ms,
+            threads: watch.decode_threads,
+            wall_ms: wall.as_millis() as u64,
+        }
+    }
+
+    /// A file of words is judged like a caption.
+    fn inspect_words(&self, index: usize, item: &Item, evidence: &mut Evidence, seen: &mut Seen) {
+        evidence.media.push(Media { kind: MediaKind::Text, format: Format::Text, ..unseen_media(item) });
+        if item.len() > MAX_TEXT_BYTES {
+            evidence.failures.push(Failure {
+                reason: "too_large".into(),
+                detail: format!("a text of more than {MAX_TEXT_BYTES} bytes is not read"),
+                media: Some(index),
+                permanent: false,
+            });
+            seen.failed.extend(self.detectors.each().iter().filter(|d| d.1 == Sight::Words).map(|d| d.0.to_owned()));
+            return;
+        }
+        let words = String::from_utf8_lossy(item.bytes());
+        evidence.has_text = true;
+        self.detectors.read_text(&words, Some(index), &mut evidence.findings);
+    }
+
+    /// Says which detectors ran on all that they had to see, and which required ones did not.
+    ///
+    /// Where a settled rejection ended the scan, what was left unseen is not missing. A detector of pictures
+    /// misses nothing where there are none (a caption, a sound).
+    fn account(&self, coverage: &mut Coverage, seen: &Seen, required: &[String]) {
+        let each = self.detectors.each();
+        let whole = |name: &str, sight: Sight| {
+            !seen.failed.contains(name) && (sight == Sight::Words || !seen.unfinished)
+        };
+        for (name, sight) in &each {
+            let had_something = match sight {
+                Sight::Bytes => seen.bytes,
+                Sight::Pictures => seen.pictures,
+                Sight::Words => seen.words,
+            };
+            if had_something && whole(name, *sight) {
+                coverage.detectors_run.push((*name).to_owned());
+            }
+        }
+        for name in required {
+            let ran_whole = each.iter().any(|(n, sight)| n == name && whole(name, *sight));
+            let excused = coverage.ended_early && !seen.failed.contains(name);
+            if !ran_whole && !excused {
+                coverage.detectors_missing.push(name.clone());
+            }
+        }
+        coverage.detectors_run.sort();
+        coverage.detectors_missing.sort();
+    }
+}
+
+/// What was seen over all media of a submission.
+#[derive(Default)]
+struct Seen {
+    /// There were bytes to hash.
+    bytes: bool,
+    /// Some medium had pictures.
+    pictures: bool,
+    /// There were words.
+    words: bool,
+    /// Some medium could not be looked at to its end.
+    unfinished: bool,
+    /// Detectors that failed on something they had to see.
+    failed: BTreeSet<String>,
+}
+
+fn unseen_media(item: &Item) -> Media {
+    let format = sniff(item.bytes());
+    Media {
+        kind: MediaKind::Unknown,
+        format,
+        width: None,
+        height: None,
+        duration_ms: None,
+        sha256: item.sha256_hex(),
+        pdq: None,
+        pdq_quality: None,
+        faces: Vec::new(),
+    }
+}
+

@@ -1,0 +1,33 @@
+//! What a worker's failure means for the item.
+
+use domain::Failure;
+
+use crate::decode::DecodeError;
+use crate::sandbox::protocol::WorkError;
+
+/// The failure as the decision sees it. Damaged and unsupported bytes stay so on every other day; a dead or
+/// slow worker may be our fault.
+pub(super) fn failure_of(error: &WorkError, media: usize) -> Failure {
+    let (reason, permanent) = match error {
+        WorkError::Decode(DecodeError::Unsupported(_)) => ("unsupported", true),
+        WorkError::Decode(DecodeError::Damaged(_)) => ("undecodable", true),
+        WorkError::Decode(DecodeError::TooLarge(_)) => ("too_large", true),
+        WorkError::Decode(DecodeError::Encrypted(_)) => ("encrypted", true),
+        WorkError::Decode(DecodeError::Missing(_)) => ("decoder_missing", false),
+        WorkError::Crashed(_) => ("worker_crashed", false),
+        WorkError::TimedOut(_) => ("worker_timeout", false),
+        WorkError::Lied(_) => ("worker_protocol", false),
+        WorkError::Unavailable(_) => ("worker_unavailable", false),
+    };
+    Failure { reason: reason.into(), detail: error.to_string(), media: Some(media), permanent }
+}
+
+/// Part of the item could be read and part not: what was not read may hold anything.
+pub(super) fn damaged(media: usize) -> Failure {
+    Failure {
+        reason: "damaged".into(),
+        detail: "the file is damaged or cut short; only a part of it could be read".into(),
+        media: Some(media),
+        permanent: false,
+    }
+}
