@@ -5,6 +5,10 @@ use crate::text::fold::fold;
 /// Shortest brand name for which a typing error counts: shorter names have innocent neighbours.
 const MIN_TYPO_CHARS: usize = 6;
 
+/// Ordinary words one letter from a shipped brand (binance, interac, paypal, google, discord, amazon, outlook).
+const NEIGHBOURS: [&str; 8] =
+    ["finance", "interact", "papal", "goggle", "discords", "amazons", "outlooks", "interacts"];
+
 /// Words that phishing pages put beside a brand, after the APWG trend reports.
 const BAIT: [&str; 24] = [
     "login",
@@ -60,9 +64,17 @@ impl Brand {
         {
             return 1.0;
         }
-        let labels: Vec<&str> = host.split('.').collect();
-        let count = labels.len().saturating_sub(1);
-        labels.iter().take(count).map(|label| self.label(label)).fold(0.0, f32::max)
+        let mut labels: Vec<&str> = host.split('.').collect();
+        labels.pop();
+        let likeness = labels.iter().map(|label| self.label(label)).fold(0.0, f32::max);
+        // `paypall.com`, `paypall.co.uk`: a typing error counts in the registered name only.
+        let registered = labels.iter().rev().find(|l| l.len() > 2);
+        let typo = registered.is_some_and(|label| {
+            self.name.len() >= MIN_TYPO_CHARS
+                && !NEIGHBOURS.contains(label)
+                && is_one_edit(label.as_bytes(), self.name.as_bytes())
+        });
+        if typo { likeness.max(0.7) } else { likeness }
     }
 
     fn label(&self, label: &str) -> f32 {
@@ -83,8 +95,7 @@ impl Brand {
         if self.name.len() >= MIN_TYPO_CHARS && glued.is_some_and(|rest| BAIT.contains(&rest)) {
             return 0.9;
         }
-        let long = self.name.len() >= MIN_TYPO_CHARS;
-        if long && is_one_edit(label.as_bytes(), self.name.as_bytes()) { 0.7 } else { 0.0 }
+        0.0
     }
 }
 
@@ -153,9 +164,13 @@ mod tests {
             "paypal.ca",
             "pay.example",
             "payday.example",
-            "papa.example",
+            "papal.va",
         ] {
             assert!(paypal.likeness(host) == 0.0, "{host}: {}", paypal.likeness(host));
+        }
+        for (brand, host) in [("binance.com", "finance.yahoo.com"), ("interac.ca", "interact.com")]
+        {
+            assert!(Brand::new(brand).likeness(host) == 0.0, "{host}");
         }
         assert!(Brand::new("google.com").likeness("g00gle.com") > 0.9);
         assert!(Brand::new("microsoft.com").likeness("rnicrosoft.com") > 0.9);
