@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-/// Longest text that is searched, in bytes; the same as for the text detector.
-const MAX_BYTES: usize = crate::text::fold::MAX_BYTES;
+use crate::text::fold::head;
+
 /// Longest candidate, in bytes; longer words are looked at as far as this.
 const MAX_CANDIDATE_BYTES: usize = 2048;
+
+/// Longest name that DNS resolves, in characters (RFC 1035, 2.3.4); it bounds the work of IDNA, too.
+const MAX_HOST_CHARS: usize = 253;
 
 /// A web address found in text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +23,11 @@ pub struct Link {
     pub bytes: Range<usize>,
 }
 
-/// Every address in `text`, in order. Linear in the text: each word is read a fixed number of times.
+/// Every address in the first [`crate::text::fold::MAX_BYTES`] of `text`, in order. Linear in the text: each word is read
+/// a fixed number of times.
 pub fn links(text: &str) -> Vec<Link> {
-    let mut end = text.len().min(MAX_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let (plain, origin) = refang(text.get(..end).unwrap_or_default());
+    let text = head(text);
+    let (plain, origin) = refang(text);
     let mut found = Vec::new();
     let mut at = 0;
     for word in plain.split_inclusive(is_divider) {
@@ -37,7 +38,7 @@ pub fn links(text: &str) -> Vec<Link> {
             continue;
         }
         if let Some(mut link) = parse(word) {
-            let byte = |i: usize| origin.get(i).map_or(end, |o| *o as usize);
+            let byte = |i: usize| origin.get(i).map_or(text.len(), |o| *o as usize);
             link.bytes = byte(start + link.bytes.start)..byte(start + link.bytes.end);
             found.push(link);
         }
@@ -141,7 +142,8 @@ fn parse(word: &str) -> Option<Link> {
     };
     let host = host.trim_matches('.').to_lowercase();
     let written = scheme.is_some();
-    let plausible = if written { !host.is_empty() } else { is_domain(&host) };
+    let fits = host.chars().take(MAX_HOST_CHARS + 1).count() <= MAX_HOST_CHARS;
+    let plausible = fits && if written { !host.is_empty() } else { is_domain(&host) };
     plausible.then(|| Link { scheme, userinfo, host, bytes: lead..lead + body.len() })
 }
 

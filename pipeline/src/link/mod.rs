@@ -2,7 +2,8 @@
 //!
 //! Labels: `link:blocked` (on the operator's list, subdomains included), `link:lookalike` (drawn or spelled like a protected
 //! brand), `link:punycode` (an encoded label, or one that mixes scripts), `link:shortener`, `link:userinfo` (a name before
-//! `@` to be taken for the host), `link:ip` (a bare IP address), `link:many` (more hosts than are compared with brands).
+//! `@` to be taken for the host), `link:ip` (a bare IP address), `link:many` (more hosts than are compared with brands),
+//! `link:truncated` (a text longer than [`fold::MAX_BYTES`]: the links in its end were not read).
 
 mod extract;
 mod lookalike;
@@ -15,6 +16,7 @@ use domain::Finding;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::text::fold;
 pub use extract::{Link, links};
 use lookalike::Brand;
 
@@ -209,6 +211,9 @@ impl LinkDetector {
             } else if seen.insert(("link:many", String::new())) {
                 findings.push(finding("link:many", RULES, 1.0, None));
             }
+        }
+        if fold::head(text).len() < text.len() {
+            findings.push(finding("link:truncated", RULES, 1.0, None));
         }
         findings
     }

@@ -66,3 +66,9 @@ fn a_flood_of_links_is_cut_with_a_label_and_the_block_list_still_speaks() {
     let found = labels(&text);
     assert!(found.contains(&"link:many".to_owned()) && found.contains(&"link:blocked".to_owned()));
 }
+
+#[test]
+fn a_long_text_says_that_its_end_was_not_read() {
+    let text = format!("{} scam.example", "x ".repeat(fold::MAX_BYTES));
+    assert_eq!(labels(&text), ["link:truncated"]);
+}

@@ -159,6 +159,23 @@ fn a_list_from_a_file_and_patterns_work_and_bad_ones_are_all_named() {
 }
 
 #[test]
+fn the_longest_term_is_found_and_a_longer_one_refused() {
+    let term = "fab".repeat(21);
+    let list = |term: &str| {
+        let source = format!(
+            "name='x'\nversion='1'\nlanguage='en'\n[[entries]]\ncategory='spam'\nseverity='low'\nterms=['{term}']"
+        );
+        TermList::parse("x", &source)
+    };
+    let matcher = Matcher::new(&[list(&term).unwrap()]).unwrap();
+    let spelled = format!("ph{}", &term[1..]);
+    for text in [&term, &spelled] {
+        assert_eq!(matcher.find(&fold::fold(text).units, &mut Work::default()).len(), 1, "{text}");
+    }
+    assert!(list(&format!("{term}f")).is_err());
+}
+
+#[test]
 fn a_long_text_says_that_its_end_was_not_read() {
     let long = format!("{}fuck", "a ".repeat(fold::MAX_BYTES));
     assert_eq!(labels(&long), ["text:truncated"]);
