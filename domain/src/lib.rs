@@ -8,6 +8,8 @@ pub mod evidence;
 pub mod finding;
 pub mod media;
 pub mod policy;
+pub mod problem;
+mod reader;
 pub mod severity;
 
 pub use category::Category;
@@ -17,4 +19,5 @@ pub use evidence::{Context, Evidence, Failure, Scores};
 pub use finding::{BBox, Finding, Span};
 pub use media::{Format, Media, MediaKind};
 pub use policy::Policy;
+pub use problem::{Problem, Problems};
 pub use severity::{Action, Severity};
