@@ -9,6 +9,7 @@ pub mod finding;
 pub mod media;
 pub mod policy;
 pub mod problem;
+pub mod profile;
 mod reader;
 pub mod severity;
 
@@ -20,4 +21,5 @@ pub use finding::{BBox, Finding, Span};
 pub use media::{Format, Media, MediaKind};
 pub use policy::Policy;
 pub use problem::{Problem, Problems};
+pub use profile::Profile;
 pub use severity::{Action, Severity};

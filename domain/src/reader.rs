@@ -37,6 +37,11 @@ impl<'t> Source<'t> {
         self.problems.push(Problem { key: key.to_owned(), line, message: message.into() });
     }
 
+    /// Notes a mistake found elsewhere.
+    pub(crate) fn push(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
     /// The result, unless there was a mistake; mistakes in the order of lines.
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Problems> {
         let mut problems = self.problems;

@@ -61,6 +61,7 @@ mod typing;
 use std::collections::BTreeMap;
 
 pub use decide::decide;
+pub(crate) use parse::{policy as read, slug};
 
 use crate::{Action, Category, Decision, Evidence, Severity, problem::Problems, reader::Source};
 
@@ -200,6 +201,11 @@ impl Policy {
             }
         }
         reasons
+    }
+
+    /// Surfaces that its rules name.
+    pub(crate) fn surfaces(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().flat_map(|rule| rule.surfaces.iter().map(String::as_str))
     }
 
     /// Judges: see [`decide`].
