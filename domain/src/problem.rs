@@ -41,10 +41,10 @@ impl fmt::Display for Problems {
     }
 }
 
-/// ` Did you mean …?` where one of `known` is within two edits of `word` (one for short words), else all of them.
+/// ` Did you mean …?` where one of `known` is within two edits of `word` (one for words of three letters or fewer), else all of them.
 pub(crate) fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let limit = if word.chars().count() < 5 { 1 } else { 2 };
+    let limit = if word.chars().count() < 4 { 1 } else { 2 };
     let near = known.iter().map(|k| (distance(word, k), k)).min();
     match near {
         Some((d, k)) if d <= limit => format!("; did you mean `{k}`?"),

@@ -23,6 +23,8 @@
 //! those of a QR code's address from the one of kind `link`.
 
 mod detector;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,7 +111,8 @@ impl Profile {
         match EMBEDDED.iter().find(|(n, _)| *n == name) {
             Some((_, text)) => Self::parse(text),
             None => {
-                let message = format!("`{name}` is no built-in profile{}", suggestion(name, Self::names()));
+                let message =
+                    format!("`{name}` is no built-in profile{}", suggestion(name, Self::names()));
                 Err(Problems(vec![Problem { key: "profile".into(), line: None, message }]))
             }
         }
@@ -161,7 +164,11 @@ impl Profile {
 pub fn policy_of(text: &str) -> Result<Policy, Problems> {
     let is_profile = toml::from_str::<toml::Table>(text)
         .is_ok_and(|table| table.contains_key("policy") || table.contains_key("detectors"));
-    if is_profile { Profile::parse(text).map(|profile| profile.policy) } else { Policy::parse(text) }
+    if is_profile {
+        Profile::parse(text).map(|profile| profile.policy)
+    } else {
+        Policy::parse(text)
+    }
 }
 
 fn read(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Profile> {
@@ -175,12 +182,17 @@ fn read(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Profile> {
     let detectors = match table.table(source, "detectors") {
         Some(detectors) => detector::all(source, &detectors),
         None => {
-            table.missing(source, "detectors", "… (a table `[detectors.<name>]` for each, with its `kind`)");
+            table.missing(
+                source,
+                "detectors",
+                "… (a table `[detectors.<name>]` for each, with its `kind`)",
+            );
             BTreeMap::new()
         }
     };
     let limits = table.table(source, "limits").map_or_else(Limits::default, |t| limits(source, t));
-    let messages = table.table(source, "messages").map(|t| messages(source, &t)).unwrap_or_default();
+    let messages =
+        table.table(source, "messages").map(|t| messages(source, &t)).unwrap_or_default();
     let policy = match table.table(source, "policy") {
         Some(policy) => policy::read(source, policy),
         None => {
@@ -198,13 +210,26 @@ fn read(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Profile> {
         for surface in policy.surfaces() {
             if !surfaces.is_empty() && !surfaces.contains(&surface) {
                 let hint = suggestion(surface, surfaces.iter().copied());
-                source.report("policy.rule", None, format!("`{surface}` is no surface of this profile{hint}"));
+                source.report(
+                    "policy.rule",
+                    None,
+                    format!("`{surface}` is no surface of this profile{hint}"),
+                );
             }
         }
     }
     let detectors = detectors.into_iter().filter_map(|(name, d)| d.map(|d| (name, d))).collect();
     let surfaces = surfaces.into_iter().map(|s| s.value).collect();
-    Some(Profile { name: name?, title: title?, description, surfaces, detectors, limits, messages, policy: policy? })
+    Some(Profile {
+        name: name?,
+        title: title?,
+        description,
+        surfaces,
+        detectors,
+        limits,
+        messages,
+        policy: policy?,
+    })
 }
 
 /// Detectors that the policy relies on and nobody configured.
@@ -225,19 +250,30 @@ fn limits(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Limits {
     let default = Limits::default();
     let small = |v: u64| u32::try_from(v).unwrap_or(u32::MAX);
     let limits = Limits {
-        max_media: table.integer(source, "max_media", 1..=64).map_or(default.max_media, |v| small(v.value)),
-        max_bytes: table.integer(source, "max_bytes", 1..=1 << 40).map_or(default.max_bytes, |v| v.value),
-        max_pixels: table.integer(source, "max_pixels", 1..=1 << 30).map_or(default.max_pixels, |v| v.value),
+        max_media: table
+            .integer(source, "max_media", 1..=64)
+            .map_or(default.max_media, |v| small(v.value)),
+        max_bytes: table
+            .integer(source, "max_bytes", 1..=1 << 40)
+            .map_or(default.max_bytes, |v| v.value),
+        max_pixels: table
+            .integer(source, "max_pixels", 1..=1 << 30)
+            .map_or(default.max_pixels, |v| v.value),
         max_duration_ms: table
             .integer(source, "max_duration_ms", 1..=86_400_000)
             .map_or(default.max_duration_ms, |v| v.value),
-        per_author_hour: table.integer(source, "per_author_hour", 1..=1_000_000).map(|v| small(v.value)),
+        per_author_hour: table
+            .integer(source, "per_author_hour", 1..=1_000_000)
+            .map(|v| small(v.value)),
     };
     table.finish(source);
     limits
 }
 
-fn messages(source: &mut Source<'_>, table: &Table<'_, '_>) -> BTreeMap<String, BTreeMap<String, String>> {
+fn messages(
+    source: &mut Source<'_>,
+    table: &Table<'_, '_>,
+) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut messages = BTreeMap::new();
     for (language, value) in table.entries() {
         let Some(reasons) = subtable(source, &table.key(&language), value) else { continue };
@@ -245,7 +281,11 @@ fn messages(source: &mut Source<'_>, table: &Table<'_, '_>) -> BTreeMap<String, 
         for (reason, text) in reasons.entries() {
             match text.get_ref().as_str() {
                 Some(words) => drop(texts.insert(reason, words.to_owned())),
-                None => source.report(&reasons.key(&reason), Some(text.span()), "write a text in quotes"),
+                None => source.report(
+                    &reasons.key(&reason),
+                    Some(text.span()),
+                    "write a text in quotes",
+                ),
             }
         }
         messages.insert(language, texts);

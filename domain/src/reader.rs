@@ -108,16 +108,28 @@ impl<'d, 't> Table<'d, 't> {
 
     /// Notes that a key is missing; `example` shows what to write.
     pub(crate) fn missing(&self, source: &mut Source<'_>, name: &str, example: &str) {
-        source.report(&self.key(name), self.span(), format!("missing; write for example `{name} = {example}`"));
+        source.report(
+            &self.key(name),
+            self.span(),
+            format!("missing; write for example `{name} = {example}`"),
+        );
     }
 
     /// A string.
-    pub(crate) fn string(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<At<String>> {
+    pub(crate) fn string(
+        &mut self,
+        source: &mut Source<'_>,
+        name: &'static str,
+    ) -> Option<At<String>> {
         self.read(source, name, "a string in quotes", |v| v.as_str().map(str::to_owned))
     }
 
     /// `true` or `false`.
-    pub(crate) fn boolean(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<At<bool>> {
+    pub(crate) fn boolean(
+        &mut self,
+        source: &mut Source<'_>,
+        name: &'static str,
+    ) -> Option<At<bool>> {
         self.read(source, name, "true or false", DeValue::as_bool)
     }
 
@@ -154,7 +166,11 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A list of strings; absent is empty.
-    pub(crate) fn strings(&mut self, source: &mut Source<'_>, name: &'static str) -> Vec<At<String>> {
+    pub(crate) fn strings(
+        &mut self,
+        source: &mut Source<'_>,
+        name: &'static str,
+    ) -> Vec<At<String>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         strings(source, &self.key(name), value)
     }
@@ -171,13 +187,21 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A table under this one.
-    pub(crate) fn table(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<Table<'d, 't>> {
+    pub(crate) fn table(
+        &mut self,
+        source: &mut Source<'_>,
+        name: &'static str,
+    ) -> Option<Table<'d, 't>> {
         let value = self.value(name)?;
         subtable(source, &self.key(name), value)
     }
 
     /// A list of tables (`[[name]]`); absent is empty.
-    pub(crate) fn tables(&mut self, source: &mut Source<'_>, name: &'static str) -> Vec<Table<'d, 't>> {
+    pub(crate) fn tables(
+        &mut self,
+        source: &mut Source<'_>,
+        name: &'static str,
+    ) -> Vec<Table<'d, 't>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let key = self.key(name);
         let Some(array) = value.get_ref().as_array() else {
@@ -240,7 +264,9 @@ pub(crate) fn strings(
     let mut found = Vec::new();
     for item in array.iter() {
         match item.get_ref().as_str() {
-            Some(s) => found.push(At { value: s.to_owned(), key: key.to_owned(), span: item.span() }),
+            Some(s) => {
+                found.push(At { value: s.to_owned(), key: key.to_owned(), span: item.span() })
+            }
             None => source.report(key, Some(item.span()), "write strings only, in quotes"),
         }
     }
@@ -256,7 +282,11 @@ pub(crate) fn pick<T: Copy>(
     let found = words.iter().find(|(w, _)| *w == word.value).map(|(_, value)| *value);
     if found.is_none() {
         let hint = suggestion(&word.value, words.iter().map(|(w, _)| *w));
-        source.report(&word.key, Some(word.span.clone()), format!("`{}` is not known here{hint}", word.value));
+        source.report(
+            &word.key,
+            Some(word.span.clone()),
+            format!("`{}` is not known here{hint}", word.value),
+        );
     }
     found
 }

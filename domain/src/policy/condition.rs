@@ -41,7 +41,8 @@ impl Condition {
             return Err(vec!["write a condition, for example `scores.nsfw_score > 0.8`".into()]);
         }
         if source.len() > MAX_BYTES {
-            let message = format!("{} bytes long; split it into rules of at most {MAX_BYTES}", source.len());
+            let message =
+                format!("{} bytes long; split it into rules of at most {MAX_BYTES}", source.len());
             return Err(vec![message]);
         }
         let parser = ENV.parser().max_recursion_depth(MAX_NESTING);
@@ -68,7 +69,9 @@ impl Condition {
             Ok(Value::Bool(true)) => Outcome::Holds,
             Ok(Value::Bool(false)) => Outcome::Fails,
             Ok(other) => Outcome::Fault(format!("gives {other:?} instead of true or false")),
-            Err(ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_)) => Outcome::Unmeasured,
+            Err(ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_)) => {
+                Outcome::Unmeasured
+            }
             Err(error) => Outcome::Fault(error.to_string()),
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    AudioOnly, BANK_DETECTOR, FailMode, MINORS_BANK, Policy, Rule, Undecodable, condition::Outcome, facts::Facts,
+    AudioOnly, BANK_DETECTOR, FailMode, MINORS_BANK, Policy, Rule, Undecodable, condition::Outcome,
+    facts::Facts,
 };
 use crate::{Action, Category, Decision, Evidence, MediaKind, Severity, Status};
 
@@ -17,11 +18,16 @@ pub fn decide(policy: &Policy, evidence: &Evidence) -> Decision {
     let faults = hits.iter().any(|hit| hit.fault);
     let gaps = if ended { Vec::new() } else { unseen(policy, evidence) };
     let (failed, unjudged) = unjudgeable(policy, evidence);
-    let complete = gaps.is_empty() && !faults && (ended || evidence.failures.is_empty()) && unjudged.is_empty();
+    let complete = gaps.is_empty()
+        && !faults
+        && (ended || evidence.failures.is_empty())
+        && unjudged.is_empty();
     hits.extend(gaps);
     hits.extend(failed.iter().cloned());
     hits.extend(unjudged);
-    if policy.audio_only == AudioOnly::Hold && evidence.media.iter().any(|m| m.kind == MediaKind::Audio) {
+    if policy.audio_only == AudioOnly::Hold
+        && evidence.media.iter().any(|m| m.kind == MediaKind::Audio)
+    {
         hits.push(Hit::plain(Action::Hide, "audio_only"));
     }
 
@@ -75,17 +81,29 @@ impl Hit {
     fn plain(action: Action, reason: impl Into<String>) -> Self {
         let severity = Severity::Safe;
         let reason = reason.into();
-        Self { action, severity, category: None, reason, settles: false, fault: false, terminal: false }
+        Self {
+            action,
+            severity,
+            category: None,
+            reason,
+            settles: false,
+            fault: false,
+            terminal: false,
+        }
     }
 }
 
 /// What the rules say.
-fn fired<'r>(policy: &Policy, evidence: &Evidence, rules: impl Iterator<Item = &'r Rule>) -> Vec<Hit> {
+fn fired<'r>(
+    policy: &Policy,
+    evidence: &Evidence,
+    rules: impl Iterator<Item = &'r Rule>,
+) -> Vec<Hit> {
     let context = Facts::of(evidence, policy.min_confidence).context();
-    let verified = evidence
-        .findings
-        .iter()
-        .any(|f| f.detector == BANK_DETECTOR && f.label.strip_prefix(MINORS_BANK).is_some_and(|l| l.starts_with(':')));
+    let verified = evidence.findings.iter().any(|f| {
+        f.detector == BANK_DETECTOR
+            && f.label.strip_prefix(MINORS_BANK).is_some_and(|l| l.starts_with(':'))
+    });
     let surface = &evidence.context.surface;
     let here = |rule: &&Rule| rule.surfaces.is_empty() || rule.surfaces.contains(surface);
     rules
@@ -129,7 +147,9 @@ fn unseen(policy: &Policy, evidence: &Evidence) -> Vec<Hit> {
         .iter()
         .filter(|d| !coverage.detectors_run.contains(d) || coverage.detectors_missing.contains(d));
     let mut hits: Vec<Hit> = missing
-        .map(|name| Hit::plain(action_of(policy.fail_mode(name)), format!("detector_missing:{name}")))
+        .map(|name| {
+            Hit::plain(action_of(policy.fail_mode(name)), format!("detector_missing:{name}"))
+        })
         .collect();
     if coverage.max_gap_ms > policy.max_gap_ms {
         let modes = policy.required.iter().map(|name| policy.fail_mode(name));

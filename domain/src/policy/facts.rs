@@ -43,7 +43,12 @@ impl Facts {
         let variables = vec![
             ("scores", scores(evidence)),
             ("nsfw", map(nsfw.into_iter().map(|(k, v)| (k, v.into())))),
-            ("labels", map(labels.into_iter().map(|(d, l)| (d, map(l.into_iter().map(|(k, v)| (k, v.into()))))))),
+            (
+                "labels",
+                map(labels
+                    .into_iter()
+                    .map(|(d, l)| (d, map(l.into_iter().map(|(k, v)| (k, v.into())))))),
+            ),
             ("findings", list(gravest(counted).into_iter().map(finding))),
             ("media", media(evidence)),
             ("coverage", coverage(evidence)),
@@ -66,10 +71,13 @@ impl Facts {
         }
         let seen = Arc::clone(&self.seen);
         let found = context
-            .add_function("found", move |detector: Arc<String>, prefix: Arc<String>| seen.found(&detector, &prefix));
+            .add_function("found", move |detector: Arc<String>, prefix: Arc<String>| {
+                seen.found(&detector, &prefix)
+            });
         let seen = Arc::clone(&self.seen);
-        let top =
-            context.add_function("top", move |detector: Arc<String>, label: Arc<String>| seen.top(&detector, &label));
+        let top = context.add_function("top", move |detector: Arc<String>, label: Arc<String>| {
+            seen.top(&detector, &label)
+        });
         debug_assert!(found.is_ok() && top.is_ok(), "the standard functions have no such names");
         context
     }
@@ -116,7 +124,12 @@ fn unmeasured(name: &str) -> ExecutionError {
     ExecutionError::NoSuchKey(Arc::new(name.to_owned()))
 }
 
-fn raise(scores: &mut BTreeMap<String, BTreeMap<String, f64>>, detector: &str, label: &str, score: f64) {
+fn raise(
+    scores: &mut BTreeMap<String, BTreeMap<String, f64>>,
+    detector: &str,
+    label: &str,
+    score: f64,
+) {
     let labels = scores.entry(detector.to_owned()).or_default();
     let highest = labels.entry(label.to_owned()).or_insert(score);
     *highest = highest.max(score);
@@ -137,7 +150,9 @@ fn labels(evidence: &Evidence) -> BTreeMap<String, BTreeMap<String, f64>> {
     let mut all = BTreeMap::new();
     let nsfw = evidence.scores.nsfw_categories.iter().map(|(label, score)| ("nsfw", label, score));
     let others = &evidence.scores.labels;
-    let others = others.iter().flat_map(|(d, l)| l.iter().map(move |(label, score)| (d.as_str(), label, score)));
+    let others = others
+        .iter()
+        .flat_map(|(d, l)| l.iter().map(move |(label, score)| (d.as_str(), label, score)));
     for (detector, label, score) in nsfw.chain(others) {
         if let Some(score) = measured(*score) {
             raise(&mut all, detector, label, score);

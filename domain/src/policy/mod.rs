@@ -49,6 +49,7 @@
 //!    (`bank:sexual/minors:…` by detector `hash`) rejects or bans.
 //! 3. `underage`, and anything that leans on an estimated age, never bans.
 
+pub mod cases;
 mod condition;
 mod decide;
 mod facts;
@@ -57,6 +58,9 @@ mod parse;
 mod sample;
 mod shape;
 mod typing;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -179,7 +183,8 @@ impl Policy {
     /// What becomes of an item when this detector is missing: the gravest mode of the categories it serves.
     pub fn fail_mode(&self, detector: &str) -> FailMode {
         let served = self.serves.get(detector).into_iter().flatten();
-        let modes = served.map(|category| self.fail.get(category).copied().unwrap_or(self.fail_default));
+        let modes =
+            served.map(|category| self.fail.get(category).copied().unwrap_or(self.fail_default));
         modes.max().unwrap_or(self.fail_default)
     }
 

@@ -22,19 +22,26 @@ pub(crate) fn policy(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Optio
     let mut seen = Vec::new();
     for name in &required {
         if seen.contains(&name.value) {
-            source.report(&name.key, Some(name.span.clone()), format!("`{}` is listed twice", name.value));
+            source.report(
+                &name.key,
+                Some(name.span.clone()),
+                format!("`{}` is listed twice", name.value),
+            );
         }
         seen.push(name.value.clone());
     }
     let undecodable = [("hold", Undecodable::Hold), ("fail", Undecodable::Fail)];
-    let undecodable = table.choice(source, "undecodable", &undecodable).map_or(Undecodable::Hold, |v| v.value);
+    let undecodable =
+        table.choice(source, "undecodable", &undecodable).map_or(Undecodable::Hold, |v| v.value);
     let audio_only = [("hold", AudioOnly::Hold), ("judge", AudioOnly::Judge)];
-    let audio_only = table.choice(source, "audio_only", &audio_only).map_or(AudioOnly::Hold, |v| v.value);
+    let audio_only =
+        table.choice(source, "audio_only", &audio_only).map_or(AudioOnly::Hold, |v| v.value);
     let (fail_default, fail) = match table.table(source, "fail") {
         Some(fail) => fail_modes(source, &fail),
         None => (FailMode::Hold, BTreeMap::new()),
     };
-    let serves = table.table(source, "serves").map(|serves| served(source, &serves)).unwrap_or_default();
+    let serves =
+        table.table(source, "serves").map(|serves| served(source, &serves)).unwrap_or_default();
     let rules = rules(source, &mut table);
     table.finish(source);
     Some(Policy {
@@ -78,7 +85,10 @@ pub(crate) fn slug(
 const MODES: [(&str, FailMode); 3] =
     [("open", FailMode::Open), ("hold", FailMode::Hold), ("closed", FailMode::Closed)];
 
-fn fail_modes(source: &mut Source<'_>, table: &Table<'_, '_>) -> (FailMode, BTreeMap<Category, FailMode>) {
+fn fail_modes(
+    source: &mut Source<'_>,
+    table: &Table<'_, '_>,
+) -> (FailMode, BTreeMap<Category, FailMode>) {
     let mut default = FailMode::Hold;
     let mut modes = BTreeMap::new();
     for (name, value) in table.entries() {
@@ -89,8 +99,11 @@ fn fail_modes(source: &mut Source<'_>, table: &Table<'_, '_>) -> (FailMode, BTre
         };
         let word = At { value: word.to_owned(), key: key.clone(), span: value.span() };
         let mode = pick(source, &word, &MODES);
-        let category =
-            if name == "default" { None } else { parsed::<Category, _>(source, &At { value: name.clone(), ..word }) };
+        let category = if name == "default" {
+            None
+        } else {
+            parsed::<Category, _>(source, &At { value: name.clone(), ..word })
+        };
         match (mode, category) {
             (Some(mode), Some(category)) => drop(modes.insert(category, mode)),
             (Some(mode), None) if name == "default" => default = mode,
@@ -113,14 +126,22 @@ fn served(source: &mut Source<'_>, table: &Table<'_, '_>) -> BTreeMap<String, Ve
 fn rules(source: &mut Source<'_>, table: &mut Table<'_, '_>) -> Vec<Rule> {
     let tables = table.tables(source, "rule");
     if tables.is_empty() && !table.has("rule") {
-        table.missing(source, "rule", "… (a table `[[rule]]` with id, when, category, severity and reason)");
+        table.missing(
+            source,
+            "rule",
+            "… (a table `[[rule]]` with id, when, category, severity and reason)",
+        );
     }
     let mut rules: Vec<Rule> = Vec::new();
     for table in tables {
         let (key, span) = (table.key("id"), table.span());
         if let Some(rule) = rule(source, table) {
             if rules.iter().any(|r| r.id == rule.id) {
-                source.report(&key, span, format!("`{}` is the id of an earlier rule; choose another", rule.id));
+                source.report(
+                    &key,
+                    span,
+                    format!("`{}` is the id of an earlier rule; choose another", rule.id),
+                );
             }
             rules.push(rule);
         }
@@ -150,13 +171,17 @@ fn rule(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Rule> {
     let severity = table.choice(source, "severity", &SEVERITIES);
     let action = table.choice(source, "action", &ACTIONS);
     let category = table.string(source, "category");
-    let category = category.and_then(|c| parsed::<Category, _>(source, &c).map(|value| At { value, key: c.key, span: c.span }));
+    let category = category.and_then(|c| {
+        parsed::<Category, _>(source, &c).map(|value| At { value, key: c.key, span: c.span })
+    });
     let reason = slug(source, &mut table, "reason", "\"nsfw\"");
     let settles = table.boolean(source, "settles");
     let surfaces = table.strings(source, "surfaces").into_iter().map(|s| s.value).collect();
-    for (name, example) in
-        [("when", "'scores.nsfw_score > 0.8'"), ("severity", "\"medium\""), ("category", "\"sexual\"")]
-    {
+    for (name, example) in [
+        ("when", "'scores.nsfw_score > 0.8'"),
+        ("severity", "\"medium\""),
+        ("category", "\"sexual\""),
+    ] {
         if !table.has(name) {
             table.missing(source, name, example);
         }
@@ -182,7 +207,8 @@ fn rule(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Rule> {
     }
     if let Some(settles) = settles.as_ref().filter(|s| s.value) {
         if effective < Action::Reject {
-            let message = "only a rule whose action is reject or ban may end a scan; leave `settles` out";
+            let message =
+                "only a rule whose action is reject or ban may end a scan; leave `settles` out";
             source.report(&settles.key, Some(settles.span.clone()), message);
         }
         if let Some(why) = condition.may_lapse() {
@@ -216,11 +242,15 @@ fn forbidden(condition: &Condition, category: Category, action: Action) -> Optio
             );
         }
         if action < Action::Hide {
-            return Some("suspected sexual/minors is always held for a person: write `action = \"hide\"`");
+            return Some(
+                "suspected sexual/minors is always held for a person: write `action = \"hide\"`",
+            );
         }
     }
     if action == Action::Ban && (category == Category::Underage || condition.looks_at_age()) {
-        return Some("an estimated age never bans: write `action = \"reject\"` or `action = \"hide\"`");
+        return Some(
+            "an estimated age never bans: write `action = \"reject\"` or `action = \"hide\"`",
+        );
     }
     None
 }

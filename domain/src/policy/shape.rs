@@ -35,7 +35,8 @@ pub(super) fn needs_bank(node: &IdedExpr) -> bool {
         Some((op::LOGICAL_AND, a, b)) => needs_bank(a) || needs_bank(b),
         Some((op::LOGICAL_OR, a, b)) => needs_bank(a) && needs_bank(b),
         Some(("found", a, b)) => {
-            literal(a) == Some(BANK_DETECTOR) && literal(b).is_some_and(|l| l.starts_with(MINORS_BANK))
+            literal(a) == Some(BANK_DETECTOR)
+                && literal(b).is_some_and(|l| l.starts_with(MINORS_BANK))
         }
         _ => false,
     }
@@ -47,11 +48,15 @@ pub(super) fn detectors(root: &IdedExpr) -> Vec<String> {
     visit(root, &mut |node| {
         match &node.expr {
             Expr::Ident(name) if name == "nsfw" => names.push("nsfw".to_owned()),
-            Expr::Select(select) if is_variable(&select.operand, "labels") => names.push(select.field.clone()),
+            Expr::Select(select) if is_variable(&select.operand, "labels") => {
+                names.push(select.field.clone())
+            }
             _ => {}
         }
         match binary(node) {
-            Some(("found" | "top", detector, _)) => names.extend(literal(detector).map(str::to_owned)),
+            Some(("found" | "top", detector, _)) => {
+                names.extend(literal(detector).map(str::to_owned))
+            }
             Some((op::INDEX, map, key)) if is_variable(map, "labels") => {
                 names.extend(literal(key).map(str::to_owned));
             }
@@ -77,13 +82,15 @@ fn rises(node: &IdedExpr) -> bool {
     }
     match &node.expr {
         Expr::Select(select) if !select.test => {
-            is_variable(&select.operand, "nsfw") || member(&select.operand).is_some_and(|v| is_variable(v, "labels"))
+            is_variable(&select.operand, "nsfw")
+                || member(&select.operand).is_some_and(|v| is_variable(v, "labels"))
         }
         Expr::Call(CallExpr { func_name, .. }) if func_name == "top" => true,
         Expr::Call(_) => match binary(node) {
             Some((op::INDEX, map, key)) => {
                 literal(key).is_some()
-                    && (is_variable(map, "nsfw") || member(map).is_some_and(|v| is_variable(v, "labels")))
+                    && (is_variable(map, "nsfw")
+                        || member(map).is_some_and(|v| is_variable(v, "labels")))
             }
             _ => false,
         },
@@ -118,7 +125,9 @@ fn score(node: &IdedExpr) -> Option<&str> {
 fn member(node: &IdedExpr) -> Option<&IdedExpr> {
     match &node.expr {
         Expr::Select(select) => Some(&select.operand),
-        _ => binary(node).filter(|(name, _, key)| *name == op::INDEX && literal(key).is_some()).map(|(_, a, _)| a),
+        _ => binary(node)
+            .filter(|(name, _, key)| *name == op::INDEX && literal(key).is_some())
+            .map(|(_, a, _)| a),
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Evaluating samples would not do: `a || b` hides an error in `b` whenever `a` holds. So every branch is walked.
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators as op};
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators as op,
+};
 
 use super::kind::{FUNCTIONS, Kind, VARIABLES};
 use crate::problem::suggestion;
@@ -77,7 +79,9 @@ impl Typing {
                 }
                 Kind::List(Box::new(kind))
             }
-            Expr::Map(_) | Expr::Struct(_) => self.mistake("map and struct literals have no use here"),
+            Expr::Map(_) | Expr::Struct(_) => {
+                self.mistake("map and struct literals have no use here")
+            }
             Expr::Unspecified => self.mistake("an empty expression"),
         }
     }
@@ -86,8 +90,9 @@ impl Typing {
         if let Some((_, kind)) = self.scope.iter().rev().find(|(n, _)| n == name) {
             return kind.clone();
         }
-        Kind::of_variable(name)
-            .unwrap_or_else(|| self.mistake(format!("unknown name `{name}`{}", suggestion(name, VARIABLES))))
+        Kind::of_variable(name).unwrap_or_else(|| {
+            self.mistake(format!("unknown name `{name}`{}", suggestion(name, VARIABLES)))
+        })
     }
 
     fn field(&mut self, operand: Kind, name: &str) -> Kind {
@@ -128,7 +133,9 @@ impl Typing {
                 self.want(name, c, &Kind::Bool);
                 match a.unify(b) {
                     Some(kind) => kind,
-                    None => self.mistake(format!("`? :` gives {a} or {b}; both must be of one kind")),
+                    None => {
+                        self.mistake(format!("`? :` gives {a} or {b}; both must be of one kind"))
+                    }
                 }
             }
             (op::EQUALS | op::NOT_EQUALS, [a, b]) => {
@@ -170,7 +177,9 @@ impl Typing {
         match (name, kinds) {
             ("found" | "top", [Kind::Text, Kind::Text]) if call.target.is_none() => {
                 if call.args.iter().any(|arg| literal(arg).is_none()) {
-                    self.mistake(format!("`{name}` takes two texts in quotes, so that they can be checked"));
+                    self.mistake(format!(
+                        "`{name}` takes two texts in quotes, so that they can be checked"
+                    ));
                 }
                 if name == "found" { Kind::Bool } else { Kind::Double }
             }
@@ -189,7 +198,10 @@ impl Typing {
             _ if FUNCTIONS.contains(&name) => {
                 let given: Vec<String> = kinds.iter().map(ToString::to_string).collect();
                 let usage = usage(name);
-                self.mistake(format!("`{name}` is written {usage}; here it got {}", given.join(" and ")))
+                self.mistake(format!(
+                    "`{name}` is written {usage}; here it got {}",
+                    given.join(" and ")
+                ))
             }
             _ if name.starts_with(|c: char| c.is_ascii_alphabetic()) => {
                 self.mistake(format!("unknown function `{name}`{}", suggestion(name, FUNCTIONS)))
@@ -220,7 +232,8 @@ impl Typing {
     /// CEL converts nothing by itself: `1 + 1.0` is an error.
     fn arithmetic(&mut self, call: &CallExpr, a: &Kind, b: &Kind) -> Kind {
         let name = call.func_name.as_str();
-        let accumulates = |arg: &IdedExpr| matches!(&arg.expr, Expr::Ident(n) if n.starts_with('@'));
+        let accumulates =
+            |arg: &IdedExpr| matches!(&arg.expr, Expr::Ident(n) if n.starts_with('@'));
         match a.unify(b) {
             Some(kind @ (Kind::Int | Kind::Double | Kind::Any)) => kind,
             Some(Kind::Text) if name == op::ADD => Kind::Text,
@@ -252,7 +265,8 @@ impl Typing {
             Kind::List(kind) => *kind,
             Kind::Map(_) => Kind::Text,
             Kind::Any => Kind::Any,
-            other => self.mistake(format!("`exists`, `all`, `filter` and `map` need a list, not {other}")),
+            other => self
+                .mistake(format!("`exists`, `all`, `filter` and `map` need a list, not {other}")),
         };
         if c.iter_var2.is_some() {
             return self.mistake("loops take one variable");

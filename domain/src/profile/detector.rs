@@ -119,32 +119,43 @@ impl Detector {
     /// The model that it needs.
     pub fn model(&self) -> Option<&str> {
         match self {
-            Self::Classifier(Classifier { model, .. }) | Self::Faces(Faces { model, .. }) | Self::Age(Age { model, .. }) => {
-                Some(model)
-            }
+            Self::Classifier(Classifier { model, .. })
+            | Self::Faces(Faces { model, .. })
+            | Self::Age(Age { model, .. }) => Some(model),
             _ => None,
         }
     }
 }
 
-const KINDS: [&str; 9] = ["hash", "quality", "classifier", "faces", "age", "text", "ocr", "qr", "link"];
+const KINDS: [&str; 9] =
+    ["hash", "quality", "classifier", "faces", "age", "text", "ocr", "qr", "link"];
 
 /// Reads `[detectors]`; a detector with a mistake is `None`, so that its name still counts as configured.
-pub(super) fn all(source: &mut Source<'_>, table: &Table<'_, '_>) -> BTreeMap<String, Option<Detector>> {
+pub(super) fn all(
+    source: &mut Source<'_>,
+    table: &Table<'_, '_>,
+) -> BTreeMap<String, Option<Detector>> {
     let mut all = BTreeMap::new();
     let mut faces_of = Vec::new();
     for (name, value) in table.entries() {
         let key = table.key(&name);
         let detector = subtable(source, &key, value).and_then(|t| one(source, t));
         if let Some(Detector::Age(age)) = &detector {
-            faces_of.push(At { value: age.faces.clone(), key: format!("{key}.faces"), span: value.span() });
+            faces_of.push(At {
+                value: age.faces.clone(),
+                key: format!("{key}.faces"),
+                span: value.span(),
+            });
         }
         all.insert(name, detector);
     }
     for faces in faces_of {
         // One with a mistake of its own is `None` and already reported.
         if !matches!(all.get(&faces.value), Some(None | Some(Detector::Faces(_)))) {
-            let message = format!("`{}` is no detector of kind faces: add `[detectors.{}]`", faces.value, faces.value);
+            let message = format!(
+                "`{}` is no detector of kind faces: add `[detectors.{}]`",
+                faces.value, faces.value
+            );
             source.report(&faces.key, Some(faces.span), message);
         }
     }
@@ -167,19 +178,25 @@ fn one(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Detector> {
         "hash" => Some(Detector::Hash(Hash {
             banks: list(source, &mut table, "banks"),
             distance: table.integer(source, "distance", 0..=128).map_or(31, |v| v.value as u32),
-            min_quality: table.integer(source, "min_quality", 0..=100).map_or(50, |v| v.value as u8),
+            min_quality: table
+                .integer(source, "min_quality", 0..=100)
+                .map_or(50, |v| v.value as u8),
         })),
         "quality" => Some(Detector::Quality),
         "classifier" => {
-            let min_score = table.number(source, "min_score", 0.0..=1.0).map_or(0.2, |v| v.value as f32);
-            model(source, &mut table).map(|model| Detector::Classifier(Classifier { model, min_score }))
+            let min_score =
+                table.number(source, "min_score", 0.0..=1.0).map_or(0.2, |v| v.value as f32);
+            model(source, &mut table)
+                .map(|model| Detector::Classifier(Classifier { model, min_score }))
         }
         "faces" => {
-            let min_score = table.number(source, "min_score", 0.0..=1.0).map_or(0.7, |v| v.value as f32);
+            let min_score =
+                table.number(source, "min_score", 0.0..=1.0).map_or(0.7, |v| v.value as f32);
             model(source, &mut table).map(|model| Detector::Faces(Faces { model, min_score }))
         }
         "age" => {
-            let faces = table.string(source, "faces").map_or_else(|| "faces".to_owned(), |v| v.value);
+            let faces =
+                table.string(source, "faces").map_or_else(|| "faces".to_owned(), |v| v.value);
             model(source, &mut table).map(|model| Detector::Age(Age { model, faces }))
         }
         "text" => Some(Detector::Text(Text {
@@ -189,7 +206,9 @@ fn one(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Detector> {
         })),
         "ocr" => Some(Detector::Ocr(Ocr {
             languages: languages(source, &mut table),
-            min_likelihood: table.number(source, "min_likelihood", 0.0..=1.0).map_or(0.1, |v| v.value as f32),
+            min_likelihood: table
+                .number(source, "min_likelihood", 0.0..=1.0)
+                .map_or(0.1, |v| v.value as f32),
         })),
         "qr" => Some(Detector::Qr),
         "link" => Some(Detector::Link(Link {
@@ -199,7 +218,11 @@ fn one(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Detector> {
         })),
         other => {
             let hint = suggestion(other, KINDS);
-            source.report(&kind.key, Some(kind.span), format!("`{other}` is no kind of detector{hint}"));
+            source.report(
+                &kind.key,
+                Some(kind.span),
+                format!("`{other}` is no kind of detector{hint}"),
+            );
             return None;
         }
     };
@@ -232,7 +255,11 @@ fn patterns(source: &mut Source<'_>, table: &mut Table<'_, '_>) -> BTreeMap<Stri
         match value.get_ref().as_str() {
             Some(pattern) => {
                 if let Err(error) = regex::Regex::new(pattern) {
-                    source.report(&key, Some(value.span()), format!("not a regular expression: {error}"));
+                    source.report(
+                        &key,
+                        Some(value.span()),
+                        format!("not a regular expression: {error}"),
+                    );
                 }
                 patterns.insert(name, pattern.to_owned());
             }
