@@ -547,3 +547,14 @@ fn a_failing_case_shows_both_sides_and_a_bad_case_is_refused() {
         assert!(told.contains(part), "{part}\n{told}");
     }
 }
+
+#[test]
+fn the_example_of_the_handbook_is_a_policy_and_its_cases_pass() {
+    let handbook = include_str!("../../../docs/policy.md");
+    let mut blocks = handbook.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap());
+    let policy = Policy::parse(blocks.next().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    let cases = Cases::parse(blocks.next().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    for verdict in cases.run(&policy) {
+        assert!(verdict.passed(), "{verdict}");
+    }
+}
