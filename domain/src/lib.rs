@@ -8,6 +8,9 @@ pub mod evidence;
 pub mod finding;
 pub mod media;
 pub mod policy;
+pub mod problem;
+pub mod profile;
+mod reader;
 pub mod severity;
 
 pub use category::Category;
@@ -17,4 +20,6 @@ pub use evidence::{Context, Evidence, Failure, Scores};
 pub use finding::{BBox, Finding, Span};
 pub use media::{Format, Media, MediaKind};
 pub use policy::Policy;
+pub use problem::{Problem, Problems};
+pub use profile::Profile;
 pub use severity::{Action, Severity};

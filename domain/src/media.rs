@@ -62,10 +62,7 @@ impl Format {
     /// Whether the format holds pictures that the still decoders read (animations included).
     pub fn is_still(self) -> bool {
         use Format::*;
-        matches!(
-            self,
-            Jpeg | Png | Gif | Webp | Bmp | Tiff | Heic | Avif | Ico | Pnm | Qoi
-        )
+        matches!(self, Jpeg | Png | Gif | Webp | Bmp | Tiff | Heic | Avif | Ico | Pnm | Qoi)
     }
 
     /// Whether the format is a container for video or sound that GStreamer reads.
@@ -73,7 +70,20 @@ impl Format {
         use Format::*;
         matches!(
             self,
-            Mp4 | Mov | Mkv | Webm | Ts | Ps | Avi | Flv | Ivf | Ogg | Hls | Mp3 | Aac | Flac | Wav
+            Mp4 | Mov
+                | Mkv
+                | Webm
+                | Ts
+                | Ps
+                | Avi
+                | Flv
+                | Ivf
+                | Ogg
+                | Hls
+                | Mp3
+                | Aac
+                | Flac
+                | Wav
                 | Amr
         )
     }
