@@ -53,6 +53,18 @@ pub enum Fit {
     Within,
 }
 
+/// How pixels are computed when a picture changes its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    /// Two taps a side, corner pixels map onto corner pixels (TensorFlow's `align_corners = true`).
+    BilinearAlignCorners,
+    /// Two taps a side, half-pixel centres (OpenCV's `INTER_LINEAR`); aliases when it shrinks much.
+    Bilinear,
+    /// Triangle kernel widened by the reduction (Pillow's `BILINEAR`): shrinks without aliasing.
+    Triangle,
+}
+
 /// A size at which a detector wants to see a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rendition {
@@ -62,6 +74,8 @@ pub struct Rendition {
     pub height: u32,
     /// How the picture is brought into it.
     pub fit: Fit,
+    /// How pixels are computed.
+    pub filter: Filter,
 }
 
 impl Rendition {
