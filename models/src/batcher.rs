@@ -46,18 +46,17 @@ impl Worker {
     fn answer(&mut self, group: Vec<Job>) {
         let (images, replies): (Vec<_>, Vec<_>) =
             group.into_iter().map(|job| (job.image, job.reply)).unzip();
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            run(&self.manifest, self.session.as_mut(), &images)
-        }))
-        .unwrap_or_else(|panic| {
-            let detail = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            let detail = format!("the runner panicked: {detail}");
-            Err(ModelError::Run { name: self.manifest.name.clone(), detail })
-        });
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| run(&self.manifest, self.session.as_mut(), &images)))
+                .unwrap_or_else(|panic| {
+                    let detail = panic
+                        .downcast_ref::<String>()
+                        .map(String::as_str)
+                        .or_else(|| panic.downcast_ref::<&str>().copied())
+                        .unwrap_or("no message");
+                    let detail = format!("the runner panicked: {detail}");
+                    Err(ModelError::Run { name: self.manifest.name.clone(), detail })
+                });
         match outcome {
             Ok(outputs) => {
                 for (reply, output) in replies.iter().zip(outputs) {

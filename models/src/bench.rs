@@ -50,9 +50,8 @@ pub fn bench(
     budget: Duration,
 ) -> Result<BenchReport, ModelError> {
     let mut session = engine.load(manifest, weights, threads)?;
-    let image = texture(manifest.input.width, manifest.input.height).ok_or_else(|| ModelError::Run {
-        name: manifest.name.clone(),
-        detail: "the input has no pixels".into(),
+    let image = texture(manifest.input.width, manifest.input.height).ok_or_else(|| {
+        ModelError::Run { name: manifest.name.clone(), detail: "the input has no pixels".into() }
     })?;
     let most = manifest.input.max_batch.unwrap_or(usize::MAX);
     let mut rows = Vec::new();

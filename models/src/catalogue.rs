@@ -28,8 +28,10 @@ impl Catalogue {
     /// # Errors
     /// Every manifest that does not hold or cannot be read, with all its problems.
     pub fn load(dir: &Path) -> Result<Self, Vec<ManifestError>> {
-        let mut texts: Vec<(String, Result<String, String>)> =
-            BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), Ok((*text).to_owned()))).collect();
+        let mut texts: Vec<(String, Result<String, String>)> = BUILT_IN
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), Ok((*text).to_owned())))
+            .collect();
         for path in manifests_in(dir) {
             let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
             texts.push((path.display().to_string(), text));
@@ -38,7 +40,10 @@ impl Catalogue {
         let mut errors = Vec::new();
         for (origin, text) in texts {
             let parsed = text
-                .map_err(|problem| ManifestError { origin: origin.clone(), problems: vec![problem] })
+                .map_err(|problem| ManifestError {
+                    origin: origin.clone(),
+                    problems: vec![problem],
+                })
                 .and_then(|text| Manifest::parse(&origin, &text));
             match parsed {
                 Ok(manifest) => {

@@ -59,7 +59,9 @@ pub enum ModelError {
         detail: String,
     },
     /// The inference library is absent or unfit.
-    #[error("ONNX Runtime is not usable: {0}; run `make setup`, or name the library in WEIR_ONNXRUNTIME")]
+    #[error(
+        "ONNX Runtime is not usable: {0}; run `make setup`, or name the library in WEIR_ONNXRUNTIME"
+    )]
     Engine(String),
     /// The engine refused the model, or failed while running it.
     #[error("{name}: {detail}")]

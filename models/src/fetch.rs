@@ -95,15 +95,16 @@ fn from_mirror(
         })
     });
     // Our own conversion is preferred; another one is accepted where the sources are absent.
-    sources.or_else(|error| {
-        manifest.accept.iter().find_map(|pin| take(pin, progress)).ok_or(error)
-    })
+    sources.or_else(|error| manifest.accept.iter().find_map(|pin| take(pin, progress)).ok_or(error))
 }
 
 fn from_sources(
     manifest: &Manifest,
     progress: &mut dyn FnMut(Progress),
-    mut take: impl FnMut(&crate::manifest::Source, &mut dyn FnMut(Progress)) -> Result<Vec<u8>, ModelError>,
+    mut take: impl FnMut(
+        &crate::manifest::Source,
+        &mut dyn FnMut(Progress),
+    ) -> Result<Vec<u8>, ModelError>,
 ) -> Result<Vec<u8>, ModelError> {
     let mut files = Vec::new();
     for source in &manifest.sources {
@@ -116,11 +117,10 @@ fn from_sources(
         })?,
         Some(conversion) => {
             progress(Progress::Convert);
-            let files: Vec<_> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-            convert(conversion, &files).map_err(|detail| ModelError::Convert {
-                name: manifest.name.clone(),
-                detail,
-            })?
+            let files: Vec<_> =
+                files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+            convert(conversion, &files)
+                .map_err(|detail| ModelError::Convert { name: manifest.name.clone(), detail })?
         }
     };
     let found = digest_of(&bytes);
@@ -148,11 +148,8 @@ fn download(
             source.url, manifest.name
         ),
     };
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .https_only(true)
-        .build()
-        .into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).https_only(true).build().into();
     let mut response = agent.get(&source.url).call().map_err(|error| failed(error.to_string()))?;
     // One byte more than expected tells a longer file from the right one.
     let mut reader = response.body_mut().as_reader().take(source.pin.bytes + 1);

@@ -14,7 +14,11 @@ impl RgbImage {
     /// Wraps packed RGB bytes; `None` when the length does not fit the size, or a side is zero.
     pub fn new(width: u32, height: u32, data: Vec<u8>) -> Option<Self> {
         let want = u64::from(width) * u64::from(height) * 3;
-        (width > 0 && height > 0 && data.len() as u64 == want).then_some(Self { width, height, data })
+        (width > 0 && height > 0 && data.len() as u64 == want).then_some(Self {
+            width,
+            height,
+            data,
+        })
     }
 
     /// Width in pixels.
@@ -96,6 +100,8 @@ impl Rendition {
     /// The least scale in 0..=1 at which a picture must be decoded so that this rendition only ever shrinks it.
     pub fn least_scale(&self, width: u32, height: u32) -> f64 {
         let (w, h) = self.size(width, height);
-        (f64::from(w) / f64::from(width.max(1))).max(f64::from(h) / f64::from(height.max(1))).min(1.0)
+        (f64::from(w) / f64::from(width.max(1)))
+            .max(f64::from(h) / f64::from(height.max(1)))
+            .min(1.0)
     }
 }

@@ -28,3 +28,6 @@ pub use manifest::{Kind, Label, Manifest, ManifestError};
 pub use output::{Face, Output};
 pub use resample::{crop_face, resample};
 pub use runner::{Runner, RunnerConfig, Ticket};
+
+#[cfg(test)]
+mod tests;

@@ -80,8 +80,8 @@ impl Planes {
         for (row, line) in image.data().chunks_exact(stride).zip(item.chunks_exact_mut(w * 3)) {
             for (pixel, value) in row.chunks_exact(3).zip(line.chunks_exact_mut(3)) {
                 for channel in 0..3 {
-                    value[channel] =
-                        f32::from(pixel[self.source[channel]]) * self.gain[channel] + self.offset[channel];
+                    value[channel] = f32::from(pixel[self.source[channel]]) * self.gain[channel]
+                        + self.offset[channel];
                 }
             }
         }

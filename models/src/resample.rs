@@ -102,10 +102,12 @@ fn two_tap(image: &RgbImage, width: u32, height: u32, position: Position) -> Rgb
 }
 
 fn triangle(image: &RgbImage, width: u32, height: u32) -> Option<RgbImage> {
-    let source = ImageRef::new(image.width(), image.height(), image.data(), PixelType::U8x3).ok()?;
+    let source =
+        ImageRef::new(image.width(), image.height(), image.data(), PixelType::U8x3).ok()?;
     let mut target = Image::new(width, height, PixelType::U8x3);
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .use_alpha(false);
     Resizer::new().resize(&source, &mut target, &options).ok()?;
     RgbImage::new(width, height, target.into_vec())
 }

@@ -94,10 +94,7 @@ impl Runner {
         } else {
             resample(&image, rendition)
         };
-        let scale = (
-            width as f32 / image.width() as f32,
-            height as f32 / image.height() as f32,
-        );
+        let scale = (width as f32 / image.width() as f32, height as f32 / image.height() as f32);
         // The channel holds the one answer, so that a runner never waits for a caller.
         let (reply, answer) = bounded(1);
         if let Some(jobs) = &self.jobs {

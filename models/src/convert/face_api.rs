@@ -32,7 +32,8 @@ pub(super) fn convert(files: &[(&str, &[u8])]) -> Result<Vec<u8>, String> {
         let mut y = x.clone();
         for part in 0..3 {
             y = net.relu(&y);
-            y = net.separable(&y, &format!("middle_flow/main_block_{block}/separable_conv{part}"))?;
+            y =
+                net.separable(&y, &format!("middle_flow/main_block_{block}/separable_conv{part}"))?;
         }
         x = net.add(&y, &x);
     }
@@ -70,11 +71,19 @@ impl Net {
         Ok(self.add(&pooled, &around))
     }
 
-    fn convolution(&mut self, x: &str, name: &str, kernel: usize, stride: usize) -> Result<String, String> {
+    fn convolution(
+        &mut self,
+        x: &str,
+        name: &str,
+        kernel: usize,
+        stride: usize,
+    ) -> Result<String, String> {
         let filters = self.weights.find(&format!("{name}/filters"))?;
         let [h, w, inputs, outputs] = filters.sides()?;
         if (h, w) != (kernel, kernel) {
-            return Err(format!("{name}: a kernel of {w}×{h} where {kernel}×{kernel} was expected"));
+            return Err(format!(
+                "{name}: a kernel of {w}×{h} where {kernel}×{kernel} was expected"
+            ));
         }
         let data = filters.out_first()?;
         let bias = self.weights.vector(&format!("{name}/bias"), outputs)?;
@@ -129,7 +138,8 @@ impl Net {
         self.graph.weight("fc/age/w", &[inputs, 1], &kernel.data);
         self.graph.weight("fc/age/b", &[1], bias);
         let side = [LAST_SIDE; 2];
-        let pool = [("kernel_shape", Attribute::Ints(&side)), ("strides", Attribute::Ints(&[2, 2]))];
+        let pool =
+            [("kernel_shape", Attribute::Ints(&side)), ("strides", Attribute::Ints(&[2, 2]))];
         self.graph.node("AveragePool", &[x], "pooled", &pool);
         self.graph.node("Flatten", &["pooled"], "flat", &[("axis", Attribute::Int(1))]);
         self.graph.node("Gemm", &["flat", "fc/age/w", "fc/age/b"], "age", &[]);

@@ -116,7 +116,8 @@ impl Builder {
     /// The value that comes into a layer; padding may only reach a convolution.
     fn inbound(&self, layer: &Layer, index: usize) -> Result<Value4, String> {
         let name = layer.inbound_name(index).ok_or("a layer lacks an input")?;
-        let value = self.values.get(name).ok_or_else(|| format!("{name} is used before it is made"))?;
+        let value =
+            self.values.get(name).ok_or_else(|| format!("{name} is used before it is made"))?;
         let folds = matches!(layer.class_name.as_str(), "Conv2D" | "DepthwiseConv2D");
         if value.padding != [0; 4] && !folds {
             return Err(format!("{name}: padding before {} is not known", layer.class_name));
@@ -130,8 +131,7 @@ impl Builder {
             return Err(format!("an input of shape {shape:?} is not known"));
         };
         let side = |side: usize| Dimension::Fixed(side as i64);
-        self.graph
-            .input("input", &[Dimension::Batch, side(channels), side(height), side(width)]);
+        self.graph.input("input", &[Dimension::Batch, side(channels), side(height), side(width)]);
         Ok(Value4 { tensor: "input".into(), channels, height, width, padding: [0; 4] })
     }
 
@@ -258,7 +258,10 @@ impl Builder {
         let name = layer.text("name")?;
         let value = self.inbound(layer, 0)?;
         if (value.height, value.width) != (1, 1) {
-            return Err(format!("{name}: flattening {}×{} pixels is not known", value.width, value.height));
+            return Err(format!(
+                "{name}: flattening {}×{} pixels is not known",
+                value.width, value.height
+            ));
         }
         self.graph.node("Flatten", &[&value.tensor], name, &[("axis", Attribute::Int(1))]);
         Ok(Value4 { tensor: name.into(), ..value })
@@ -272,7 +275,10 @@ impl Builder {
             return Err(format!("{name}: a kernel of shape {:?} is not known", kernel.shape));
         };
         if inputs != value.channels || !layer.get::<bool>("use_bias")? {
-            return Err(format!("{name}: {inputs} inputs where {} come, or no bias", value.channels));
+            return Err(format!(
+                "{name}: {inputs} inputs where {} come, or no bias",
+                value.channels
+            ));
         }
         let bias = self.weights.vector(&format!("{name}/bias"), units)?;
         let (w, b, linear) = (format!("{name}/w"), format!("{name}/b"), format!("{name}/linear"));
@@ -303,7 +309,8 @@ impl Builder {
 impl Layer {
     fn get<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T, String> {
         let value = self.config.get(key).cloned().unwrap_or(Value::Null);
-        serde_json::from_value(value).map_err(|error| format!("{} `{key}`: {error}", self.class_name))
+        serde_json::from_value(value)
+            .map_err(|error| format!("{} `{key}`: {error}", self.class_name))
     }
 
     fn text(&self, key: &str) -> Result<&str, String> {

@@ -2,7 +2,8 @@
 
 use super::raw;
 use super::{
-    Channels, Conversion, Decoder, Input, Kind, Label, Layout, Manifest, OutputSpec, Pin, Shape, Source,
+    Channels, Conversion, Decoder, Input, Kind, Label, Layout, Manifest, OutputSpec, Pin, Shape,
+    Source,
 };
 use crate::Filter;
 
@@ -43,7 +44,12 @@ impl Problems {
         value
     }
 
-    fn choice<T: Copy>(&mut self, key: &str, value: Option<String>, choices: &[(&str, T)]) -> Option<T> {
+    fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        value: Option<String>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
         let value = self.need(key, value)?;
         let found = choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice);
         if found.is_none() {
@@ -85,11 +91,12 @@ pub(super) fn check(raw: raw::Manifest) -> Result<Manifest, Vec<String>> {
     let pin = p.pin("", raw.sha256, raw.bytes);
     let conversions =
         [("nsfwjs-tfjs", Conversion::NsfwjsTfjs), ("face-api-age", Conversion::FaceApiAge)];
-    let convert =
-        raw.convert.and_then(|convert| p.choice("convert", Some(convert), &conversions));
+    let convert = raw.convert.and_then(|convert| p.choice("convert", Some(convert), &conversions));
     let sources = sources(p, raw.source);
     if convert.is_none() && sources.first().is_some_and(|source| source.pin != pin) {
-        p.add("`source` differs from `sha256` and `bytes`, but nothing is converted: write `convert`");
+        p.add(
+            "`source` differs from `sha256` and `bytes`, but nothing is converted: write `convert`",
+        );
     }
     if convert.is_none() && sources.len() > 1 {
         p.add("more than one `[[source]]`, but nothing is converted: write `convert` or keep one");
@@ -144,7 +151,8 @@ fn check_input(p: &mut Problems, raw: raw::Input) -> Option<Input> {
         value
     };
     let (width, height) = (side("input.width", raw.width), side("input.height", raw.height));
-    let layout = p.choice("input.layout", raw.layout, &[("nchw", Layout::Nchw), ("nhwc", Layout::Nhwc)]);
+    let layout =
+        p.choice("input.layout", raw.layout, &[("nchw", Layout::Nchw), ("nhwc", Layout::Nhwc)]);
     let channels =
         p.choice("input.channels", raw.channels, &[("rgb", Channels::Rgb), ("bgr", Channels::Bgr)]);
     let multiple = raw.multiple_of.unwrap_or(1);

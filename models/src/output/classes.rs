@@ -6,7 +6,11 @@ use crate::manifest::{Label, Manifest};
 /// Probabilities nearer to 0 or 1 than this have no finite logit worth calibrating.
 const EDGE: f32 = 1e-6;
 
-pub(super) fn decode(manifest: &Manifest, items: &[&[f32]], logits: bool) -> Result<Output, String> {
+pub(super) fn decode(
+    manifest: &Manifest,
+    items: &[&[f32]],
+    logits: bool,
+) -> Result<Output, String> {
     let [values] = items else {
         return Err(format!("{} tensors where one was expected", items.len()));
     };

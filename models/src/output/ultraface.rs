@@ -26,12 +26,8 @@ pub(super) fn decode(
         .zip(boxes.chunks_exact(4))
         .filter_map(|(scores, corners)| {
             let (&[_, score], &[x1, y1, x2, y2]) = (scores, corners) else { return None };
-            let bbox = BBox {
-                x: x1 * width,
-                y: y1 * height,
-                w: (x2 - x1) * width,
-                h: (y2 - y1) * height,
-            };
+            let bbox =
+                BBox { x: x1 * width, y: y1 * height, w: (x2 - x1) * width, h: (y2 - y1) * height };
             (score > spec.score_threshold).then_some(Face { bbox, score: score.min(1.0) })
         })
         .collect();

@@ -25,7 +25,10 @@ pub(super) fn decode(
         let columns = (canvas.0 / stride) as usize;
         let cells = columns * (canvas.1 / stride) as usize;
         if cls.len() != cells || obj.len() != cells || boxes.len() != cells * 4 {
-            return Err(format!("stride {stride}: {} cells where {cells} were expected", cls.len()));
+            return Err(format!(
+                "stride {stride}: {} cells where {cells} were expected",
+                cls.len()
+            ));
         }
         for (cell, ((cls, obj), offsets)) in
             cls.iter().zip(*obj).zip(boxes.chunks_exact(4)).enumerate()
@@ -84,7 +87,8 @@ mod tests {
 
     #[test]
     fn tensors_of_another_size_are_refused() {
-        let tensors: [&[f32]; 6] = [&[0.0; 8], &[0.0; 2], &[1.0; 8], &[1.0; 2], &[0.0; 32], &[0.0; 8]];
+        let tensors: [&[f32]; 6] =
+            [&[0.0; 8], &[0.0; 2], &[1.0; 8], &[1.0; 2], &[0.0; 32], &[0.0; 8]];
         assert!(decode(&spec(), &[8, 16], &tensors, (64, 16)).is_err());
         assert!(decode(&spec(), &[8, 16], &tensors[..4], (32, 16)).is_err());
     }
