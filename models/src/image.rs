@@ -14,7 +14,11 @@ impl RgbImage {
     /// Wraps packed RGB bytes; `None` when the length does not fit the size, or a side is zero.
     pub fn new(width: u32, height: u32, data: Vec<u8>) -> Option<Self> {
         let want = u64::from(width) * u64::from(height) * 3;
-        (width > 0 && height > 0 && data.len() as u64 == want).then_some(Self { width, height, data })
+        (width > 0 && height > 0 && data.len() as u64 == want).then_some(Self {
+            width,
+            height,
+            data,
+        })
     }
 
     /// Width in pixels.
@@ -53,6 +57,18 @@ pub enum Fit {
     Within,
 }
 
+/// How pixels are computed when a picture changes its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    /// Two taps a side, corner pixels map onto corner pixels (TensorFlow's `align_corners = true`).
+    BilinearAlignCorners,
+    /// Two taps a side, half-pixel centres (OpenCV's `INTER_LINEAR`); aliases when it shrinks much.
+    Bilinear,
+    /// Triangle kernel widened by the reduction (Pillow's `BILINEAR`): shrinks without aliasing.
+    Triangle,
+}
+
 /// A size at which a detector wants to see a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rendition {
@@ -62,6 +78,8 @@ pub struct Rendition {
     pub height: u32,
     /// How the picture is brought into it.
     pub fit: Fit,
+    /// How pixels are computed.
+    pub filter: Filter,
 }
 
 impl Rendition {
@@ -82,6 +100,8 @@ impl Rendition {
     /// The least scale in 0..=1 at which a picture must be decoded so that this rendition only ever shrinks it.
     pub fn least_scale(&self, width: u32, height: u32) -> f64 {
         let (w, h) = self.size(width, height);
-        (f64::from(w) / f64::from(width.max(1))).max(f64::from(h) / f64::from(height.max(1))).min(1.0)
+        (f64::from(w) / f64::from(width.max(1)))
+            .max(f64::from(h) / f64::from(height.max(1)))
+            .min(1.0)
     }
 }
