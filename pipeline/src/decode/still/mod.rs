@@ -11,15 +11,19 @@ mod canvas;
 mod emit;
 mod exif;
 mod gif;
+mod heif;
 mod jpeg;
 mod orient;
 mod png;
 mod raster;
+mod tiff;
 mod timeline;
 mod webp;
 
 #[cfg(test)]
 mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::Format;
 
@@ -40,7 +44,7 @@ struct Job<'a> {
 /// Gives one [`DecodeError::Missing`] for each library that is not installed; the formats that need it then
 /// end with the same error, all others work.
 pub fn preload() -> Vec<DecodeError> {
-    [jpeg::preload()].into_iter().filter_map(Result::err).collect()
+    [jpeg::preload(), heif::preload()].into_iter().filter_map(Result::err).collect()
 }
 
 /// Decodes one still or animation and hands its facts and frames to `sink`.
@@ -57,15 +61,25 @@ pub fn decode(
     sink: &mut dyn Sink,
 ) -> Result<Tally, DecodeError> {
     let job = Job { bytes, format, need, limits };
-    match format {
+    // The crates check what they assume of a file with assertions here and there: that is damage, not a fault of
+    // ours. Nothing that a panic may leave half done is used again but the sink, which is not in their hands.
+    catch_unwind(AssertUnwindSafe(|| by_format(job, sink))).unwrap_or_else(|_| {
+        Err(DecodeError::Damaged(format!("the {format:?} decoder gave up on it")))
+    })
+}
+
+fn by_format(job: Job<'_>, sink: &mut dyn Sink) -> Result<Tally, DecodeError> {
+    match job.format {
         Format::Jpeg => jpeg::decode(job, sink),
         Format::Png => png::decode(job, sink),
         Format::Gif => gif::decode(job, sink),
         Format::Webp => webp::decode(job, sink),
+        Format::Tiff => tiff::decode(job, sink),
         Format::Bmp | Format::Ico | Format::Pnm | Format::Qoi => raster::decode(job, sink),
-        _ => Err(DecodeError::Unsupported(match sniff::unsupported(bytes) {
+        Format::Heic | Format::Avif => heif::decode(job, sink),
+        _ => Err(DecodeError::Unsupported(match sniff::unsupported(job.bytes) {
             Some(what) => format!("this is {what}"),
-            None if bytes.is_empty() => "the file is empty".to_owned(),
+            None if job.bytes.is_empty() => "the file is empty".to_owned(),
             None => "the bytes are of no picture format that Weir reads".to_owned(),
         })),
     }
