@@ -1,5 +1,6 @@
 //! GIF (87a and 89a) through the `gif` crate.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::num::NonZeroU64;
 
@@ -25,6 +26,24 @@ fn open<'a>(job: Job<'a>, skip: bool) -> Result<Decoder<Cursor<&'a [u8]>>, Decod
     options.read_info(Cursor::new(job.bytes)).map_err(|e| damaged(&e))
 }
 
+/// The file, with a table of greys put in where it has no global table of colours: the standard lets a decoder take
+/// one of its own for frames without a local one, and the crate knows none.
+fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const HEADER: usize = 13;
+    match (bytes.get(10), bytes.split_at_checked(HEADER)) {
+        (Some(flags), Some((head, rest))) if flags & 0x80 == 0 => {
+            let mut copy = head.to_vec();
+            if let Some(flags) = copy.get_mut(10) {
+                *flags |= 0x87;
+            }
+            copy.extend((0..=u8::MAX).flat_map(|grey| [grey; 3]));
+            copy.extend_from_slice(rest);
+            Cow::Owned(copy)
+        }
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
 /// What a first walk finds.
 struct Outline {
     /// Time in milliseconds that each frame is shown.
@@ -33,13 +52,19 @@ struct Outline {
     indices: u64,
     /// Right and lower edge of the first frame.
     extent: (u32, u32),
+    /// The walk ended before the trailer.
+    broken: bool,
 }
 
 fn walk(job: Job<'_>) -> Result<Outline, DecodeError> {
     let mut decoder = open(job, true)?;
     let (mut shown, mut indices, mut extent) = (Vec::new(), 0u64, (0, 0));
-    // An error here ends the walk; the same place will end the decoding, as damage.
-    while let Ok(Some(frame)) = decoder.next_frame_info() {
+    let broken = loop {
+        let frame = match decoder.next_frame_info() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break false,
+            Err(_) => break true,
+        };
         if shown.is_empty() {
             extent = (
                 u32::from(frame.left) + u32::from(frame.width),
@@ -48,20 +73,22 @@ fn walk(job: Job<'_>) -> Result<Outline, DecodeError> {
         }
         shown.push(shown_ms(u64::from(frame.delay) * 10));
         indices += u64::from(frame.width) * u64::from(frame.height);
-    }
-    Ok(Outline { shown, indices, extent })
+    };
+    Ok(Outline { shown, indices, extent, broken })
 }
 
 /// Decodes all frames of a GIF.
 pub(super) fn decode(job: Job<'_>, sink: &mut dyn Sink) -> Result<Tally, DecodeError> {
-    let Outline { shown, indices, extent } = walk(job)?;
+    let bytes = with_palette(job.bytes);
+    let job = Job { bytes: &bytes, ..job };
+    let Outline { shown, indices, extent, broken } = walk(job)?;
     if shown.is_empty() {
         return Err(damaged(&"it has no frame"));
     }
     let mut decoder = open(job, false)?;
     let screen = (u32::from(decoder.width()), u32::from(decoder.height()));
-    // A screen of no size is as large as its first frame.
-    let size = if screen.0 == 0 || screen.1 == 0 { extent } else { screen };
+    // A first frame that is larger than the screen widens it, as in browsers.
+    let size = (screen.0.max(extent.0), screen.1.max(extent.1));
     bounds::check_size(size.0, size.1, job.limits)?;
     bounds::check_ratio(indices, job.bytes.len(), job.limits)?;
 
@@ -95,7 +122,7 @@ pub(super) fn decode(job: Job<'_>, sink: &mut dyn Sink) -> Result<Tally, DecodeE
             _ => {}
         }
     }
-    Ok(player.end(handed < timeline.len()))
+    Ok(player.end(broken || handed < timeline.len()))
 }
 
 /// A frame that could not be read to its end, and whether a part of it is on the canvas.

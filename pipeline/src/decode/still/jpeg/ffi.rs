@@ -147,7 +147,10 @@ impl Decompressor {
                 &raw mut space,
             )
         };
-        self.outcome(status)?;
+        // A subsampling without a name is an error of this call alone, and after the rest was written.
+        if subsampling >= 0 || width <= 0 || height <= 0 {
+            self.outcome(status)?;
+        }
         let side = |n: c_int| u32::try_from(n).unwrap_or(0);
         let cmyk = matches!(space, TJCS_CMYK | TJCS_YCCK);
         Ok(Header { width: side(width), height: side(height), cmyk })

@@ -47,7 +47,34 @@ const READ: [&str; 13] = [
 ];
 
 /// Files that Pillow opens and Weir does not, or to another size, and why.
-const EXCEPTIONS: [(&str, &str); 0] = [];
+const EXCEPTIONS: [(&str, &str); 10] = [
+    ("formats/12bit.cropped.tif", "12 bits packed, which the tiff crate does not unpack"),
+    ("formats/itiff_12bit.cropped.tiff", "12 bits packed"),
+    ("formats/itiff_hpredict-1c-12b.tiff", "12 bits packed"),
+    ("formats/hopper_lzma.tif", "a compression that no browser and few viewers read"),
+    ("formats/itiff_int16_zstd.tif", "a compression that no browser and few viewers read"),
+    (
+        "formats/g4_orientation_6.tif",
+        "Pillow says the upright size here; ours is upright, 590 x 88, too",
+    ),
+    (
+        "formats/g4_orientation_7.tif",
+        "Pillow says the upright size here; ours is upright, 590 x 88, too",
+    ),
+    ("formats/hopper_unexpected.ico", "the entry and its picture disagree about the size"),
+    ("formats/avif_draw_points_idat_metasize0.avif", "libheif 1.15 wants a size on the meta box"),
+    ("formats/sharp_testimgl.jpg", "lossless JPEG, which libturbojpeg 2 does not read"),
+];
+
+/// Malformed files that are rightly shown whole, and why.
+const HARMLESS: [(&str, &str); 3] = [
+    ("malformed/own_png_ztxt_bomb_200MB.png", "compressed text is never inflated"),
+    ("malformed/pil_decompression_bomb_extents.gif", "what lies off the screen is clipped"),
+    (
+        "malformed/avif_sofa_grid1x5_420_dimg_repeat.avif",
+        "a second list of the same tiles changes nothing",
+    ),
+];
 
 #[test]
 fn shared_stills_decode_to_the_size_that_the_manifest_says() {
@@ -117,6 +144,7 @@ fn shared_malformed_files_end_soon_with_an_error_or_as_damaged() {
             report.push(format!("{}: {took:?}", row.path));
         }
         match outcome {
+            Ok(_) if HARMLESS.iter().any(|(path, _)| *path == row.path) => {}
             Ok((_, tally)) if !tally.damaged && row.value("decodes") == Some("no") => {
                 report.push(format!("{}: taken for whole", row.path));
             }
