@@ -317,7 +317,7 @@ fn nothing_leaks_over_many_items() {
     for number in 0..500 {
         let deed = if number % 5 == 0 { "abort" } else { "good" };
         let (outcome, _) = run(&sandbox, deed, usize::MAX);
-        assert_eq!(outcome.is_ok(), deed == "good");
+        assert_eq!(outcome.is_ok(), deed == "good", "{number}: {outcome:?}");
     }
     assert_eq!(descriptors(), before);
     let [zygote] = children(std::process::id())[..] else { panic!("more than one zygote") };

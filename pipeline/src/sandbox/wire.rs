@@ -198,9 +198,12 @@ pub(super) fn hear<T: DeserializeOwned>(
 ) -> Result<T, LinkError> {
     wait(&socket, deadline)?;
     let mut buffer = vec![0; MAX_MESSAGE];
-    let (_, length) = match retry(|| recv(&socket, &mut *buffer, RecvFlags::TRUNC)) {
-        Err(Errno::CONNRESET) => return Err(LinkError::Closed),
-        other => other?,
+    let (_, length) = loop {
+        match recv(&socket, &mut *buffer, RecvFlags::TRUNC) {
+            // Said once, when the other side ended with words of ours unread; its own last words come after.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
+            other => break other?,
+        }
     };
     parse(&buffer, length)
 }
@@ -217,8 +220,7 @@ pub(super) fn hear_with_fds<T: DeserializeOwned>(
     let got = loop {
         let mut into = [IoSliceMut::new(&mut buffer)];
         match recvmsg(&socket, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => return Err(LinkError::Closed),
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             other => break other?,
         }
     };

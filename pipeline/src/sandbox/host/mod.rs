@@ -5,18 +5,18 @@ mod session;
 mod zygote;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 use self::session::Session;
-use self::zygote::Pool;
+use self::zygote::{Pool, Worker};
 use super::config::{Level, Role, SandboxConfig};
 use super::item::Item;
 use super::protocol::{Observer, Report, Request, WorkError};
-use super::wire::Ring;
+use super::wire::{self, LinkError, Order, Ring};
 
 /// Decodes untrusted items in locked-down workers; made once and used from many threads.
 #[derive(Debug)]
@@ -75,21 +75,45 @@ impl Sandbox {
         let ring = Ring::of(request)
             .ok_or_else(|| unavailable("request", &"its renditions need more than 128 MiB"))?;
         let memory = ring_memory(ring).map_err(|e| unavailable("memory for pixels", &e))?;
-        let start = Instant::now() + Duration::from_millis(self.config.start_ms);
-        let worker = match role {
-            Role::Stills => self.stills.take(start),
-            Role::Streams => self.streams.take(start),
-        }?;
-        if worker.level() < self.config.require {
-            return Err(WorkError::Unavailable(format!(
-                "workers reach the level {:?}, and {:?} is required; lower `sandbox.require` or enable Landlock \
-                 and user namespaces in the kernel",
-                worker.level(),
-                self.config.require
-            )));
-        }
+        let order = Order { request: request.clone(), ring };
+        let worker = self.hand_to_worker(role, &order, &[item.as_fd(), memory.as_fd()])?;
         let wall = Duration::from_millis(self.config.wall_ms(role));
-        Session::new(worker, request, ring, memory, wall).run(item, observer)
+        Session::new(worker, request, ring, memory, wall).run(observer)
+    }
+
+    /// Gives the order to a worker that is fenced in well enough.
+    fn hand_to_worker(
+        &self,
+        role: Role,
+        order: &Order,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Worker, WorkError> {
+        let pool = match role {
+            Role::Stills => &self.stills,
+            Role::Streams => &self.streams,
+        };
+        let deadline = Instant::now() + Duration::from_millis(self.config.start_ms);
+        let mut tries = 0;
+        loop {
+            let worker = pool.take(deadline)?;
+            if worker.level() < self.config.require {
+                return Err(WorkError::Unavailable(format!(
+                    "workers reach the level {:?}, and {:?} is required; lower `sandbox.require` or enable \
+                     Landlock and user namespaces in the kernel",
+                    worker.level(),
+                    self.config.require
+                )));
+            }
+            tries += 1;
+            match wire::tell(worker.socket(), order, fds) {
+                Ok(()) => return Ok(worker),
+                // It died with its zygote just now and has seen nothing of the item.
+                Err(LinkError::Closed) if tries < 3 => {}
+                Err(error) => {
+                    return Err(WorkError::Crashed(format!("before it got the item: {error}")));
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! One worker and one item: hands the order over, listens, copies pixels out, and believes nothing.
+//! One worker that has its order: listens, copies pixels out, and believes nothing.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use models::{Fit, Rendition, RgbImage};
@@ -9,9 +9,8 @@ use rustix::io::{Errno, pread};
 use super::zygote::Worker;
 use crate::decode::{DecodeError, Facts, Flow};
 use crate::measure::Measures;
-use crate::sandbox::item::Item;
 use crate::sandbox::protocol::{Observer, Report, Request, Seen, WorkError};
-use crate::sandbox::wire::{self, Command, Head, LinkError, MAX_QR, MAX_TEXT, Order, Ring, Said};
+use crate::sandbox::wire::{self, Command, Head, LinkError, MAX_QR, MAX_TEXT, Ring, Said};
 
 /// Longest text of an error that a worker may give, in characters.
 const MAX_REASON: usize = 300;
@@ -40,14 +39,7 @@ impl<'a> Session<'a> {
     }
 
     /// Runs to the report. The worker is killed when `self` goes, whatever the outcome.
-    pub(super) fn run(
-        mut self,
-        item: &Item,
-        observer: &mut dyn Observer,
-    ) -> Result<Report, WorkError> {
-        let order = Order { request: self.request.clone(), ring: self.ring };
-        wire::tell(self.worker.socket(), &order, &[item.as_fd(), self.memory.as_fd()])
-            .map_err(|e| WorkError::Crashed(format!("before it got the item: {e}")))?;
+    pub(super) fn run(mut self, observer: &mut dyn Observer) -> Result<Report, WorkError> {
         let mut deadline = Instant::now() + self.wall;
         loop {
             let said =

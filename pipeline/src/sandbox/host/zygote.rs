@@ -55,6 +55,12 @@ impl Worker {
     pub(super) fn level(&self) -> Level {
         self.level
     }
+
+    /// Whether the process has not ended.
+    fn lives(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut fds, Some(&wire::timespec(Duration::ZERO))).is_ok_and(|ready| ready == 0)
+    }
 }
 
 impl Drop for Worker {
@@ -84,22 +90,30 @@ impl Pool {
 
     /// A worker that is locked down and waits for its order.
     pub(super) fn take(&self, deadline: Instant) -> Result<Worker, WorkError> {
-        let (socket, pidfd) = self.hand_over(deadline)?;
-        let mut worker = Worker { socket, pidfd, level: Level::None };
-        match wire::hear(&worker.socket, Some(deadline)) {
-            Ok(Said::Ready(level)) => worker.level = level,
-            Ok(other) => {
-                return Err(self.unavailable(format!("a new worker said {other:?}")));
+        let mut why = String::new();
+        // The spare workers of a zygote that was killed are still handed over, and dead; a fresh zygote has none such.
+        for _ in 0..self.spare() + 2 {
+            let (socket, pidfd) = self.hand_over(deadline)?;
+            let mut worker = Worker { socket, pidfd, level: Level::None };
+            match wire::hear(&worker.socket, Some(deadline)) {
+                Ok(Said::Ready(level)) if worker.lives() => {
+                    worker.level = level;
+                    let _ = self.level.set(level);
+                    return Ok(worker);
+                }
+                Ok(said) => why = format!("a new worker ended ({said:?})"),
+                Err(error) => why = format!("a new worker: {error}"),
             }
-            Err(error) => return Err(self.unavailable(format!("a new worker: {error}"))),
         }
-        let _ = self.level.set(worker.level);
-        Ok(worker)
+        Err(self.unavailable(why))
     }
 
     fn hand_over(&self, deadline: Instant) -> Result<(OwnedFd, OwnedFd), WorkError> {
         let mut state = self.lock();
-        // A zygote that died while idle is noticed here, and costs this item nothing.
+        // A zygote that died while idle, and its spare workers with it, is noticed here and costs no item.
+        if state.zygote.as_mut().is_some_and(|z| matches!(z.child.try_wait(), Ok(Some(_)))) {
+            self.bury(&mut state);
+        }
         for _ in 0..2 {
             let zygote = self.running(&mut state)?;
             match wire::hear_with_fds(&zygote.control, Some(deadline)) {
@@ -168,12 +182,16 @@ impl Pool {
             role: self.role,
             memory_bytes: self.config.memory_bytes,
             cpu_s: self.config.cpu_s,
-            spare: self.config.spare.clamp(1, 16),
+            spare: self.spare(),
             ocr_languages: self.config.ocr_languages.clone(),
             tessdata: self.config.tessdata.clone(),
         };
         wire::tell(&zygote.control, &settings, &[]).map_err(|e| failed("cannot speak to", &e))?;
         Ok(zygote)
+    }
+
+    fn spare(&self) -> usize {
+        self.config.spare.clamp(1, 16)
     }
 
     fn unavailable(&self, why: String) -> WorkError {
