@@ -36,7 +36,9 @@ pub(super) fn find(configured: Option<&Path>) -> Result<PathBuf, WorkError> {
         Some(path) => vec![path.to_owned()],
         None => places(),
     };
-    places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
+    // Absolute, for the zygote starts in the root folder.
+    let found = places.iter().filter(|place| place.is_file());
+    found.flat_map(|place| place.canonicalize()).next().ok_or_else(|| {
         let tried: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
         WorkError::Unavailable(format!(
             "no {NAME} at {}; install it beside weir or set WEIR_SANDBOX to its path",
