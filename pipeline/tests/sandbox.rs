@@ -48,11 +48,15 @@ fn quick(program: PathBuf) -> SandboxConfig {
     }
 }
 
+fn square(side: u32) -> Rendition {
+    Rendition { width: side, height: side, fit: Fit::Within }
+}
+
 fn request(item: &Item, format: Format) -> Request {
     Request {
         format,
         bytes: item.len(),
-        renditions: vec![Rendition { width: 32, height: 32, fit: Fit::Within }],
+        renditions: vec![square(32)],
         measure: Plan::default(),
         limits: Limits::default(),
         max_gap_ms: 1000,
@@ -392,7 +396,7 @@ fn renditions_without_bounds_are_refused() {
     let sandbox = Sandbox::new(quick(hostile())).unwrap();
     let item = Item::from_reader(&b"good"[..], 100).unwrap();
     let mut request = request(&item, Format::Gif);
-    request.renditions = vec![Rendition { width: u32::MAX, height: u32::MAX, fit: Fit::Within }];
+    request.renditions = vec![square(u32::MAX)];
     let mut notes = Notes { facts: None, frames: Vec::new(), enough: 1 };
     let error = sandbox.decode(&item, &request, &mut notes).unwrap_err();
     assert!(matches!(error, WorkError::Unavailable(_)), "{error}");

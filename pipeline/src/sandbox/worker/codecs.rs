@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use domain::{Format, MediaKind};
-use models::{Rendition, RgbImage};
+use models::{Fit, Rendition, RgbImage};
 
 use super::{Codecs, Input};
 use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink, Tally};
@@ -72,10 +72,16 @@ impl Analyser {
     pub(super) fn analyse(
         &mut self,
         _: &RgbImage,
+        _: (u32, u32),
         _: &mut dyn FnMut(u32) -> Option<RgbImage>,
     ) -> Measures {
         Measures::default()
     }
+}
+
+/// A whole picture of at most this long side.
+pub(super) fn within(long_side: u32) -> Rendition {
+    Rendition { width: long_side, height: long_side, fit: Fit::Within }
 }
 
 /// What near-duplicates are told by.
@@ -84,8 +90,7 @@ pub(super) struct Signature(RgbImage);
 
 impl Signature {
     pub(super) fn of(image: &RgbImage) -> Self {
-        let tiny = Rendition { width: 16, height: 16, fit: models::Fit::Stretch };
-        Self(resample(image, tiny))
+        Self(resample(image, Rendition { width: 16, height: 16, fit: Fit::Stretch }))
     }
 
     pub(super) fn differs(&self, other: &Self) -> bool {

@@ -4,11 +4,11 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use domain::MediaKind;
-use models::{Fit, Rendition, RgbImage};
+use models::RgbImage;
 use rustix::io::{Errno, pwrite};
 use rustix::net::{RecvFlags, recv};
 
-use super::codecs::{Analyser, Signature, resample};
+use super::codecs::{Analyser, Signature, resample, within};
 use super::{Codecs, GAVE_UP, Input};
 use crate::decode::{Facts, Flow, Frame, Need, Sink, Tally};
 use crate::measure::Measures;
@@ -25,6 +25,8 @@ pub(super) struct Courier<'a> {
     codecs: &'a dyn Codecs,
     analyser: Analyser,
     moving: bool,
+    /// Upright full size, by the facts.
+    source: (u32, u32),
     last: Option<Signature>,
     credits: u32,
     stopped: bool,
@@ -50,6 +52,7 @@ impl<'a> Courier<'a> {
             codecs,
             analyser: Analyser::new(order.request.measure),
             moving: true,
+            source: (0, 0),
             last: None,
             credits: order.ring.slots,
             stopped: false,
@@ -111,9 +114,8 @@ impl<'a> Courier<'a> {
             if !again {
                 return None;
             }
-            let whole = Rendition { width: long_side, height: long_side, fit: Fit::Within };
             let need = Need {
-                renditions: vec![whole],
+                renditions: vec![within(long_side)],
                 max_gap_ms: request.max_gap_ms,
                 threads: request.threads,
             };
@@ -122,7 +124,7 @@ impl<'a> Courier<'a> {
             let _ = codecs.decode(input, request.format, &need, &request.limits, &mut first);
             first.0
         };
-        let mut measures = self.analyser.analyse(image, &mut redecode);
+        let mut measures = self.analyser.analyse(image, self.source, &mut redecode);
         shorten(&mut measures);
         self.measuring += started.elapsed();
         measures
@@ -168,6 +170,7 @@ impl<'a> Courier<'a> {
 
 impl Sink for Courier<'_> {
     fn facts(&mut self, facts: Facts) -> Flow {
+        self.source = (facts.width, facts.height);
         self.moving = facts.kind != MediaKind::Image;
         self.say(&Said::Facts(facts));
         self.flow()
