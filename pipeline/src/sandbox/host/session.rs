@@ -1,0 +1,222 @@
+//! One worker that has its order: listens, copies pixels out, and believes nothing.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use models::{Fit, Rendition, RgbImage};
+use rustix::io::{Errno, pread};
+
+use super::zygote::Worker;
+use crate::decode::{DecodeError, Facts, Flow};
+use crate::measure::Measures;
+use crate::sandbox::protocol::{Observer, Report, Request, Seen, WorkError};
+use crate::sandbox::wire::{self, Command, Head, LinkError, MAX_QR, MAX_TEXT, Ring, Said};
+
+/// Longest text of an error that a worker may give, in characters.
+const MAX_REASON: usize = 300;
+
+/// The judge of one worker.
+pub(super) struct Session<'a> {
+    worker: Worker,
+    request: &'a Request,
+    ring: Ring,
+    memory: OwnedFd,
+    wall: Duration,
+    facts: bool,
+    frames: u64,
+    last_pts_ms: u64,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        worker: Worker,
+        request: &'a Request,
+        ring: Ring,
+        memory: OwnedFd,
+        wall: Duration,
+    ) -> Self {
+        Self { worker, request, ring, memory, wall, facts: false, frames: 0, last_pts_ms: 0 }
+    }
+
+    /// Runs to the report. The worker is killed when `self` goes, whatever the outcome.
+    pub(super) fn run(mut self, observer: &mut dyn Observer) -> Result<Report, WorkError> {
+        let mut deadline = Instant::now() + self.wall;
+        loop {
+            let said =
+                wire::hear(self.worker.socket(), Some(deadline)).map_err(|e| self.blame(e))?;
+            let judged = Instant::now();
+            match said {
+                Said::Facts(facts) => {
+                    self.judge_facts(&facts)?;
+                    self.answer(observer.facts(&facts), None)?;
+                }
+                Said::Frame(head) => {
+                    let seen = self.judge_frame(head)?;
+                    self.answer(Flow::More, Some(Command::Credit))?;
+                    self.answer(observer.frame(seen), None)?;
+                }
+                Said::Report(report) => return self.judge_report(report),
+                Said::Failed(error) => return Err(WorkError::Decode(tidy(error))),
+                Said::Exited { signal, status } => return Err(self.obituary(signal, status)),
+                Said::Ready(_) => return Err(lied("it was ready twice")),
+            }
+            // The worker is not charged for the time that the detectors take.
+            deadline += judged.elapsed();
+        }
+    }
+
+    fn answer(&self, flow: Flow, also: Option<Command>) -> Result<(), WorkError> {
+        let stop = (flow == Flow::Enough).then_some(Command::Stop);
+        for command in also.into_iter().chain(stop) {
+            match wire::nudge(self.worker.socket(), command as u8) {
+                // A worker that has just ended is judged by its last words, which are still to be read.
+                Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
+                Err(Errno::AGAIN) => return Err(lied("it sends and does not listen")),
+                Err(error) => return Err(WorkError::Crashed(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_facts(&mut self, facts: &Facts) -> Result<(), WorkError> {
+        let limits = &self.request.limits;
+        let (width, height) = (facts.width, facts.height);
+        if std::mem::replace(&mut self.facts, true) {
+            return Err(lied("facts came twice"));
+        }
+        if width > limits.max_side
+            || height > limits.max_side
+            || u64::from(width) * u64::from(height) > limits.max_pixels
+        {
+            return Err(lied(&format!("{width} × {height} pixels, which its limits do not allow")));
+        }
+        Ok(())
+    }
+
+    fn judge_frame(&mut self, head: Head) -> Result<Seen, WorkError> {
+        if !self.facts {
+            return Err(lied("a frame came before the facts"));
+        }
+        if self.frames >= u64::from(self.request.limits.max_frames) {
+            return Err(lied("more frames than its limits allow"));
+        }
+        if head.pts_ms < self.last_pts_ms {
+            return Err(lied("frames out of order"));
+        }
+        if head.sizes.len() != self.request.renditions.len() {
+            return Err(lied("another number of pictures than was asked for"));
+        }
+        judge_measures(&head.measures)?;
+        let mut offset = self.ring.offset(self.frames);
+        let mut renditions = Vec::with_capacity(head.sizes.len());
+        for (&(width, height), wanted) in head.sizes.iter().zip(&self.request.renditions) {
+            let image = self.copy_out(width, height, wanted, offset)?;
+            offset += image.data().len() as u64;
+            renditions.push(image);
+        }
+        self.frames += 1;
+        self.last_pts_ms = head.pts_ms;
+        Ok(Seen { pts_ms: head.pts_ms, measures: head.measures, renditions })
+    }
+
+    /// Copies one picture: the worker could still change the ring, but never the copy.
+    fn copy_out(
+        &self,
+        width: u32,
+        height: u32,
+        wanted: &Rendition,
+        offset: u64,
+    ) -> Result<RgbImage, WorkError> {
+        let fits = match wanted.fit {
+            Fit::Stretch => (width, height) == (wanted.width, wanted.height),
+            Fit::Within => width <= wanted.width && height <= wanted.height,
+        };
+        // Each picture fits its share of the slot, so all offsets stay within the slot.
+        if !fits || width == 0 || height == 0 {
+            return Err(lied(&format!("a picture of {width} × {height}, asked for {wanted:?}")));
+        }
+        let length = width as usize * height as usize * 3;
+        let mut data = vec![0; length];
+        let mut done = 0;
+        while done < length {
+            let rest = data.get_mut(done..).unwrap_or_default();
+            match wire::retry(|| pread(&self.memory, &mut *rest, offset + done as u64)) {
+                Ok(0) | Err(_) => return Err(lied("pixels outside its memory")),
+                Ok(count) => done += count,
+            }
+        }
+        RgbImage::new(width, height, data).ok_or_else(|| lied("a picture without pixels"))
+    }
+
+    fn judge_report(&self, report: Report) -> Result<Report, WorkError> {
+        if !self.facts {
+            return Err(lied("a report came before the facts"));
+        }
+        let handed = report.seen.checked_add(report.skipped);
+        if report.seen != self.frames
+            || handed.is_none_or(|n| n > u64::from(self.request.limits.max_frames))
+        {
+            return Err(lied("its count of frames is not ours"));
+        }
+        Ok(report)
+    }
+
+    fn blame(&self, error: LinkError) -> WorkError {
+        match error {
+            LinkError::TimedOut => WorkError::TimedOut(self.millis()),
+            LinkError::Closed => WorkError::Crashed("its zygote died too".to_owned()),
+            LinkError::Garbled(what) => lied(&what),
+            LinkError::Io(error) => WorkError::Crashed(error.to_string()),
+        }
+    }
+
+    fn obituary(&self, signal: Option<i32>, status: Option<i32>) -> WorkError {
+        match (signal, status) {
+            (Some(libc::SIGXCPU), _) => WorkError::TimedOut(self.millis()),
+            (Some(libc::SIGSYS), _) => {
+                WorkError::Crashed("signal 31, for a system call that it may not make".to_owned())
+            }
+            (Some(signal), _) => WorkError::Crashed(format!("signal {signal}")),
+            (None, Some(status)) => WorkError::Crashed(format!("status {status}")),
+            (None, None) => WorkError::Crashed("cause unknown".to_owned()),
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn judge_measures(measures: &Measures) -> Result<(), WorkError> {
+    let sharpness = measures.blur_variance.is_none_or(|v| v.is_finite() && v >= 0.0);
+    let likelihood = measures.text_likelihood.is_none_or(|v| (0.0..=1.0).contains(&v));
+    let quality = measures.pdq.is_none_or(|p| p.quality <= 100);
+    let (most, longest) = MAX_QR;
+    let codes = measures.qr.len() <= most && measures.qr.iter().all(|c| c.len() <= longest);
+    let text = measures.words.as_ref().is_none_or(|w| w.text.len() <= MAX_TEXT);
+    if sharpness && likelihood && quality && codes && text {
+        Ok(())
+    } else {
+        Err(lied("measurements that cannot be"))
+    }
+}
+
+fn lied(what: &str) -> WorkError {
+    WorkError::Lied(tidy_text(what))
+}
+
+/// A worker's words may end in a log or on a page: short and without control characters.
+fn tidy(error: DecodeError) -> DecodeError {
+    use DecodeError::*;
+    match error {
+        Unsupported(text) => Unsupported(tidy_text(&text)),
+        Damaged(text) => Damaged(tidy_text(&text)),
+        TooLarge(text) => TooLarge(tidy_text(&text)),
+        Missing(text) => Missing(tidy_text(&text)),
+        Encrypted(text) => Encrypted(tidy_text(&text)),
+    }
+}
+
+fn tidy_text(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect()
+}

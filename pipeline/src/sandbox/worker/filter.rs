@@ -1,0 +1,225 @@
+//! The system calls of a worker: an allow-list, and a few calls that fail instead of killing.
+//!
+//! Default: the process is killed (SIGSYS). Libraries that look for a file late, ask whether a stream is a terminal or
+//! want memory that is both writable and executable are told no, which they take well. The kernel applies the strictest
+//! answer of all three filters.
+
+use std::collections::BTreeMap;
+
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+use super::lockdown::LockdownError;
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+#[cfg(target_arch = "x86_64")]
+const ARCH: TargetArch = TargetArch::x86_64;
+#[cfg(target_arch = "aarch64")]
+const ARCH: TargetArch = TargetArch::aarch64;
+
+/// Always allowed: memory, threads, time, and reading and writing what is open already.
+const ALLOWED: &[c_long] = &[
+    libc::SYS_brk,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_close,
+    libc::SYS_dup,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_eventfd2,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_fadvise64,
+    libc::SYS_fstat,
+    libc::SYS_futex,
+    libc::SYS_getcpu,
+    libc::SYS_getegid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_getrandom,
+    libc::SYS_getrusage,
+    libc::SYS_gettid,
+    libc::SYS_gettimeofday,
+    libc::SYS_getuid,
+    libc::SYS_lseek,
+    libc::SYS_madvise,
+    libc::SYS_membarrier,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_nanosleep,
+    libc::SYS_newfstatat,
+    libc::SYS_pipe2,
+    libc::SYS_ppoll,
+    libc::SYS_pread64,
+    libc::SYS_pselect6,
+    libc::SYS_pwrite64,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_restart_syscall,
+    libc::SYS_rseq,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_get_priority_max,
+    libc::SYS_sched_get_priority_min,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_getattr,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_sched_yield,
+    libc::SYS_sendto,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_sigaltstack,
+    libc::SYS_statx,
+    libc::SYS_sysinfo,
+    libc::SYS_times,
+    libc::SYS_uname,
+    libc::SYS_write,
+    libc::SYS_writev,
+];
+#[cfg(target_arch = "x86_64")]
+const ALLOWED_OLD: &[c_long] = &[
+    libc::SYS_epoll_wait,
+    libc::SYS_getrlimit,
+    libc::SYS_pipe,
+    libc::SYS_poll,
+    libc::SYS_select,
+    libc::SYS_time,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const ALLOWED_OLD: &[c_long] = &[];
+
+/// Told `EACCES`: files, and rights over others.
+const REFUSED: &[c_long] = &[
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_getcwd,
+    libc::SYS_getdents64,
+    libc::SYS_mbind,
+    libc::SYS_memfd_create,
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_readlinkat,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_set_mempolicy,
+    libc::SYS_setpriority,
+    libc::SYS_statfs,
+];
+#[cfg(target_arch = "x86_64")]
+const REFUSED_OLD: &[c_long] =
+    &[libc::SYS_access, libc::SYS_lstat, libc::SYS_open, libc::SYS_readlink, libc::SYS_stat];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_OLD: &[c_long] = &[];
+
+/// Told `ENOSYS`: glibc then falls back to `clone`, whose flags can be looked at; `isatty` says no.
+const ABSENT: &[c_long] = &[libc::SYS_clone3, libc::SYS_ioctl];
+
+/// Sets the three filters for this process; they hold for all its threads to come.
+pub(super) fn install() -> Result<(), LockdownError> {
+    let refuse = SeccompAction::Errno(libc::EACCES as u32);
+    let absent = SeccompAction::Errno(libc::ENOSYS as u32);
+    apply(plain(&[ABSENT]), SeccompAction::Allow, absent)?;
+    apply(refused()?, SeccompAction::Allow, refuse)?;
+    apply(allowed()?, SeccompAction::KillProcess, SeccompAction::Allow)
+}
+
+fn apply(rules: Rules, other: SeccompAction, listed: SeccompAction) -> Result<(), LockdownError> {
+    let program: BpfProgram = SeccompFilter::new(rules, other, listed, ARCH)?.try_into()?;
+    Ok(seccompiler::apply_filter(&program)?)
+}
+
+fn plain(lists: &[&[c_long]]) -> Rules {
+    lists.iter().flat_map(|list| list.iter()).map(|&call| (call, Vec::new())).collect()
+}
+
+fn allowed() -> Result<Rules, LockdownError> {
+    let mut rules = plain(&[ALLOWED, ALLOWED_OLD, REFUSED, REFUSED_OLD, ABSENT]);
+    // Threads, never processes, never namespaces.
+    let thread = libc::CLONE_THREAD as u64;
+    let namespaces = (libc::CLONE_NEWNS
+        | libc::CLONE_NEWCGROUP
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUSER
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNET) as u64;
+    rules.insert(libc::SYS_clone, vec![rule(&[masked(0, thread | namespaces, thread)?])?]);
+    // `abort` signals its own thread. The process id is this worker's own.
+    let me = u64::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
+    rules.insert(libc::SYS_tgkill, vec![rule(&[equal(0, me)?])?]);
+    rules.insert(libc::SYS_prctl, any_of(0, &[libc::PR_SET_NAME, libc::PR_GET_NAME, PR_SET_VMA])?);
+    rules.insert(
+        libc::SYS_fcntl,
+        any_of(
+            1,
+            &[
+                libc::F_DUPFD_CLOEXEC,
+                libc::F_GETFD,
+                libc::F_SETFD,
+                libc::F_GETFL,
+                libc::F_SETFL,
+                libc::F_GET_SEALS,
+            ],
+        )?,
+    );
+    // A connected pair within the process: each bus of GStreamer's wakes its reader by one.
+    rules.insert(libc::SYS_socketpair, vec![rule(&[equal(0, libc::AF_UNIX as u64)?])?]);
+    // Limits may be read, not set: the pointer to the new ones is null.
+    rules.insert(libc::SYS_prlimit64, vec![rule(&[wide(2, SeccompCmpOp::Eq, 0)?])?]);
+    Ok(rules)
+}
+
+fn refused() -> Result<Rules, LockdownError> {
+    let mut rules = plain(&[REFUSED, REFUSED_OLD]);
+    let executable = || -> Result<_, LockdownError> {
+        let bit = libc::PROT_EXEC as u64;
+        Ok(vec![rule(&[masked(2, bit, bit)?])?])
+    };
+    rules.insert(libc::SYS_mmap, executable()?);
+    rules.insert(libc::SYS_mprotect, executable()?);
+    // Only an open descriptor may be asked about, never a name.
+    let descriptor = libc::AT_EMPTY_PATH as u64;
+    rules.insert(libc::SYS_newfstatat, vec![rule(&[masked(3, descriptor, 0)?])?]);
+    rules.insert(libc::SYS_statx, vec![rule(&[masked(2, descriptor, 0)?])?]);
+    Ok(rules)
+}
+
+/// `PR_SET_VMA`, by which allocators name their memory; not in `libc` for every target.
+const PR_SET_VMA: i32 = 0x5356_4d41;
+
+fn any_of(argument: u8, values: &[i32]) -> Result<Vec<SeccompRule>, LockdownError> {
+    values.iter().map(|&v| rule(&[equal(argument, u64::from(v.unsigned_abs()))?])).collect()
+}
+
+fn equal(argument: u8, value: u64) -> Result<SeccompCondition, LockdownError> {
+    let op = SeccompCmpOp::Eq;
+    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, value)?)
+}
+
+fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, LockdownError> {
+    wide(argument, SeccompCmpOp::MaskedEq(mask), value)
+}
+
+fn wide(argument: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompCondition, LockdownError> {
+    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Qword, op, value)?)
+}
+
+fn rule(conditions: &[SeccompCondition]) -> Result<SeccompRule, LockdownError> {
+    Ok(SeccompRule::new(conditions.to_vec())?)
+}
