@@ -1,6 +1,11 @@
 //! What is measured on pixels inside the worker: PDQ, sharpness, text-likelihood, QR, OCR.
 
+pub mod blocks;
+pub mod grey;
 pub mod pdq;
+pub mod quality;
+#[cfg(test)]
+mod testing;
 
 use serde::{Deserialize, Serialize};
 
