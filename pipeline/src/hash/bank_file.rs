@@ -332,3 +332,105 @@ fn version_of(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().take(6).map(|b| format!("{b:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use domain::{Category, Severity};
+
+    use super::{Bank, Kind, ListHead};
+
+    const A: &str = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22";
+    const B: &str = "0000000000000000000000000000000000000000000000000000000000000001";
+
+    fn head() -> ListHead {
+        ListHead {
+            name: "list".to_owned(),
+            kind: Kind::Pdq,
+            category: Category::SexualMinors,
+            severity: Severity::Critical,
+        }
+    }
+
+    #[test]
+    fn a_whole_bank_is_read() {
+        let text = format!(
+            "name = \"x-1\"\nversion = \"3\"\nkind = \"pdq\"\ncategory = \"self-harm\"\nseverity = \"critical\"\n\
+             distance = 20\nprotected = true\nverified = true\nnegative = true\n\
+             [[entries]]\nhash = \"{A}\"\nquality = 80\nnote = \"poster\"\nenabled = false\n"
+        );
+        let bank = Bank::from_toml("x.toml", &text).unwrap();
+        assert_eq!((bank.name.as_str(), bank.version.as_str(), bank.kind), ("x-1", "3", Kind::Pdq));
+        assert_eq!((bank.category.as_str(), bank.severity), ("self-harm", Severity::Critical));
+        assert_eq!(
+            (bank.distance, bank.protected, bank.verified, bank.negative),
+            (20, true, true, true)
+        );
+        let entry = &bank.entries[0];
+        assert_eq!((entry.hash[0], entry.quality, entry.enabled), (0xf8, Some(80), false));
+        assert_eq!(entry.note, "poster");
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let text = format!(
+            "name = \"x\"\nkind = \"pdq\"\ncategory = \"listed\"\nseverity = \"high\"\n[[entries]]\nhash = \"{A}\"\n"
+        );
+        let bank = Bank::from_toml("x.toml", &text).unwrap();
+        assert_eq!(
+            (bank.distance, bank.protected, bank.verified, bank.negative),
+            (31, false, false, false)
+        );
+        assert_eq!(
+            (bank.version.len(), bank.entries[0].quality, bank.entries[0].enabled),
+            (12, None, true)
+        );
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_line() {
+        let text = "name = \"a b\"\nkind = \"md5\"\ncategory = \"porn\"\nseverity = \"huge\"\ndistance = 200\n\
+                    [[entries]]\nhash = \"xyz\"\n[[entries]]\nhash = \"00\"\nquality = 101\n";
+        let error = Bank::from_toml("bad.toml", text).unwrap_err();
+        let lines: Vec<usize> = error.faults.iter().map(|f| f.0).collect();
+        assert_eq!(lines, [1, 2, 3, 4, 5, 7, 9, 10], "{error}");
+        assert!(error.to_string().contains("bad.toml") && error.to_string().contains("line 7: "));
+    }
+
+    #[test]
+    fn unknown_keys_and_useless_negatives_are_refused() {
+        let start = "kind = \"sha256\"\ncategory = \"listed\"\nseverity = \"high\"\nname = \"x\"\n";
+        let error = Bank::from_toml("x", &format!("{start}distanc = 3\n")).unwrap_err();
+        assert_eq!(error.faults[0].0, 5, "{error}");
+        let error =
+            Bank::from_toml("x", &format!("{start}negative = true\ndistance = 3\n")).unwrap_err();
+        assert_eq!(error.faults.iter().map(|f| f.0).collect::<Vec<_>>(), [5, 6], "{error}");
+    }
+
+    #[test]
+    fn lists_of_the_field_are_read() {
+        let text = format!(
+            "\u{feff}hash,quality,file\n# comment\n\n{A},100,a.jpg\r\n{}\n",
+            B.to_uppercase()
+        );
+        let bank = Bank::from_list("list.csv", &text, head()).unwrap();
+        assert_eq!(bank.category, "sexual/minors");
+        let seen: Vec<_> = bank.entries.iter().map(|e| (e.hash[31], e.quality)).collect();
+        assert_eq!(seen, [(0x22, Some(100)), (1, None)]);
+    }
+
+    #[test]
+    fn every_bad_line_of_a_list_is_told() {
+        let text = format!("{A}\nnonsense\n{A},high\n{A},101\n");
+        let error = Bank::from_list("list.csv", &text, head()).unwrap_err();
+        assert_eq!(error.faults.iter().map(|f| f.0).collect::<Vec<_>>(), [2, 3, 4], "{error}");
+    }
+
+    #[test]
+    fn duplicates_are_merged() {
+        let text = format!("{A}\n{B}\n{A},70\n");
+        let bank = Bank::from_list("list.csv", &text, head()).unwrap();
+        assert_eq!(bank.entries.iter().map(|e| e.quality).collect::<Vec<_>>(), [Some(70), None]);
+    }
+}

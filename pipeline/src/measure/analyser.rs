@@ -116,3 +116,63 @@ fn read_words(grey: &Grey, measures: &mut Measures) {
         Err(e) => measures.ocr_failed = Some(e.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+
+    use models::RgbImage;
+
+    use super::{Analyser, preload};
+    use crate::measure::ocr::DEFAULT_TESSDATA;
+    use crate::measure::testing::{discs, letters, resize};
+    use crate::measure::{Measures, Ocr, Plan};
+
+    const ALL: Plan = Plan { pdq: true, blur: true, qr: true, ocr: Ocr::Gated };
+
+    /// Measures the frame, and the long sides that were asked for.
+    fn analyse(plan: Plan, frame: &RgbImage, full: &RgbImage) -> (Measures, Vec<u32>) {
+        let mut asked = Vec::new();
+        let measures =
+            Analyser::new(plan).analyse(frame, (full.width(), full.height()), &mut |side| {
+                asked.push(side);
+                Some(full.clone())
+            });
+        (measures, asked)
+    }
+
+    #[test]
+    fn a_plan_that_asks_for_nothing_measures_nothing() {
+        let picture = discs(64, 48);
+        assert_eq!(analyse(Plan::default(), &picture, &picture), (Measures::default(), Vec::new()));
+        assert_eq!(Analyser::rendition(&Plan::default()), None);
+    }
+
+    #[test]
+    fn a_photo_is_gated_and_never_decoded_again() {
+        let full = discs(1280, 960);
+        let (measures, asked) = analyse(ALL, &resize(&full, 640, 480), &full);
+        assert!(measures.pdq.is_some() && measures.blur_variance.is_some() && measures.ocr_gated);
+        assert_eq!((measures.words, measures.ocr_failed, asked), (None, None, Vec::new()));
+    }
+
+    #[test]
+    fn text_is_read_at_the_larger_size() {
+        preload(&["eng".to_owned()], Path::new(DEFAULT_TESSDATA)).unwrap();
+        let full = letters(1280, 400, 6, "HELLO TO THE HOTEL");
+        let (measures, asked) = analyse(ALL, &resize(&full, 640, 200), &full);
+        assert_eq!(asked, [1280]);
+        assert_eq!(measures.words.unwrap().text, "HELLO TO THE HOTEL");
+        assert_eq!((measures.ocr_gated, measures.ocr_failed), (false, None));
+    }
+
+    #[test]
+    fn ocr_that_was_not_loaded_is_told() {
+        // Each test runs in a process of its own under nextest; under `cargo test` another may have loaded it.
+        let page = letters(640, 120, 5, "HELLO");
+        let (measures, _) = analyse(Plan { ocr: Ocr::Always, ..Plan::default() }, &page, &page);
+        assert_ne!(measures.words.is_some(), measures.ocr_failed.is_some());
+    }
+}

@@ -58,3 +58,26 @@ pub fn mirrored(image: &RgbImage) -> RgbImage {
         image.data().chunks_exact(row).flat_map(|r| r.as_chunks::<3>().0.iter().rev().flatten());
     RgbImage::new(image.width(), image.height(), flipped.copied().collect()).unwrap()
 }
+
+/// Black words on white in block letters of 5×7 squares of `square` pixels; knows E F H I L O T and the space.
+pub fn letters(width: u32, height: u32, square: i64, words: &str) -> RgbImage {
+    let shape = |letter: char| match letter {
+        'E' => ["#####", "#....", "#....", "####.", "#....", "#....", "#####"],
+        'F' => ["#####", "#....", "#....", "####.", "#....", "#....", "#...."],
+        'H' => ["#...#", "#...#", "#...#", "#####", "#...#", "#...#", "#...#"],
+        'I' => [".###.", "..#..", "..#..", "..#..", "..#..", "..#..", ".###."],
+        'L' => ["#....", "#....", "#....", "#....", "#....", "#....", "#####"],
+        'O' => [".###.", "#...#", "#...#", "#...#", "#...#", "#...#", ".###."],
+        'T' => ["#####", "..#..", "..#..", "..#..", "..#..", "..#..", "..#.."],
+        _ => ["."; 7],
+    };
+    let shapes: Vec<_> = words.chars().map(shape).collect();
+    paint(width, height, |x, y| {
+        let (column, row) = ((x - 20).div_euclid(square), (y - 30).div_euclid(square));
+        let shape =
+            usize::try_from(column / 6).ok().filter(|_| column >= 0).and_then(|i| shapes.get(i));
+        let line = usize::try_from(row).ok().and_then(|r| shape?.get(r));
+        let ink = line.and_then(|l| l.as_bytes().get((column % 6) as usize)) == Some(&b'#');
+        [if ink { 0 } else { 255 }; 3]
+    })
+}
