@@ -1,7 +1,18 @@
 //! What is measured on pixels inside the worker: PDQ, sharpness, text-likelihood, QR, OCR.
 
+pub mod analyser;
+pub mod blocks;
+pub mod grey;
+pub mod ocr;
 pub mod pdq;
+pub mod qr;
+pub mod quality;
+mod tesseract_ffi;
+#[cfg(test)]
+mod testing;
+pub mod textness;
 
+pub use analyser::{Analyser, preload};
 use serde::{Deserialize, Serialize};
 
 /// What to measure on each frame.
@@ -36,7 +47,7 @@ pub struct Measures {
     pub pdq: Option<pdq::Pdq>,
     /// Variance of the Laplacian at the fixed working size.
     pub blur_variance: Option<f32>,
-    /// Share of the picture that looks like rendered text, 0..=1.
+    /// How much looks like rendered text, 0..=1: the test that gates OCR.
     pub text_likelihood: Option<f32>,
     /// Contents of QR codes.
     pub qr: Vec<String>,
@@ -44,6 +55,8 @@ pub struct Measures {
     pub words: Option<Words>,
     /// OCR was asked for, and the text-likelihood test saw no need.
     pub ocr_gated: bool,
+    /// OCR should have run and did not, or not to its end; says why.
+    pub ocr_failed: Option<String>,
 }
 
 /// What OCR read in one frame.
