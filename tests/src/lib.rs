@@ -1,4 +1,6 @@
 //! What the tests share: where the reference data lies, and media of our own making.
 #![forbid(unsafe_code)]
 
+pub mod media;
+pub mod samples;
 pub mod shared;
