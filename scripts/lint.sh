@@ -17,4 +17,4 @@ tool cargo-machete 0.9.2
 cargo machete
 step "bans, licences, sources of dependencies"
 tool cargo-deny 0.20.2
-cargo deny --offline --log-level error check --hide-inclusion-graph bans licenses sources
+cargo deny --log-level error check --hide-inclusion-graph bans licenses sources

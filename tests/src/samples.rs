@@ -9,8 +9,8 @@ use crate::media::{Clip, Error, Line, Picture, crop, encode_mp4, page, qr_code, 
 /// Where the QR code leads: "paypal" with a Cyrillic "а", the oldest trick of all.
 pub const SCAM_LINK: &str = "https://xn--pypal-4ve.com/verify?account=suspended";
 
-/// The listed picture's PDQ hash, computed by the reference implementation (`pdqhash` 0.2.7 from PyPI over [`listed`]).
-pub const LISTED_PDQ: &str = "";
+/// The listed picture's PDQ hash, computed by the reference implementation (`pdqhash` 0.2.8 from PyPI over `6-listed.png`).
+pub const LISTED_PDQ: &str = "a01d106aed4465206daf358f32779ad41a3048b1334f9adaea52fad348bfb5ae";
 
 /// Frames a second of the sample video.
 const FPS: u32 = 25;
@@ -26,13 +26,15 @@ pub fn listed() -> Picture {
 /// When the folder cannot be written, or the font or video encoder is not installed.
 pub fn write_all(directory: &Path) -> Result<(), Error> {
     let media = directory.join("media");
-    std::fs::create_dir_all(&media).map_err(|source| Error::File { path: media.clone(), source })?;
+    std::fs::create_dir_all(&media)
+        .map_err(|source| Error::File { path: media.clone(), source })?;
     let sharp = scene(1280, 960, 1);
     write(&media.join("1-sharp.jpg"), &sharp.jpeg(90)?)?;
     write(&media.join("2-blurred.jpg"), &sharp.blurred(12).jpeg(90)?)?;
     write(&media.join("3-screenshot.png"), &screenshot()?.png()?)?;
     write(&media.join("4-qr-code.png"), &qr_code(SCAM_LINK, 8)?.png()?)?;
     write(&media.join("5-listed-in-6th-second.mp4"), &video()?)?;
+    write(&media.join("6-listed.png"), &listed().png()?)?;
     write(&directory.join("bank.toml"), bank().as_bytes())
 }
 
@@ -52,13 +54,8 @@ pub fn screenshot() -> Result<Picture, Error> {
         "Perfect. See you tomorrow, and have a nice evening!",
     ];
     let ground = Picture::from_fn(720, 1280, |_, y| if y < 110 { [32, 72, 140] } else { [250; 3] });
-    let mut lines = vec![Line {
-        text: "Messages",
-        height: 44.0,
-        left: 40.0,
-        baseline: 72.0,
-        colour: [255; 3],
-    }];
+    let mut lines =
+        vec![Line { text: "Messages", height: 44.0, left: 40.0, baseline: 72.0, colour: [255; 3] }];
     lines.extend(words.iter().enumerate().map(|(index, text)| Line {
         text,
         height: 28.0,

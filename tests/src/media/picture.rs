@@ -81,7 +81,8 @@ impl Picture {
     /// # Errors
     /// When the encoder refuses the picture (a side of zero).
     pub fn png(&self) -> Result<Vec<u8>, Error> {
-        let fail = |error: png::EncodingError| Error::Encode { format: "PNG", detail: error.to_string() };
+        let fail =
+            |error: png::EncodingError| Error::Encode { format: "PNG", detail: error.to_string() };
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);

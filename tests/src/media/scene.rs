@@ -17,9 +17,9 @@ pub fn scene(width: u32, height: u32, seed: u32) -> Picture {
         let relief = fractal(u * 5.0, v * 5.0, seed);
         let fine = noise(px / 2.0, py / 2.0, seed ^ 3) - 0.5;
         if v < horizon + 0.2 * (relief - 0.5) {
-            shade([150, 180, 220], 0.6 + 0.6 * relief + 0.1 * fine)
+            shade([150, 180, 220], 0.6 + 0.6 * relief + 0.3 * fine)
         } else {
-            shade(tint, 0.3 + 1.1 * relief + 0.7 * fine)
+            shade(tint, 0.3 + 1.1 * relief + 1.2 * fine)
         }
     })
 }
@@ -79,9 +79,8 @@ fn noise(x: f32, y: f32, seed: u32) -> f32 {
     let (column, row) = (x as u32, y as u32);
     let smooth = |t: f32| t * t * (3.0 - 2.0 * t);
     let (fx, fy) = (smooth(x - column as f32), smooth(y - row as f32));
-    let corner = |dx: u32, dy: u32| {
-        unit(seed ^ hash(column.wrapping_add(dx)), row.wrapping_add(dy))
-    };
+    let corner =
+        |dx: u32, dy: u32| unit(seed ^ hash(column.wrapping_add(dx)), row.wrapping_add(dy));
     let top = corner(0, 0) + fx * (corner(1, 0) - corner(0, 0));
     let bottom = corner(0, 1) + fx * (corner(1, 1) - corner(0, 1));
     top + fy * (bottom - top)

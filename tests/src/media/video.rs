@@ -71,7 +71,8 @@ fn push_all(
     for index in 0..clip.frames {
         let picture = first.take().unwrap_or_else(|| frame(index));
         let mut buffer = gst::Buffer::from_slice(padded(&picture, info.stride()[0] as usize));
-        let time = |n: u32| gst::ClockTime::from_mseconds(u64::from(n) * 1000 / u64::from(clip.fps));
+        let time =
+            |n: u32| gst::ClockTime::from_mseconds(u64::from(n) * 1000 / u64::from(clip.fps));
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(time(index));
             buffer.set_duration(time(index + 1) - time(index));
