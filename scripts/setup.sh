@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing to build, test and run Weir on Debian 12. Does nothing, fast, where nothing is.
+# setup.sh [PACKAGES…]: installs what is missing to build, test and run Weir on Debian 12, and the packages of further
+# lists. Does nothing, fast, where nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +27,7 @@ packages() {
     while read -r name _; do
         case "$name" in '' | '#'*) continue ;; esac
         installed "$name" || missing+=("$name")
-    done <scripts/packages.txt
+    done < <(cat scripts/packages.txt "$@")
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
@@ -74,5 +75,5 @@ PYTHON
 }
 
 command -v cargo >/dev/null || die "cargo is missing: install the Rust toolchain (rustup), then run this again"
-packages
+packages "$@"
 onnxruntime
