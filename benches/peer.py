@@ -6,8 +6,8 @@
 Same models, inputs and thresholds as the profile photo-dating: NSFW, YuNet faces, age of each face, variance of the
 Laplacian, PDQ, SHA-256. One process a core, one thread in each, work handed out item by item. One JSON object a line.
 
-Choices in the peer's favour: YuNet runs through onnxruntime (15.6 ms a picture on one core where cv2.FaceDetectorYN took
-27.4); candidates are filtered before boxes are decoded; PDQ is computed on a picture shrunk to 512 pixels by area.
+Choices in the peer's favour: YuNet runs through onnxruntime (15.6 ms for 640 × 640 on one core where cv2.FaceDetectorYN
+took 27.4); candidates are filtered before boxes are decoded; PDQ is computed on a picture shrunk to 512 pixels by area.
 """
 
 import argparse
@@ -56,11 +56,15 @@ class Judge:
         self.faces = load("faces.onnx")
         self.age = load("age.onnx")
         self.grids = {}
-        for stride in (8, 16, 32):
-            n = FACE_SIDE // stride
-            rows, columns = np.divmod(np.arange(n * n), n)
-            self.grids[stride] = np.stack([columns, rows], axis=1).astype(np.float32)
         self.face_outputs = [f"{kind}_{stride}" for stride in (8, 16, 32) for kind in ("cls", "obj", "bbox")]
+
+    def grid(self, stride, height, width):
+        """Column and row of each cell, in the order of the network's outputs."""
+        key = (stride, height, width)
+        if key not in self.grids:
+            rows, columns = np.divmod(np.arange(height // stride * (width // stride)), width // stride)
+            self.grids[key] = np.stack([columns, rows], axis=1).astype(np.float32)
+        return self.grids[key]
 
     def find_faces(self, bgr):
         height, width = bgr.shape[:2]
@@ -68,8 +72,9 @@ class Judge:
         small = bgr
         if scale < 1.0:
             small = cv2.resize(bgr, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-        frame = np.zeros((FACE_SIDE, FACE_SIDE, 3), np.uint8)
-        frame[: small.shape[0], : small.shape[1]] = small
+        # Sides of a multiple of the largest stride; the picture keeps its shape, so little is spent on padding.
+        height, width = (-(-side // 32) * 32 for side in small.shape[:2])
+        frame = cv2.copyMakeBorder(small, 0, height - small.shape[0], 0, width - small.shape[1], cv2.BORDER_CONSTANT)
         outputs = self.faces.run(self.face_outputs, {"input": cv2.dnn.blobFromImage(frame)})
         boxes, scores = [], []
         for index, stride in enumerate((8, 16, 32)):
@@ -78,7 +83,7 @@ class Judge:
             keep = score > FACE_SCORE
             if keep.any():
                 delta = delta[keep]
-                centre = (self.grids[stride][keep] + delta[:, :2]) * stride
+                centre = (self.grid(stride, height, width)[keep] + delta[:, :2]) * stride
                 size = np.exp(delta[:, 2:]) * stride
                 boxes.append(np.concatenate([centre - size / 2, size], axis=1) / scale)
                 scores.append(score[keep])

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::media::{Clip, Error, Line, Picture, crop, encode_mp4, page, qr_code, scene};
 
-/// Where the QR code leads: "paypal" with a Cyrillic "а", the oldest trick of all.
-pub const SCAM_LINK: &str = "https://xn--pypal-4ve.com/verify?account=suspended";
+/// Where the QR code leads. Names under .example never resolve; the shipped profiles list this one as blocked.
+pub const SCAM_LINK: &str = "https://scam.example/verify?account=suspended";
 
 /// The listed picture's PDQ hash, computed by the reference implementation (`pdqhash` 0.2.8 from PyPI over `6-listed.png`).
 pub const LISTED_PDQ: &str = "a01d106aed4465206daf358f32779ad41a3048b1334f9adaea52fad348bfb5ae";
@@ -48,10 +48,10 @@ pub fn screenshot() -> Result<Picture, Error> {
         "Yes, it is still here. Would you like to see it?",
         "Gladly. Would tomorrow after work be possible?",
         "Tomorrow at six is fine. The address is 12 Mill Lane.",
-        "Thank you. What is your best price for it?",
-        "Ninety, with the lights and the lock included.",
-        "Agreed. I will bring the money in cash.",
-        "Perfect. See you tomorrow, and have a nice evening!",
+        "Pay the deposit here: https://scam.example/pay",
+        "Why? I will bring the money when I see it.",
+        "Others have asked too. Ninety, and it is yours.",
+        "All right. See you tomorrow, have a nice evening!",
     ];
     let ground = Picture::from_fn(720, 1280, |_, y| if y < 110 { [32, 72, 140] } else { [250; 3] });
     let mut lines =
