@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod manifest;
+pub mod media;
+pub mod samples;
 pub mod shared;
 pub mod weir;

@@ -18,7 +18,11 @@ pub fn data(test: &str) -> Option<PathBuf> {
         return Some(dir);
     }
     let required = std::env::var_os("WEIR_REQUIRE_SHARED").is_some_and(|v| v == "1");
-    assert!(!required, "{test}: the reference data is required, but {} has no MANIFEST.csv", dir.display());
+    assert!(
+        !required,
+        "{test}: the reference data is required, but {} has no MANIFEST.csv",
+        dir.display()
+    );
     eprintln!("SKIPPED {test}: no reference data at {}", dir.display());
     None
 }

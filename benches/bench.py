@@ -1,0 +1,244 @@
+"""Weir against a Python worker, side by side in one run: `make bench`.
+
+    bench.py WEIR [--only photos,video,cold,micro] [--rounds N]
+
+Every comparison: one watched round (memory, warm-up), then timed rounds in turning order; median and half range. A line is
+a product's own command from start to end, loading of models included, for both sides. Made media stay in .bench.
+"""
+
+import argparse
+import glob
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import media
+from measure import Command, side_by_side
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+WORK = os.path.join(ROOT, ".bench")
+DATA = os.environ.get("WEIR_SHARED_DATA", os.path.join(ROOT, "..", "shared", "data"))
+PEER = [sys.executable, os.path.join(HERE, "peer.py")]
+JOBS = os.cpu_count()
+# `weir check`: 0 all allowed, 1 something not allowed, 2 something could not be judged.
+JUDGED = (0, 1, 2)
+
+# What the peer loads, by the hash of the ONNX file in the models folder; the converted ones by the name of their model.
+FACES_SHA256 = "104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12"
+
+
+class Bench:
+    def __init__(self, weir, rounds):
+        self.weir, self.rounds = os.path.abspath(weir), rounds
+        self.lines, self.results = [], {}
+        self.env = {}
+        os.makedirs(WORK, exist_ok=True)
+
+    def say(self, text=""):
+        print(text, flush=True)
+        self.lines.append(text)
+
+    def check(self, *arguments):
+        return [self.weir, "check", "--json", "--jobs", str(JOBS), *arguments]
+
+    def models(self):
+        """A folder with Weir's models, fetched from the reference data if they are there, and one for the peer."""
+        folder = os.environ.get("WEIR_MODELS") or os.path.join(WORK, "models")
+        self.env = {"WEIR_MODELS": folder}
+        mirror = os.path.join(DATA, "models")
+        fetch = [self.weir, "models", "fetch"] + (["--mirror", mirror] if os.path.isdir(mirror) else [])
+        subprocess.run(fetch, env=os.environ | self.env, check=True, stdout=subprocess.DEVNULL)
+        peer = os.path.join(WORK, "peer-models")
+        os.makedirs(peer, exist_ok=True)
+        for name, path in self.peer_models(folder, mirror).items():
+            shutil.copyfile(path, os.path.join(peer, name))
+        return peer
+
+    def peer_models(self, folder, mirror):
+        candidates = [path for place in (mirror, folder) for path in sorted(glob.glob(os.path.join(place, "**", "*.onnx"), recursive=True))]
+        found = {}
+        for path in candidates:
+            name = os.path.basename(path)
+            if sha256(path) == FACES_SHA256:
+                found.setdefault("faces.onnx", path)
+            elif "nsfw" in name:
+                found.setdefault("nsfw.onnx", path)
+            elif "age" in name:
+                found.setdefault("age.onnx", path)
+        if len(found) < 3:
+            raise SystemExit(f"bench: the peer's models are not all in {folder}: found {sorted(found)}")
+        return found
+
+    def compare(self, title, commands, count, unit, targets):
+        """Runs and prints one table: rate, memory, and the ratio of the first command to each other one."""
+        side_by_side(commands, self.rounds)
+        ours = commands[0]
+        self.say(f"\n## {title}")
+        self.say(f"| {'':34} | {unit}/s | median s | ± | peak PSS MiB | ratio | memory |")
+        self.say("|---|---|---|---|---|---|---|")
+        for command in commands:
+            ratio = command.median / ours.median
+            memory = ours.memory / max(command.memory, 1)
+            self.say(
+                f"| {command.name:34} | {count / command.median:7.1f} | {command.median:7.2f} | {command.spread:4.0%} "
+                f"| {command.memory / 2**20:6.0f} | {ratio:5.2f} | {memory:4.2f} |"
+            )
+        for name, least in targets.items():
+            (other,) = (command for command in commands if command.name == name)
+            ratio = other.median / ours.median
+            self.say(f"Against {name}: {ratio:.2f} × (asked ≥ {least}): {'met' if ratio >= least else 'NOT MET'}")
+        self.results[title] = {
+            command.name: {"seconds": command.seconds, "peak_pss_bytes": command.memory, "per_second": count / command.median}
+            for command in commands
+        }
+
+    def photos(self, peer_models):
+        portraits = sorted(glob.glob(os.path.join(DATA, "faces", "*.jp*g")))
+        real = [path for path in sorted(glob.glob(os.path.join(DATA, "**", "*.jp*g"), recursive=True)) if "/malformed/" not in path]
+        sets = {}
+        if real:
+            sets["JPEGs of the reference data"] = (real, 2, 1.5)
+        sets["12 MP JPEGs"] = (media.big_photos(os.path.join(WORK, "12mp"), 16, portraits), 3, 2.5)
+        without = os.path.join(HERE, "no-inference.toml")
+        for name, (paths, copies, least) in sets.items():
+            folder = os.path.join(WORK, "photos-" + name.split()[0].lower())
+            made = media.distinct_copies(paths, folder, copies)
+            listing = folder + ".txt"
+            with open(listing, "w") as file:
+                file.write("\n".join(made) + "\n")
+            peer = [*PEER, "photos", "--models", peer_models, "--jobs", str(JOBS), "--list", listing]
+            ours = Command("weir", self.check("--profile", "photo-dating", folder), good=JUDGED, env=self.env)
+            full = Command("peer", peer)
+            reduced = Command("peer, IMREAD_REDUCED_COLOR", [*peer, "--reduced"])
+            self.compare(f"Photos: {len(made)} {name}, {JOBS} jobs", [ours, full, reduced], len(made), "photos", {"peer": least})
+            self.say(f"Memory: {ours.memory / max(full.memory, 1):.2f} of the peer's (asked ≤ 0.5): {'met' if 2 * ours.memory <= full.memory else 'NOT MET'}")
+            self.agreement(ours, full)
+            ours = Command("weir", self.check("--policy", without, folder), good=JUDGED, env=self.env)
+            full = Command("peer", [*peer, "--no-inference"])
+            reduced = Command("peer, IMREAD_REDUCED_COLOR", [*peer, "--no-inference", "--reduced"])
+            self.compare(f"The same without inference: {name}", [ours, full, reduced], len(made), "photos", {})
+
+    def agreement(self, ours, peer):
+        """That both did the same work: PDQ within 10 bits, equal counts of faces, NSFW within 0.05."""
+        theirs = {found["sha256"]: found for found in parse(peer.output) if "pdq" in found}
+        both = near = faces = nsfw = 0
+        for found in parse(ours.output):
+            for medium in found.get("media") or []:
+                other = theirs.get(medium.get("sha256"))
+                if not other or not medium.get("pdq"):
+                    continue
+                both += 1
+                near += (int(medium["pdq"], 16) ^ int(other["pdq"], 16)).bit_count() <= 10 or other["pdq_quality"] < 50
+                faces += len(medium.get("faces") or []) == len(other["faces"])
+                score = (found.get("scores") or {}).get("nsfw_categories") or {}
+                nsfw += all(abs(score.get(label, 9) - value) <= 0.05 for label, value in other["nsfw"].items())
+        self.say(f"Same findings on {both} photos: PDQ within 10 bits {near}, count of faces {faces}, NSFW within 0.05 {nsfw}")
+
+    def video(self, peer_models):
+        paths, plants = media.videos(os.path.join(WORK, "video"))
+        bank = os.path.join(WORK, "video", "bank.toml")
+        with open(bank, "w") as file:
+            entries = ", ".join(f'{{ hash = "{plant["pdq"]}" }}' for plant in plants)
+            # Low severity: a finding that does not settle the verdict, so that nobody stops early.
+            file.write(f'name = "plants"\nkind = "pdq"\ncategory = "listed"\nseverity = "low"\nverified = true\nentries = [{entries}]\n')
+        self.film("GOP 250, max_gap_ms 1000", paths["gop250"], "video-1000.toml", bank, plants, peer_models, {"peer": 1.3})
+        self.film("GOP 2 s, max_gap_ms 2000", paths["gop60"], "video-2000.toml", bank, plants, peer_models, {"peer": 4, "peer, -skip_frame nokey": 1.2})
+
+    def film(self, title, path, policy, bank, plants, peer_models, targets):
+        worker = [*PEER, "frames", "--models", peer_models, "--jobs", str(JOBS), "--bank", ",".join(plant["pdq"] for plant in plants)]
+        raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-"]
+        ffmpeg = ["ffmpeg", "-v", "error", "-nostdin"]
+        ours = Command("weir", self.check("--policy", os.path.join(HERE, policy), "--bank", bank, path), good=JUDGED, env=self.env)
+        peer = Command("peer", [*ffmpeg, "-i", path, "-vf", "fps=1", *raw], worker)
+        commands = [ours, peer]
+        if "peer, -skip_frame nokey" in targets:
+            nokey = [*ffmpeg, "-skip_frame", "nokey", "-i", path, "-fps_mode", "passthrough", *raw]
+            commands.append(Command("peer, -skip_frame nokey", nokey, worker))
+        self.compare(f"Video: 60 s 1080p30 H.264, {title}", commands, media.SECONDS, "s of video", targets)
+        for command in commands:
+            found = found_plants(command, plants)
+            for length in (1.0, 0.5):
+                of = [plant for plant in plants if abs(plant["length"] - length) < 0.1]
+                hits = sum(plant["index"] in found for plant in of)
+                self.say(f"Recall of plants of {length} s by {command.name}: {hits} of {len(of)}")
+        (line,) = parse(ours.output)
+        self.say(f"Weir's coverage: {json.dumps(line.get('coverage'))}")
+
+    def cold(self):
+        (photo,) = media.big_photos(os.path.join(WORK, "one"), 1, [])
+        command = Command("weir", self.check("--profile", "starter", photo), good=JUDGED)
+        command.run()
+        command.seconds = [command.run() for _ in range(11)]
+        self.say("\n## Cold start: one 12 MP photo under starter, from exec to exit")
+        median = command.median * 1000
+        self.say(f"median {median:.0f} ms, ± {command.spread:.0%} (asked ≤ 300): {'met' if median <= 300 else 'NOT MET'}")
+        self.results["cold"] = command.seconds
+
+    def micro(self):
+        """PDQ and the sandbox, by the Rust program beside this one; the reference for PDQ in the same run."""
+        photos = media.big_photos(os.path.join(WORK, "12mp"), 16, sorted(glob.glob(os.path.join(DATA, "faces", "*.jp*g"))))
+        program = os.path.join(os.path.dirname(self.weir), "weir-micro")
+        if not os.path.exists(program):
+            self.say("\n## PDQ and sandbox: weir-micro was not built")
+            return
+        ours = [Command("weir, 1 thread", [program, "pdq", *photos])]
+        peers = [Command(f"pdqhash, {how}", [sys.executable, os.path.join(HERE, "pdq_peer.py"), how, *photos]) for how in ("opencv", "pil", "opencv-512")]
+        self.compare("PDQ of 12 MP JPEGs, decode included, one thread", ours + peers, len(photos), "photos", {peers[0].name: 3})
+        output = subprocess.run([program, "sandbox", *photos], capture_output=True, text=True, check=True).stdout
+        self.say("\n## Sandbox overhead per photo")
+        self.say(output.strip())
+
+
+def found_plants(command, plants):
+    """Indices of the plants that a command found: the peer names them, Weir gives a span of time."""
+    found = set()
+    for line in parse(command.output):
+        found.update(line.get("matches") or [])
+        for finding in line.get("findings") or []:
+            if finding.get("detector") != "hash" or finding.get("start_ms") is None:
+                continue
+            start, end = finding["start_ms"] / 1000, (finding.get("end_ms") or finding["start_ms"]) / 1000
+            found.update(p["index"] for p in plants if start <= p["at"] + p["length"] and end >= p["at"])
+    return found
+
+
+def parse(output):
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def machine():
+    with open("/proc/cpuinfo") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), os.uname().machine)
+    return f"{JOBS} × {model}, load {os.getloadavg()[0]:.1f} at the start"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weir")
+    parser.add_argument("--only", default="photos,video,cold,micro")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    bench = Bench(arguments.weir, arguments.rounds)
+    bench.say(f"# Bench on {machine()}")
+    parts = arguments.only.split(",")
+    peer_models = bench.models() if {"photos", "video"} & set(parts) else None
+    for part in parts:
+        {"photos": lambda: bench.photos(peer_models), "video": lambda: bench.video(peer_models), "cold": bench.cold, "micro": bench.micro}[part]()
+    with open(os.path.join(WORK, "results.json"), "w") as file:
+        json.dump(bench.results, file, indent=1)
+    with open(os.path.join(WORK, "results.md"), "w") as file:
+        file.write("\n".join(bench.lines) + "\n")
+    bench.say("\nKept in .bench/results.md and .bench/results.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# bench.sh WEIR [ARGUMENTS]: puts the peer's Python environment in place, then measures.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh scripts/packages-bench.txt
+venv=.weir/bench-venv
+if ! cmp -s benches/requirements.txt "$venv/installed.txt"; then
+    echo "bench: installing the peer's Python packages into $venv" >&2
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --only-binary=:all: --requirement benches/requirements.txt
+    cp benches/requirements.txt "$venv/installed.txt"
+fi
+exec "$venv/bin/python" benches/bench.py "$@"

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# All checks that need no run: format, clippy, documentation, dependencies.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/tools.sh
+
+step() { echo "lint: $*"; }
+
+step "format"
+cargo fmt --all --check
+step "clippy"
+cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items --quiet
+step "unused dependencies"
+tool cargo-machete 0.9.2
+cargo machete
+step "bans, licences, sources of dependencies"
+tool cargo-deny 0.20.2
+cargo deny --log-level error check --hide-inclusion-graph bans licenses sources

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs every test. Tests that need the reference data are named shared_*: required where it is, counted as skipped where not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+data=${WEIR_SHARED_DATA:-../shared/data}
+absent=
+if [ -f "$data/MANIFEST.csv" ]; then
+    export WEIR_REQUIRE_SHARED=1
+else
+    absent=1
+fi
+
+# The binaries that black-box tests start.
+cargo build --release --locked --workspace
+if cargo nextest --version >/dev/null 2>&1; then
+    filter='all()'
+    if [ -n "$absent" ]; then
+        filter='not test(/(^|::)shared_/)'
+        count=$(cargo nextest list --release --locked --workspace --message-format oneline \
+            -E 'test(/(^|::)shared_/)' | wc -l)
+        echo "test: SKIPPED $count tests that need the reference data, which is not at $data"
+    fi
+    cargo nextest run --release --locked --workspace --no-fail-fast -E "$filter"
+else
+    echo "test: cargo-nextest is not here, using cargo test ('cargo install --locked cargo-nextest' gives the faster runner)"
+    tests=(cargo test --release --locked --workspace --no-fail-fast --lib --bins --tests --)
+    if [ -n "$absent" ]; then
+        count=$("${tests[@]}" --list 2>/dev/null | grep -cE '(^|::)shared_.*: test$' || true)
+        echo "test: SKIPPED $count tests that need the reference data, which is not at $data"
+        tests+=(--skip shared_)
+    fi
+    "${tests[@]}"
+fi
+echo "test: examples in the documentation"
+cargo test --release --locked --workspace --doc --quiet
