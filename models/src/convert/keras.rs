@@ -58,7 +58,7 @@ pub(super) fn convert(files: &[(&str, &[u8])]) -> Result<Vec<u8>, String> {
 
 /// What a layer gives: a tensor of the graph, its sides, and zero padding that is still to be folded.
 #[derive(Clone)]
-struct Value4 {
+struct Feature {
     tensor: String,
     channels: usize,
     height: usize,
@@ -81,7 +81,7 @@ struct Builder {
     weights: Weights,
     graph: Graph,
     /// By layer. Only looked up, never walked: its order does not matter.
-    values: HashMap<String, Value4>,
+    values: HashMap<String, Feature>,
 }
 
 impl Builder {
@@ -114,7 +114,7 @@ impl Builder {
     }
 
     /// The value that comes into a layer; padding may only reach a convolution.
-    fn inbound(&self, layer: &Layer, index: usize) -> Result<Value4, String> {
+    fn inbound(&self, layer: &Layer, index: usize) -> Result<Feature, String> {
         let name = layer.inbound_name(index).ok_or("a layer lacks an input")?;
         let value =
             self.values.get(name).ok_or_else(|| format!("{name} is used before it is made"))?;
@@ -125,17 +125,17 @@ impl Builder {
         Ok(value.clone())
     }
 
-    fn input(&mut self, layer: &Layer) -> Result<Value4, String> {
+    fn input(&mut self, layer: &Layer) -> Result<Feature, String> {
         let shape: Vec<Option<usize>> = layer.get("batch_input_shape")?;
         let [_, Some(height), Some(width), Some(channels)] = shape[..] else {
             return Err(format!("an input of shape {shape:?} is not known"));
         };
         let side = |side: usize| Dimension::Fixed(side as i64);
         self.graph.input("input", &[Dimension::Batch, side(channels), side(height), side(width)]);
-        Ok(Value4 { tensor: "input".into(), channels, height, width, padding: [0; 4] })
+        Ok(Feature { tensor: "input".into(), channels, height, width, padding: [0; 4] })
     }
 
-    fn convolution(&mut self, layer: &Layer, norm: Option<&Layer>) -> Result<Value4, String> {
+    fn convolution(&mut self, layer: &Layer, norm: Option<&Layer>) -> Result<Feature, String> {
         let name = layer.text("name")?;
         let value = self.inbound(layer, 0)?;
         let depthwise = layer.class_name == "DepthwiseConv2D";
@@ -179,7 +179,7 @@ impl Builder {
             self.activate(activation, &linear, name)?;
         }
         let (height, width) = (geometry.height, geometry.width);
-        Ok(Value4 { tensor: name.into(), channels: outputs, height, width, padding: [0; 4] })
+        Ok(Feature { tensor: name.into(), channels: outputs, height, width, padding: [0; 4] })
     }
 
     /// y = γ·(x − μ)/√(σ² + ε) + β, with x = W·v + b, is a convolution with W·s and (b − μ)·s + β for s = γ/√(σ² + ε).
@@ -204,7 +204,7 @@ impl Builder {
         Ok(())
     }
 
-    fn relu(&mut self, layer: &Layer) -> Result<Value4, String> {
+    fn relu(&mut self, layer: &Layer) -> Result<Feature, String> {
         let name = layer.text("name")?;
         let value = self.inbound(layer, 0)?;
         let zero = |key: &str| layer.config.get(key).is_none_or(|v| v.as_f64() == Some(0.0));
@@ -220,20 +220,20 @@ impl Builder {
                 self.graph.node("Clip", &[&value.tensor, &low, &high], name, &[]);
             }
         }
-        Ok(Value4 { tensor: name.into(), ..value })
+        Ok(Feature { tensor: name.into(), ..value })
     }
 
-    fn add(&mut self, layer: &Layer) -> Result<Value4, String> {
+    fn add(&mut self, layer: &Layer) -> Result<Feature, String> {
         let name = layer.text("name")?;
         let (a, b) = (self.inbound(layer, 0)?, self.inbound(layer, 1)?);
         if (a.channels, a.height, a.width) != (b.channels, b.height, b.width) {
             return Err(format!("{name}: the sides of its inputs differ"));
         }
         self.graph.node("Add", &[&a.tensor, &b.tensor], name, &[]);
-        Ok(Value4 { tensor: name.into(), ..a })
+        Ok(Feature { tensor: name.into(), ..a })
     }
 
-    fn average(&mut self, layer: &Layer) -> Result<Value4, String> {
+    fn average(&mut self, layer: &Layer) -> Result<Feature, String> {
         let name = layer.text("name")?;
         let value = self.inbound(layer, 0)?;
         let geometry = geometry(layer, &value, layer.get("pool_size")?)?;
@@ -250,11 +250,11 @@ impl Builder {
             ],
         );
         let (height, width) = (geometry.height, geometry.width);
-        Ok(Value4 { tensor: name.into(), height, width, ..value })
+        Ok(Feature { tensor: name.into(), height, width, ..value })
     }
 
     /// Only of one pixel, where the order of dimensions makes no difference.
-    fn flatten(&mut self, layer: &Layer) -> Result<Value4, String> {
+    fn flatten(&mut self, layer: &Layer) -> Result<Feature, String> {
         let name = layer.text("name")?;
         let value = self.inbound(layer, 0)?;
         if (value.height, value.width) != (1, 1) {
@@ -264,10 +264,10 @@ impl Builder {
             ));
         }
         self.graph.node("Flatten", &[&value.tensor], name, &[("axis", Attribute::Int(1))]);
-        Ok(Value4 { tensor: name.into(), ..value })
+        Ok(Feature { tensor: name.into(), ..value })
     }
 
-    fn dense(&mut self, layer: &Layer, last: bool) -> Result<Value4, String> {
+    fn dense(&mut self, layer: &Layer, last: bool) -> Result<Feature, String> {
         let name = layer.text("name")?;
         let value = self.inbound(layer, 0)?;
         let kernel = self.weights.find(&format!("{name}/kernel"))?;
@@ -290,7 +290,7 @@ impl Builder {
         if last {
             self.graph.output(output, &[Dimension::Batch, Dimension::Fixed(units as i64)]);
         }
-        Ok(Value4 { tensor: output.into(), channels: units, height: 1, width: 1, padding: [0; 4] })
+        Ok(Feature { tensor: output.into(), channels: units, height: 1, width: 1, padding: [0; 4] })
     }
 
     fn activate(&mut self, activation: &str, input: &str, output: &str) -> Result<(), String> {
@@ -325,13 +325,13 @@ impl Layer {
     }
 }
 
-fn pad(layer: &Layer, value: Value4) -> Result<Value4, String> {
+fn pad(layer: &Layer, value: Feature) -> Result<Feature, String> {
     let [[top, bottom], [left, right]]: [[usize; 2]; 2] = layer.get("padding")?;
-    Ok(Value4 { padding: [top, left, bottom, right], ..value })
+    Ok(Feature { padding: [top, left, bottom, right], ..value })
 }
 
 /// Sides and padding of a convolution or pool, as TensorFlow computes them.
-fn geometry(layer: &Layer, value: &Value4, kernel: [usize; 2]) -> Result<Geometry, String> {
+fn geometry(layer: &Layer, value: &Feature, kernel: [usize; 2]) -> Result<Geometry, String> {
     let strides: [usize; 2] = layer.get("strides")?;
     let dilated = layer.get::<Option<[usize; 2]>>("dilation_rate")?.is_some_and(|d| d != [1, 1]);
     if dilated || strides.contains(&0) || kernel.contains(&0) {

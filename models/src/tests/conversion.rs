@@ -92,12 +92,11 @@ fn constant_age() -> (String, Vec<u8>) {
         bytes += shape.iter().product::<usize>() * 4;
         entries.push(format!(r#"{{"name":"{name}","shape":{shape:?},"dtype":"float32"}}"#));
     };
-    let mut separable =
-        |name: &str, inputs: usize, outputs: usize, add: &mut dyn FnMut(String, &[usize])| {
-            add(format!("{name}/depthwise_filter"), &[3, 3, inputs, 1]);
-            add(format!("{name}/pointwise_filter"), &[1, 1, inputs, outputs]);
-            add(format!("{name}/bias"), &[outputs]);
-        };
+    let separable = |name: &str, add: &mut dyn FnMut(String, &[usize])| {
+        add(format!("{name}/depthwise_filter"), &[3, 3, 2, 1]);
+        add(format!("{name}/pointwise_filter"), &[1, 1, 2, 2]);
+        add(format!("{name}/bias"), &[2]);
+    };
     add("entry_flow/conv_in/filters".into(), &[3, 3, 3, 2]);
     add("entry_flow/conv_in/bias".into(), &[2]);
     for block in [
@@ -105,16 +104,16 @@ fn constant_age() -> (String, Vec<u8>) {
         "entry_flow/reduction_block_1",
         "exit_flow/reduction_block",
     ] {
-        separable(&format!("{block}/separable_conv0"), 2, 2, &mut add);
-        separable(&format!("{block}/separable_conv1"), 2, 2, &mut add);
+        separable(&format!("{block}/separable_conv0"), &mut add);
+        separable(&format!("{block}/separable_conv1"), &mut add);
         add(format!("{block}/expansion_conv/filters"), &[1, 1, 2, 2]);
         add(format!("{block}/expansion_conv/bias"), &[2]);
     }
     for part in 0..6 {
         let name = format!("middle_flow/main_block_{}/separable_conv{}", part / 3, part % 3);
-        separable(&name, 2, 2, &mut add);
+        separable(&name, &mut add);
     }
-    separable("exit_flow/separable_conv", 2, 2, &mut add);
+    separable("exit_flow/separable_conv", &mut add);
     add("fc/age/weights".into(), &[2, 1]);
     add("fc/age/bias".into(), &[1]);
     let mut shard = vec![0; bytes - 4];
