@@ -127,7 +127,7 @@ fn stream(b: &[u8]) -> Option<Format> {
         let webm = head.windows(7).any(|w| w == b"\x42\x82\x84webm");
         return Some(if webm { Format::Webm } else { Format::Mkv });
     }
-    if has(b, 0, b"RIFF") || has(b, 0, b"RF64") {
+    if [&b"RIFF"[..], b"RIFX", b"RF64"].iter().any(|m| has(b, 0, m)) {
         return match b.get(8..12) {
             Some(b"AVI ") => Some(Format::Avi),
             Some(b"WAVE") => Some(Format::Wav),

@@ -1,9 +1,5 @@
 //! What the tests of the still decoders share.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on should stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod agreement;
 mod animation;

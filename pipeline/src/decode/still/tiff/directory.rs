@@ -66,6 +66,8 @@ pub(super) struct Page {
     subfile: u32,
     /// Where in the file the value of the photometric tag is.
     photometric_at: Option<usize>,
+    /// Where in the file the link to the next directory is, and its bytes.
+    link: std::ops::Range<usize>,
 }
 
 impl Page {
@@ -151,12 +153,15 @@ impl Walker<'_> {
             orientation: Orientation::UPRIGHT,
             subfile: 0,
             photometric_at: None,
+            link: 0..0,
         };
         let entries = at.saturating_add(head);
         for entry in 0..count {
             self.entry(&mut page, entries.saturating_add(entry * size))?;
         }
-        let after = self.offset(entries.saturating_add(count * size)).unwrap_or(0);
+        let link = entries.saturating_add(count * size);
+        page.link = link..link.saturating_add(if self.big { 8 } else { 4 });
+        let after = self.offset(link).unwrap_or(0);
         Ok((page, after))
     }
 
@@ -250,7 +255,8 @@ pub(super) fn pages(bytes: &[u8], most: usize) -> Result<Vec<Page>, DecodeError>
     Walker { bytes, order, big: order.u16(bytes, 2) == Some(43) }.pages(most)
 }
 
-/// A copy of the file in which every page says that it is grey with black as zero.
+/// A copy of the file in which every page says that it is grey with black as zero, and the last one that it is the
+/// last: the crate refuses all of a chain that bites its tail.
 pub(super) fn as_grey(bytes: &[u8], pages: &[Page]) -> Vec<u8> {
     let mut copy = bytes.to_vec();
     let one: [u8; 2] = if bytes.starts_with(b"MM") { [0, 1] } else { [1, 0] };
@@ -258,6 +264,9 @@ pub(super) fn as_grey(bytes: &[u8], pages: &[Page]) -> Vec<u8> {
         if let Some(value) = copy.get_mut(at..at.saturating_add(2)) {
             value.copy_from_slice(&one);
         }
+    }
+    if let Some(link) = pages.last().and_then(|page| copy.get_mut(page.link.clone())) {
+        link.fill(0);
     }
     copy
 }

@@ -35,6 +35,7 @@ fn refused(e: &TiffError) -> DecodeError {
 /// Decodes all pages.
 pub(super) fn decode(job: Job<'_>, sink: &mut dyn Sink) -> Result<Tally, DecodeError> {
     let mut pages = directory::pages(job.bytes, MAX_PAGES)?;
+    let grey = directory::as_grey(job.bytes, &pages);
     // Reduced versions of other pages and masks are shown by no viewer.
     let mut first = true;
     pages.retain(|page| std::mem::take(&mut first) || !page.is_auxiliary());
@@ -54,19 +55,23 @@ pub(super) fn decode(job: Job<'_>, sink: &mut dyn Sink) -> Result<Tally, DecodeE
     if sink.facts(facts) == Flow::Enough {
         return Ok(Tally::default());
     }
-    play(job, &pages, sink)
+    play(job, &grey, &pages, sink)
 }
 
 /// Hands out the pages. Without time there is no gap in milliseconds: pages beyond the budget are `damaged`.
-fn play(job: Job<'_>, pages: &[Page], sink: &mut dyn Sink) -> Result<Tally, DecodeError> {
-    let grey = directory::as_grey(job.bytes, pages);
+fn play(
+    job: Job<'_>,
+    grey: &[u8],
+    pages: &[Page],
+    sink: &mut dyn Sink,
+) -> Result<Tally, DecodeError> {
     let mut tally = Tally::default();
     for page in pages {
         if tally.frames >= u64::from(job.limits.max_frames) {
             tally.damaged = true;
             break;
         }
-        match picture(&grey, page, job) {
+        match picture(grey, page, job) {
             Ok((image, whole)) => {
                 tally.damaged |= !whole;
                 tally.frames += 1;
