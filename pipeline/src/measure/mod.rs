@@ -9,7 +9,7 @@ pub mod qr;
 pub mod quality;
 mod tesseract_ffi;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod textness;
 
 pub use analyser::{Analyser, preload};

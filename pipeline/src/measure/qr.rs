@@ -34,11 +34,10 @@ pub struct QrCodes {
 pub fn read(grey: &Grey) -> QrCodes {
     let shrunk = grey.within(WORKING_SIDE);
     let grey = shrunk.as_ref().unwrap_or(grey);
-    let finders = count_finders(grey);
-    let mut codes =
-        QrCodes { contents: Vec::new(), suspected: finders.iter().any(|&n| n >= FINDERS) };
-    for (count, flip) in finders.into_iter().zip([0, 255]) {
-        if count >= FINDERS {
+    let suspects = suspects(grey);
+    let mut codes = QrCodes { contents: Vec::new(), suspected: suspects.contains(&true) };
+    for (suspect, flip) in suspects.into_iter().zip([0, 255]) {
+        if suspect {
             decode(grey, flip, &mut codes.contents);
         }
     }
