@@ -2,6 +2,8 @@
 //!
 //! Decoders hand frames to a sink one at a time, so that no more than one full picture is in memory.
 
+pub mod video;
+
 use domain::{Format, MediaKind};
 use models::{Rendition, RgbImage};
 use serde::{Deserialize, Serialize};
