@@ -3,6 +3,7 @@
 //! Decoders hand frames to a sink one at a time, so that no more than one full picture is in memory.
 
 pub mod still;
+pub mod video;
 
 use domain::{Format, MediaKind};
 use models::{Rendition, RgbImage};

@@ -1,0 +1,259 @@
+//! Container → access units: one GStreamer run over the item, nothing decoded.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as app;
+
+use super::select;
+use crate::decode::DecodeError;
+
+/// How much is read at once where the demuxer does not say how much it wants.
+const CHUNK: u32 = 64 * 1024;
+/// A run in which nothing moves for so long is given up.
+pub(super) const STALL: Duration = Duration::from_secs(5);
+
+/// What takes the access units. Called on a streaming thread.
+pub(super) trait Units: Send + Sync + 'static {
+    /// One unit of the video stream with this number, in decode order; an error ends the run.
+    fn unit(&self, stream: usize, sample: &gst::Sample) -> Result<(), gst::FlowError>;
+    /// The orientation of a stream, as the container says.
+    fn orientation(&self, _stream: usize, _tag: &str) {}
+    /// That was the last unit of the stream.
+    fn end(&self, _stream: usize) {}
+}
+
+/// What the container has besides units.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tracks {
+    /// Number of video streams, in the container's order.
+    pub video: usize,
+    /// Number of sound streams.
+    pub audio: usize,
+    /// Media types that nothing here reads.
+    pub unknown: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// At the end of the file.
+    Eos,
+    /// With an error, in GStreamer's words.
+    Error(String),
+    /// Nothing moved for `STALL`.
+    Stalled,
+}
+
+/// A run over a container.
+pub(super) struct Demux {
+    pipeline: gst::Pipeline,
+    tracks: Arc<Mutex<Tracks>>,
+    moved: Arc<AtomicU64>,
+}
+
+impl Demux {
+    /// Sets up a run that gives the access units of all video streams to `units`.
+    pub fn new(file: Arc<File>, units: Arc<dyn Units>) -> Result<Self, DecodeError> {
+        let moved = Arc::new(AtomicU64::new(0));
+        let tracks = Arc::new(Mutex::new(Tracks::default()));
+        let source = source(file, Arc::clone(&moved))?;
+        let parse = make("parsebin")?;
+        let pipeline = gst::Pipeline::new();
+        let built = pipeline
+            .add_many([source.upcast_ref(), &parse])
+            .and_then(|()| source.link(&parse));
+        built.map_err(|e| DecodeError::Damaged(format!("cannot set up the demuxer: {e}")))?;
+
+        let seen = Arc::clone(&tracks);
+        parse.connect("unknown-type", false, move |values| {
+            if let Some(Ok(caps)) = values.get(2).map(|v| v.get::<gst::Caps>()) {
+                lock(&seen).unknown.push(full_name(&caps));
+            }
+            None
+        });
+        let (weak, seen) = (pipeline.downgrade(), Arc::clone(&tracks));
+        parse.connect_pad_added(move |_, pad| {
+            if let Some(pipeline) = weak.upgrade() {
+                attach(&pipeline, pad, &seen, &units);
+            }
+        });
+        Ok(Self { pipeline, tracks, moved })
+    }
+
+    /// Starts the run.
+    pub fn start(&self) -> Result<(), DecodeError> {
+        match self.pipeline.set_state(gst::State::Playing) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(DecodeError::Damaged(self.error().unwrap_or_else(|| "no container".into()))),
+        }
+    }
+
+    /// Waits until the run has ended.
+    pub fn wait(&self) -> End {
+        let Some(bus) = self.pipeline.bus() else { return End::Stalled };
+        let mut last = (self.moved.load(Ordering::Relaxed), Instant::now());
+        loop {
+            let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+            match bus.timed_pop_filtered(gst::ClockTime::from_mseconds(100), &kinds) {
+                Some(message) => match message.view() {
+                    gst::MessageView::Error(e) => return End::Error(e.error().to_string()),
+                    _ => return End::Eos,
+                },
+                None => {
+                    let now = self.moved.load(Ordering::Relaxed);
+                    if now != last.0 {
+                        last = (now, Instant::now());
+                    } else if last.1.elapsed() > STALL {
+                        return End::Stalled;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The error that the run has reported, if it has.
+    pub fn error(&self) -> Option<String> {
+        let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
+        match message.view() {
+            gst::MessageView::Error(e) => Some(e.error().to_string()),
+            _ => None,
+        }
+    }
+
+    /// What the container has, as far as known by now.
+    pub fn tracks(&self) -> Tracks {
+        lock(&self.tracks).clone()
+    }
+
+    /// The length that the container claims.
+    pub fn claimed(&self) -> Option<Duration> {
+        self.pipeline.query_duration::<gst::ClockTime>().map(Duration::from)
+    }
+}
+
+impl Drop for Demux {
+    fn drop(&mut self) {
+        // Cannot fail downwards; joins the streaming threads.
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// Random access over the item: the demuxer asks for ranges, nothing else is read.
+fn source(file: Arc<File>, moved: Arc<AtomicU64>) -> Result<app::AppSrc, DecodeError> {
+    let size = file.metadata().map_err(|e| DecodeError::Damaged(format!("cannot read: {e}")))?.len();
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    let at = Arc::new(AtomicU64::new(0));
+    let sought = Arc::clone(&at);
+    let need = move |source: &app::AppSrc, wanted: u32| {
+        moved.fetch_add(1, Ordering::Relaxed);
+        let offset = at.load(Ordering::Relaxed);
+        let left = (size as u64).saturating_sub(offset);
+        let wanted = if wanted == u32::MAX { CHUNK } else { wanted };
+        let mut bytes = vec![0; u64::from(wanted).min(left) as usize];
+        if bytes.is_empty() || file.read_exact_at(&mut bytes, offset).is_err() {
+            let _ = source.end_of_stream();
+            return;
+        }
+        at.store(offset + bytes.len() as u64, Ordering::Relaxed);
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_offset(offset);
+        }
+        // Refused only while the run is being stopped.
+        let _ = source.push_buffer(buffer);
+    };
+    Ok(app::AppSrc::builder()
+        .format(gst::Format::Bytes)
+        .stream_type(app::AppStreamType::RandomAccess)
+        .size(size)
+        .callbacks(
+            app::AppSrcCallbacks::builder()
+                .need_data(need)
+                .seek_data(move |_, offset| {
+                    sought.store(offset, Ordering::Relaxed);
+                    true
+                })
+                .build(),
+        )
+        .build())
+}
+
+/// Gives every stream an end: video to `units`, all else to nowhere.
+fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Mutex<Tracks>, units: &Arc<dyn Units>) {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let name = select::codec_name(&caps);
+    let video = (name.starts_with("video/") || name == "image/jpeg") && !lock(tracks).unknown.contains(&full_name(&caps));
+    let sink = if video {
+        let stream = {
+            let mut tracks = lock(tracks);
+            tracks.video += 1;
+            tracks.video - 1
+        };
+        Some(unit_sink(stream, units).upcast())
+    } else {
+        if name.starts_with("audio/") {
+            lock(tracks).audio += 1;
+        }
+        make("fakesink").ok().inspect(|sink| {
+            sink.set_property("sync", false);
+            sink.set_property("async", false);
+        })
+    };
+    let linked = sink.and_then(|sink: gst::Element| {
+        pipeline.add(&sink).ok()?;
+        sink.sync_state_with_parent().ok()?;
+        pad.link(&sink.static_pad("sink")?).ok()
+    });
+    if linked.is_none() {
+        tracing::debug!(%name, "stream left out");
+    }
+}
+
+fn unit_sink(stream: usize, units: &Arc<dyn Units>) -> app::AppSink {
+    let (taker, tagger, ender) = (Arc::clone(units), Arc::clone(units), Arc::clone(units));
+    let sink = app::AppSink::builder().sync(false).async_(false).max_buffers(4).build();
+    sink.set_callbacks(
+        app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                taker.unit(stream, &sample).map(|()| gst::FlowSuccess::Ok)
+            })
+            .eos(move |_| ender.end(stream))
+            .build(),
+    );
+    if let Some(pad) = sink.static_pad("sink") {
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(gst::EventView::Tag(tag)) = info.event().map(|e| e.view())
+                && let Some(value) = tag.tag().get::<gst::tags::ImageOrientation>()
+            {
+                tagger.orientation(stream, value.get());
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    sink
+}
+
+/// One element of the allow-list.
+pub(super) fn make(name: &str) -> Result<gst::Element, DecodeError> {
+    gst::ElementFactory::make(name)
+        .build()
+        .map_err(|_| DecodeError::Missing(format!("GStreamer element {name}")))
+}
+
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The media type with what tells codecs of one type apart.
+fn full_name(caps: &gst::CapsRef) -> String {
+    let name = select::codec_name(caps);
+    let original = caps.structure(0).and_then(|s| s.get::<&str>("original-media-type").ok());
+    original.map_or(name.clone(), |original| format!("{name} ({original})"))
+}
