@@ -124,6 +124,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Whether the answer is there, so that `wait` will not wait.
+    pub fn is_ready(&self) -> bool {
+        !self.answer.is_empty()
+    }
+
     /// Waits for the answer. Boxes are in pixels of the picture that was submitted.
     ///
     /// # Errors

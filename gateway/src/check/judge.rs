@@ -1,6 +1,7 @@
 //! One input to one verdict.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -109,7 +110,9 @@ fn read(path: &Path) -> Result<Item, Failure> {
         return Ok(item);
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    hls::assemble(item.bytes(), &|name| read_segment(folder, name))
+    let playlist = String::from_utf8_lossy(item.bytes());
+    hls::assemble(&playlist, MAX_BYTES, &|name| segment(folder, name))
+        .map_err(anyhow::Error::from)
         .and_then(|bytes| Ok(Item::from_reader(bytes.as_slice(), MAX_BYTES)?))
         .map_err(|error| Failure {
             reason: "playlist".into(),
@@ -117,6 +120,18 @@ fn read(path: &Path) -> Result<Item, Failure> {
             media: Some(0),
             permanent: true,
         })
+}
+
+/// A segment beside the playlist; what is reached through a link may lie anywhere, so it is refused.
+fn segment(folder: &Path, name: &str) -> std::io::Result<Vec<u8>> {
+    let path = folder.join(name);
+    let (inside, path) = (folder.canonicalize()?, path.canonicalize()?);
+    if !path.starts_with(&inside) {
+        return Err(std::io::Error::other("the segment lies outside the playlist's folder"));
+    }
+    let mut bytes = Vec::new();
+    open(&path).map_err(std::io::Error::other)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Opens a file only if it is a regular one: a pipe or device would never end.

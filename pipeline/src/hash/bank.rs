@@ -68,12 +68,19 @@ pub struct Hit<'a> {
     pub distance: u32,
 }
 
+impl Bank {
+    /// `bank-<name>@<version>`, as findings name it.
+    pub fn id(&self) -> String {
+        format!("bank-{}@{}", self.name, self.version)
+    }
+}
+
 impl Hit<'_> {
     /// The hit as evidence: `bank:<category>:<name>`, score `1 - distance / 256`. Medium and span are the caller's.
     pub fn finding(&self) -> Finding {
         Finding {
             detector: "hash".to_owned(),
-            model: format!("bank-{}@{}", self.bank.name, self.bank.version),
+            model: self.bank.id(),
             label: format!("bank:{}:{}", self.bank.category, self.bank.name),
             score: 1.0 - self.distance as f32 / 256.0,
             span: None,

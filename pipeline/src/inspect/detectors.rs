@@ -5,9 +5,8 @@ use std::sync::Arc;
 use domain::Finding;
 use models::{Rendition, Runner};
 
-use crate::hash::BankSet;
+use crate::hash::{Bank, BankSet, Hit};
 use crate::link::LinkDetector;
-use crate::measure::pdq::WORKING_RENDITION;
 use crate::measure::{Ocr, Plan};
 use crate::text::TextDetector;
 
@@ -73,9 +72,9 @@ impl Detectors {
 
     /// `name@version` of every model, bank and list, sorted.
     pub fn models(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.neural().map(|n| n.runner.id()).collect();
-        names.extend(self.hash.iter().flat_map(|(_, banks)| banks.ids()));
-        names.extend(self.text.iter().flat_map(|(_, text)| text.ids()));
+        let mut names: Vec<String> = self.neural().map(|n| n.runner.manifest().id()).collect();
+        names.extend(self.hash.iter().flat_map(|(_, banks)| banks.banks().iter().map(Bank::id)));
+        names.extend(self.text.iter().flat_map(|(_, text)| text.models()));
         names.sort();
         names.dedup();
         names
@@ -98,8 +97,8 @@ impl Detectors {
 
     /// Scans words: caption, text file, OCR.
     pub(super) fn read_text(&self, words: &str, media: Option<usize>, out: &mut Vec<Finding>) {
-        let found = self.text.iter().flat_map(|(name, text)| named(name, text.scan(words)));
-        out.extend(found.map(|f| Finding { media, ..f }));
+        let found = self.text.iter().flat_map(|(name, text)| named(name, text.scan(words, media)));
+        out.extend(found);
         self.read_links(words, media, out);
     }
 
@@ -111,7 +110,7 @@ impl Detectors {
 
     /// Looks the bytes' SHA-256 up in the banks.
     pub(super) fn match_bytes(&self, sha256: &[u8; 32], media: usize, out: &mut Vec<Finding>) {
-        let found = self.hash.iter().flat_map(|(name, banks)| named(name, banks.match_sha256(sha256)));
+        let found = self.hash.iter().flat_map(|(name, banks)| named(name, banks.match_sha256(sha256).iter().map(Hit::finding).collect()));
         out.extend(found.map(|f| Finding { media: Some(media), ..f }));
     }
 }
@@ -120,6 +119,3 @@ impl Detectors {
 pub(super) fn named(name: &str, found: Vec<Finding>) -> impl Iterator<Item = Finding> {
     found.into_iter().map(move |f| Finding { detector: name.to_owned(), ..f })
 }
-
-/// The size of picture that PDQ needs, where no model asks for more.
-pub(super) const LEAST_PICTURE: Rendition = WORKING_RENDITION;

@@ -4,13 +4,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use domain::media::Face;
 use domain::{BBox, Evidence, Finding, Format, Media, MediaKind, Scores};
-use models::{Output, RgbImage, Ticket, crop_face};
+use models::{Face as FoundFace, Output, RgbImage, Ticket, crop_face};
 
 use super::Watch;
 use super::detectors::{Detectors, Neural, named};
 use super::spans::SpanBook;
 use crate::decode::{Facts, Flow};
-use crate::measure::pdq::Pdq;
+use crate::hash::Hit;
+use crate::measure::pdq::{self, Pdq};
 use crate::measure::{Measures, quality};
 use crate::sandbox::Item;
 use crate::sandbox::protocol::{Observer, Report, Seen};
@@ -131,7 +132,7 @@ impl<'a> Gather<'a> {
             height: facts.as_ref().and_then(|f| side(f.height)),
             duration_ms: facts.as_ref().and_then(|f| f.duration_ms),
             sha256: item.sha256_hex(),
-            pdq: self.best_pdq.map(|p| p.to_hex()),
+            pdq: self.best_pdq.map(|p| pdq::to_hex(&p.hash)),
             pdq_quality: self.best_pdq.map(|p| p.quality),
             faces: self.faces,
         });
@@ -139,11 +140,9 @@ impl<'a> Gather<'a> {
         merge(&mut evidence.scores, self.scores);
     }
 
-    fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, name: &str, image: RgbImage, neural: &Neural) {
-        match neural.runner.submit(image) {
-            Ok(ticket) => self.pending.push_back(Pending { pts_ms, ask, ticket }),
-            Err(error) => self.fail(name, &error),
-        }
+    fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, image: RgbImage, neural: &Neural) {
+        let ticket = neural.runner.submit(image);
+        self.pending.push_back(Pending { pts_ms, ask, ticket });
     }
 
     fn fail(&mut self, name: &str, error: &dyn std::fmt::Display) {
@@ -160,7 +159,7 @@ impl<'a> Gather<'a> {
             (Ask::Faces { detector, picture }, Ok(Output::Faces(found))) => {
                 self.found_faces(detector, picture.as_ref(), &found, pts_ms);
             }
-            (Ask::Age { detector, face, best }, Ok(Output::Age { years, .. })) => {
+            (Ask::Age { detector, face, best }, Ok(Output::Age { years })) => {
                 self.aged(detector, face, best, years, pts_ms);
             }
             (Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. }, Err(error)) => {
@@ -173,13 +172,13 @@ impl<'a> Gather<'a> {
     }
 
     fn classes(&mut self, neural: &Neural, classes: &[(String, f32)], pts_ms: u64) {
-        let labels = self.scores.labels.entry(neural.name.clone()).or_default();
         let first = self.detectors.classifiers.first().is_some_and(|c| c.name == neural.name);
         for (label, score) in classes {
             let label = label.to_lowercase();
+            let labels = self.scores.labels.entry(neural.name.clone()).or_default();
             let top = labels.entry(label.clone()).or_insert(0.0);
             *top = top.max(*score);
-            let is_unsafe = neural.runner.is_unsafe(&label);
+            let is_unsafe = neural.runner.manifest().label(&label).is_some_and(|l| l.is_unsafe);
             if first {
                 let top = self.scores.nsfw_categories.entry(label.clone()).or_insert(0.0);
                 *top = top.max(*score);
@@ -188,7 +187,7 @@ impl<'a> Gather<'a> {
                 }
             }
             if is_unsafe && *score >= self.watch.min_confidence {
-                let finding = self.finding(&neural.name, neural.runner.id(), label, *score);
+                let finding = self.finding(&neural.name, neural.runner.manifest().id(), label, *score);
                 self.spans.note(finding, pts_ms);
             }
         }
@@ -198,7 +197,7 @@ impl<'a> Gather<'a> {
         &mut self,
         neural: &'a Neural,
         picture: Option<&RgbImage>,
-        found: &[models::FaceBox],
+        found: &[FoundFace],
         pts_ms: u64,
     ) {
         let count = found.len() as u32;
@@ -220,7 +219,7 @@ impl<'a> Gather<'a> {
                 .collect();
         }
         for face in found {
-            let mut finding = self.finding(&neural.name, neural.runner.id(), "face".into(), face.score);
+            let mut finding = self.finding(&neural.name, neural.runner.manifest().id(), "face".into(), face.score);
             finding.bbox = Some(full_size(&face.bbox));
             self.spans.note(finding, pts_ms);
         }
@@ -229,7 +228,7 @@ impl<'a> Gather<'a> {
         largest.sort_by(|a, b| area(&found[*b].bbox).total_cmp(&area(&found[*a].bbox)));
         for face in largest.into_iter().take(MAX_AGED_FACES) {
             let crop = crop_face(picture, &found[face].bbox, FACE_MARGIN);
-            self.ask(pts_ms, Ask::Age { detector: age, face, best }, &age.name, crop, age);
+            self.ask(pts_ms, Ask::Age { detector: age, face, best }, crop, age);
         }
     }
 
@@ -239,7 +238,7 @@ impl<'a> Gather<'a> {
         if best && let Some(face) = self.faces.get_mut(face) {
             face.age = Some(years);
         }
-        let finding = self.finding(&neural.name, neural.runner.id(), "age".into(), 1.0);
+        let finding = self.finding(&neural.name, neural.runner.manifest().id(), "age".into(), 1.0);
         self.spans.note(finding, pts_ms);
     }
 
@@ -249,7 +248,7 @@ impl<'a> Gather<'a> {
                 self.best_pdq = Some(*pdq);
             }
             if let Some((name, banks)) = &self.detectors.hash {
-                for finding in named(name, banks.match_pdq(pdq)) {
+                for finding in named(name, banks.match_pdq(pdq).iter().map(Hit::finding).collect()) {
                     self.spans.note(Finding { media: Some(self.media), ..finding }, pts_ms);
                 }
             }
@@ -342,11 +341,11 @@ impl Observer for Gather<'_> {
         let mut pictures = seen.renditions.into_iter();
         for neural in &detectors.classifiers {
             let Some(picture) = pictures.next() else { break };
-            self.ask(seen.pts_ms, Ask::Classes(neural), &neural.name, picture, neural);
+            self.ask(seen.pts_ms, Ask::Classes(neural), picture, neural);
         }
         if let (Some(neural), Some(picture)) = (&detectors.faces, pictures.next()) {
             let ask = Ask::Faces { detector: neural, picture: Some(picture.clone()) };
-            self.ask(seen.pts_ms, ask, &neural.name, picture, neural);
+            self.ask(seen.pts_ms, ask, picture, neural);
         }
         while self.pending.len() > MAX_PENDING {
             self.answer_oldest();

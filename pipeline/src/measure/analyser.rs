@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use models::{Fit, Rendition, RgbImage};
+use models::{Filter, Fit, Rendition, RgbImage};
 
 use super::grey::Grey;
 use super::ocr::{OcrError, Reader};
@@ -50,7 +50,7 @@ impl Analyser {
             (plan.qr, textness::WORKING_SIDE),
         ];
         let side = sides.into_iter().filter(|(asked, _)| *asked).map(|(_, side)| side).max()?;
-        Some(Rendition { width: side, height: side, fit: Fit::Within })
+        Some(Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle })
     }
 
     /// Measures one frame of a picture whose upright full size is `source`. `redecode` gives the same frame with a

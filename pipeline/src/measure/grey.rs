@@ -1,7 +1,7 @@
 //! One grey plane of a frame, shared by the measures that look at brightness only.
 
 use fast_image_resize as fir;
-use models::{Fit, Rendition, RgbImage};
+use models::{Filter, Fit, Rendition, RgbImage};
 
 /// 8-bit luma (BT.601), rows packed without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Grey {
         if self.long_side() <= side {
             return None;
         }
-        let frame = Rendition { width: side, height: side, fit: Fit::Within };
+        let frame = Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle };
         let (width, height) = frame.size(self.width, self.height);
         let mut data = vec![0; width as usize * height as usize];
         let source =

@@ -78,6 +78,11 @@ impl Item {
     pub fn sha256(&self) -> &[u8; 32] {
         &self.sha256
     }
+
+    /// SHA-256 of the bytes in lower-case hex.
+    pub fn sha256_hex(&self) -> String {
+        crate::measure::pdq::to_hex(&self.sha256)
+    }
 }
 
 impl AsFd for Item {

@@ -24,6 +24,8 @@ pub struct Request {
     pub max_gap_ms: u64,
     /// Threads of a video decoder.
     pub threads: u32,
+    /// The most wall-clock time for this item in milliseconds; the sandbox's own limit stands besides.
+    pub wall_ms: u64,
 }
 
 /// One frame as the host gets it.

@@ -130,6 +130,11 @@ impl Matcher {
         Ok(Self { automaton, patterns, terms, models, labels, maskable })
     }
 
+    /// The lists' names, in the order given.
+    pub fn models(&self) -> &[String] {
+        &self.models
+    }
+
     /// `model` and `label` of a hit.
     pub fn names(&self, hit: &Hit) -> (&str, &str) {
         let Some(term) = self.terms.get(hit.term) else { return ("", "") };

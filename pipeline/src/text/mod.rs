@@ -111,6 +111,11 @@ impl TextDetector {
         Ok(Self { matcher: Matcher::new(&config.load()?)?, patterns })
     }
 
+    /// `name@version` of every list, in the order given.
+    pub fn models(&self) -> Vec<String> {
+        self.matcher.models().to_vec()
+    }
+
     /// What is found in `text`: each term and each pattern at most once, gravest terms first. `media` is the index of
     /// the medium that the text was read from, `None` for the caption.
     pub fn scan(&self, text: &str, media: Option<usize>) -> Vec<Finding> {

@@ -77,7 +77,7 @@ impl Sandbox {
         let memory = ring_memory(ring).map_err(|e| unavailable("memory for pixels", &e))?;
         let order = Order { request: request.clone(), ring };
         let worker = self.hand_to_worker(role, &order, &[item.as_fd(), memory.as_fd()])?;
-        let wall = Duration::from_millis(self.config.wall_ms(role));
+        let wall = Duration::from_millis(self.config.wall_ms(role).min(request.wall_ms));
         Session::new(worker, request, ring, memory, wall).run(observer)
     }
 

@@ -113,8 +113,10 @@ fn decode(
     codecs: &dyn Codecs,
 ) -> Result<Report, DecodeError> {
     let request = &order.request;
+    let mut renditions = request.renditions.clone();
+    renditions.extend(codecs::Analyser::rendition(&request.measure));
     let need = Need {
-        renditions: request.renditions.clone(),
+        renditions,
         max_gap_ms: request.max_gap_ms,
         threads: request.threads,
     };
