@@ -8,8 +8,9 @@ use models::RgbImage;
 /// Blocks along each side. At 640×480 a block has 20×15 pixels.
 const GRID: usize = 32;
 
-/// Two frames differ when any block's mean of Y, Cb or Cr differs by more than this, of 255. Video coders move block
-/// means of a still scene by up to 3 or so; an overlay of contrast 128 shows when it covers a sixteenth of a block.
+/// Two frames differ when any block's mean of Y, Cb or Cr differs by more than this, of 255: an overlay of contrast 144
+/// shows when it covers a sixteenth of a block. Chosen above the noise of sensors and coders, which a mean over a block
+/// of some hundred pixels nearly cancels; not yet measured on videos.
 pub const THRESHOLD: u8 = 8;
 
 /// Means of Y, Cb and Cr (BT.601, full range) over a grid of 32×32 blocks.

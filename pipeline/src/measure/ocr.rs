@@ -24,7 +24,7 @@ pub const DEFAULT_TESSDATA: &str = "/usr/share/tesseract-ocr/5/tessdata";
 const LIBRARY: &str = "libtesseract.so.5";
 /// `PSM_AUTO`: find columns and lines, do not turn the page.
 const PAGE_MODE: i32 = 3;
-/// Told to the engine, so that it does not guess. Only its ratio to the size of letters matters little.
+/// Told to the engine so that it does not guess; between a screen's 96 and a scan's 300.
 const RESOLUTION_PPI: i32 = 150;
 
 /// Why words cannot be read.
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_a_photographed_text_is_read() {
+    fn shared_a_page_is_read() {
         let data = rig::shared!();
         let page = load(&data.join("ocr/pytessera_test.png")).unwrap();
         let (words, failure) = english().read(&Grey::of(&page));

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use models::RgbImage;
 use serde::{Deserialize, Serialize};
 
-/// Long side in pixels of the smallest rendition to take the hash from. Measured on the 140 or so reference pictures:
+/// Long side in pixels of the smallest rendition to take the hash from. Measured on the reference pictures:
 /// shrunk by area averaging to 256 every hash stays within 8 bits of the reference's at full size (6 at 512), and at
 /// 192 some are 12 and even 42 off, of the 10 that are allowed.
 pub const WORKING_SIDE: u32 = 256;

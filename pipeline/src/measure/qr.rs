@@ -9,8 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::grey::Grey;
 
-/// Longest side in pixels that the decoder is given: its cost grows with the area, and a code whose modules are below
-/// two pixels at this size is not one that a phone's camera reads off a screen either.
+/// Longest side in pixels that the decoder is given, for its cost grows with the area.
 pub const WORKING_SIDE: u32 = 1000;
 /// Most codes that are reported of one frame.
 const MOST_CODES: usize = 16;

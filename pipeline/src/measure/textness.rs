@@ -11,7 +11,8 @@ use super::grey::Grey;
 
 /// Long side in pixels at which the test looks.
 pub const WORKING_SIDE: u32 = 640;
-/// Likelihood from which OCR is worth its cost; see [`likelihood`].
+/// Likelihood from which OCR is worth its cost: about a dozen tiles. Of the reference data the ten pages of the test
+/// below pass, and 7 of 34 photos do.
 pub const GATE: f32 = 0.5;
 
 /// Tile size in pixels; about a letter or two of body text at the working size.
