@@ -146,7 +146,8 @@ impl Typing {
             }
             (op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS, [a, b]) => {
                 let texts = a.unify(&Kind::Text).is_some() && b.unify(&Kind::Text).is_some();
-                if !(a.is_number() && b.is_number()) && !texts {
+                let numbers = a.is_number() && b.is_number();
+                if !(numbers || texts) {
                     self.mistake(format!("{} compares {a} with {b}", sign(name)));
                 }
                 Kind::Bool
