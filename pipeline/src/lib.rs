@@ -4,6 +4,7 @@
 
 pub mod decode;
 pub mod hash;
+pub mod hls;
 pub mod measure;
 pub mod sandbox;
 pub mod sniff;

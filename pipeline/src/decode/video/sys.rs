@@ -1,5 +1,10 @@
-//! The one call that has to be unsafe: the environment, before any thread exists.
-#![expect(unsafe_code, reason = "GStreamer is configured through the environment only")]
+//! What has to be unsafe: setting the environment before any thread exists, and the clock of spent CPU time.
+#![expect(
+    unsafe_code,
+    reason = "GStreamer is configured through the environment; std has no CPU clock"
+)]
+
+use std::time::Duration;
 
 /// Sets what GStreamer reads once, in `gst_init`.
 ///
@@ -20,4 +25,14 @@ pub(super) fn configure() {
         // GStreamer call, where no other thread touches the environment.
         unsafe { std::env::set_var(key, value) };
     }
+}
+
+/// CPU time that this process has spent, over all threads.
+pub(super) fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a local of the right type; the clock id is one that always exists.
+    if unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
