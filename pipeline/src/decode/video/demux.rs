@@ -15,8 +15,9 @@ use crate::decode::DecodeError;
 
 /// How much is read at once where the demuxer does not say how much it wants.
 const CHUNK: u32 = 64 * 1024;
-/// A run in which nothing moves for so long is given up.
-pub(super) const STALL: Duration = Duration::from_secs(5);
+/// A run over the container in which nothing is read for so long is given up: the item is in memory, and some damaged
+/// files leave the demuxer waiting without a word.
+const STALL: Duration = Duration::from_secs(2);
 
 /// What takes the access units. Called on a streaming thread.
 pub(super) trait Units: Send + Sync + 'static {

@@ -88,6 +88,9 @@ impl<'a> Line<'a> {
         let mut last = (first.checked_sub(1), aim.start);
         let mut next = 0;
         while let Some(key) = keys.get(next) {
+            if !chosen.is_empty() && aim.end.saturating_sub(last.1) <= gap {
+                break;
+            }
             // The furthest key frame within the gap, else the next one with frames between.
             let reach = last.1.saturating_add(gap);
             let jump = keys[next..].partition_point(|k| self.time(*k) <= reach);

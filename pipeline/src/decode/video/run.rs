@@ -10,7 +10,7 @@ use gstreamer_app as app;
 use gstreamer_video as video;
 
 use super::convert::Converter;
-use super::demux::{Demux, STALL, Units, lock, make};
+use super::demux::{Demux, Units, lock, make};
 use super::plan::Plan;
 use super::scan::{Scan, pixel_aspect};
 use super::{select, sys};
@@ -23,6 +23,9 @@ const TICK: u64 = 10_000_000;
 /// CPU time after which decoding stops and the tally tells how far it came: below the worker's limit of 10 s, with
 /// room for the scan before and the detectors beside it.
 const CPU_BUDGET: Duration = Duration::from_secs(7);
+
+/// A run out of which no frame comes for so long is given up.
+const STALL: Duration = Duration::from_secs(5);
 
 /// What came of a run.
 pub(super) struct Outcome {

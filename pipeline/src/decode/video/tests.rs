@@ -52,7 +52,12 @@ fn look_at(file: File, gap_ms: u64) -> (Seen, Result<Tally, DecodeError>) {
 fn clip(name: &str, pipeline: &str) -> File {
     let path = std::env::temp_dir().join(format!("weir-video-{}-{name}", std::process::id()));
     let arguments = format!("-q {pipeline} ! filesink location={}", path.display());
-    let made = Command::new("gst-launch-1.0").args(arguments.split_whitespace()).status().unwrap();
+    let mut launch = Command::new("gst-launch-1.0");
+    // This process has cut GStreamer down for itself; its maker of clips needs all of it.
+    for key in sys::KEYS {
+        launch.env_remove(key);
+    }
+    let made = launch.args(arguments.split_whitespace()).status().unwrap();
     assert!(made.success(), "{arguments}");
     let file = File::open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -118,8 +123,8 @@ fn a_span_is_looked_at_densely() {
 fn rotation_and_pixel_shape_are_applied() {
     // Colour bars: bright on the left, dark on the right, so that a quarter turn clockwise puts bright on top.
     let bars = "videotestsrc pattern=smpte100 num-buffers=5 ! video/x-raw,format=I420,width=160,height=120";
-    let rest = "taginject tags=image-orientation=rotate-90 ! x264enc ! h264parse ! mp4mux";
-    let (turned, out) = look_at(clip("turned.mp4", &format!("{bars} ! {rest}")), 0);
+    let mut upright = clip("turned.mp4", &format!("{bars} ! x264enc ! h264parse ! mp4mux"));
+    let (turned, out) = look_at(turn_a_quarter(&mut upright), 0);
     out.unwrap();
     let facts = turned.facts.unwrap();
     assert_eq!((facts.width, facts.height, turned.size), (120, 160, (48, 64)));
@@ -130,6 +135,25 @@ fn rotation_and_pixel_shape_are_applied() {
     out.unwrap();
     let facts = wide.facts.unwrap();
     assert_eq!((facts.width, facts.height, wide.size), (320, 120, (64, 24)));
+}
+
+/// Writes a quarter turn clockwise into the track header (ISO/IEC 14496-12, 8.3.2: 36 bytes before the matrix).
+fn turn_a_quarter(file: &mut File) -> File {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(file, &mut bytes).unwrap();
+    let header = bytes.windows(4).position(|w| w == b"tkhd").unwrap();
+    let matrix: [i32; 9] = [0, 1 << 16, 0, -(1 << 16), 0, 0, 120 << 16, 0, 1 << 30];
+    for (i, value) in matrix.iter().enumerate() {
+        let at = header + 4 + 36 + 4 * i;
+        bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+    }
+    stored(&bytes)
+}
+
+fn stored(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
 }
 
 #[test]
@@ -173,21 +197,16 @@ fn damage_ends_soon_and_is_told() {
     let mut whole = clip("whole.mkv", &format!("{BLINK} ! x264enc ! h264parse ! matroskamux"));
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut whole, &mut bytes).unwrap();
-    let file = |bytes: &[u8]| {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(bytes).unwrap();
-        file
-    };
-    let (seen, out) = look_at(file(&bytes[..bytes.len() / 2]), 1000);
+    let (seen, out) = look_at(stored(&bytes[..bytes.len() / 2]), 1000);
     assert!(out.is_ok_and(|t| t.frames > 0) && seen.facts.unwrap().frames.unwrap() < 100);
     for bad in [&bytes[..200], &[0; 5000], b"RIFF\0\0\0\0AVI LIST", b""] {
-        let (_, out) = look_at(file(bad), 1000);
+        let (_, out) = look_at(stored(bad), 1000);
         assert!(
             matches!(out, Err(DecodeError::Damaged(_) | DecodeError::Unsupported(_))),
             "{out:?}"
         );
     }
-    assert!(start.elapsed() < Duration::from_secs(8));
+    assert!(start.elapsed() < Duration::from_secs(12));
 }
 
 #[test]
@@ -255,6 +274,7 @@ const SHAPED: &[(&str, (u32, u32))] = &[
     ("video/amedia_mp4_bbb_800x640_768kbps_30fps_vp9.mp4", (1137, 640)), // 64:45
     ("video/amedia_mp4_dolbyVision-hdr.MOV", (720, 1280)), // turned
     ("video/amedia_mp4_sample_with_color_info.mp4", (1080, 1920)), // turned
+    ("video/amedia_mp4_h265_with_metadata_track.mp4", (1080, 1920)), // turned
     ("video/webm_test_stereo_left_right.webm", (256, 288)), // two views side by side
     ("video/tc_nasa_13013.mp4", (480, 270)),    // the larger of two streams
 ];
@@ -278,8 +298,11 @@ const REFUSED: &[&str] = &[
 ];
 
 /// Too long for a test; the command's own run over the data has them.
-const LONG: &[&str] =
-    &["video/amedia_mp4_long_1080p_lowbitrate.mp4", "video/amedia_mp4_long_180p_av1.mp4"];
+const LONG: &[&str] = &[
+    "video/amedia_mp4_long_1080p_lowbitrate.mp4",
+    "video/amedia_mp4_long_180p_av1.mp4",
+    "video/own_2hours_tiny.mp4", // has its own test
+];
 
 fn assert_listed(data: &Path, prefix: &str, at_least: usize) {
     let files = listed(data, prefix);
@@ -390,9 +413,7 @@ fn shared_playlists_decode_as_listed() {
         let text = std::fs::read_to_string(&path).unwrap();
         let bytes =
             hls::assemble(&text, 1 << 28, &|name| std::fs::read(folder.join(name))).unwrap();
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&bytes).unwrap();
-        let (seen, out) = look_at(file, 1000);
+        let (seen, out) = look_at(stored(&bytes), 1000);
         assert!(out.is_ok_and(|t| t.frames > 0), "{path:?}");
         let facts = seen.facts.unwrap();
         assert_eq!((facts.width, facts.height), size, "{path:?}");
