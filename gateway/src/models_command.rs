@@ -44,7 +44,7 @@ impl Shelf {
                 "{:<26} {:<10} {here:<10} {:>9}  {}",
                 manifest.id(),
                 manifest.kind.as_str(),
-                manifest.file.bytes / 1000,
+                manifest.pin.bytes / 1000,
                 manifest.licence
             );
         }
@@ -103,7 +103,15 @@ impl Shelf {
                 }
                 Err(error) => return Err(error.into()),
             };
-            println!("{}", bench::bench(&engine, manifest, &weights, 1, BENCH_BUDGET)?);
+            let report = bench(&engine, manifest, &weights, 1, BENCH_BUDGET)?;
+            println!("{} on {} with {} thread", report.model, report.engine, report.threads);
+            println!("  {:>5} {:>10} {:>9} {:>9}", "batch", "images/s", "p50 ms", "p95 ms");
+            for row in report.rows {
+                println!(
+                    "  {:>5} {:>10.1} {:>9.2} {:>9.2}",
+                    row.batch, row.images_per_s, row.p50_ms, row.p95_ms
+                );
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -21,16 +21,19 @@ impl Sink for Print {
         let (w, h) = (frame.image.width(), frame.image.height());
         let sum: u64 = frame.image.data().iter().map(|b| u64::from(*b)).sum();
         let mean = sum / frame.image.data().len().max(1) as u64;
-        println!("{:>8} ms  {w} × {h}  mean {mean}  after {:?}", frame.pts_ms, self.start.elapsed());
+        println!(
+            "{:>8} ms  {w} × {h}  mean {mean}  after {:?}",
+            frame.pts_ms,
+            self.start.elapsed()
+        );
         Flow::More
     }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let number = |at: usize, default: u32| {
-        arguments.get(at).map_or(Ok(default), |text| text.parse::<u32>())
-    };
+    let number =
+        |at: usize, default: u32| arguments.get(at).map_or(Ok(default), |text| text.parse::<u32>());
     let file = std::fs::File::open(arguments.get(1).ok_or("which file?")?)?;
     let side = number(3, 640)?;
     let need = Need {
@@ -42,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     video::preload()?;
     println!("preload took {:?}", start.elapsed());
     let start = Instant::now();
-    let tally = video::decode(file, Format::Unknown, &need, &Limits::default(), &mut Print { start });
+    let tally =
+        video::decode(file, Format::Unknown, &need, &Limits::default(), &mut Print { start });
     println!("{tally:?} in {:?}", start.elapsed());
     Ok(())
 }

@@ -118,15 +118,17 @@ struct Joiner<'a> {
 }
 
 fn media(text: &str, folder: &str, max_bytes: u64, load: Load<'_>) -> Result<Vec<u8>, DecodeError> {
+    // Before anything is read: a list that is encrypted further on is not judged by its clear beginning.
+    for attributes in lines(text).filter_map(|line| line.strip_prefix("#EXT-X-KEY:")) {
+        let method = attribute(attributes, "METHOD").unwrap_or("");
+        if method != "NONE" {
+            return Err(DecodeError::Encrypted(format!("HLS key of method {method:?}")));
+        }
+    }
     let mut joiner = Joiner { load, max_bytes, out: Vec::new(), last: None, follows: 0 };
     let (mut range, mut gap, mut segments, mut map) = (None, false, 0usize, String::new());
     for line in lines(text) {
-        if let Some(attributes) = line.strip_prefix("#EXT-X-KEY:") {
-            let method = attribute(attributes, "METHOD").unwrap_or("");
-            if method != "NONE" {
-                return Err(DecodeError::Encrypted(format!("HLS key of method {method:?}")));
-            }
-        } else if let Some(attributes) = line.strip_prefix("#EXT-X-MAP:") {
+        if let Some(attributes) = line.strip_prefix("#EXT-X-MAP:") {
             if attributes != map {
                 let uri =
                     attribute(attributes, "URI").ok_or_else(|| damaged("EXT-X-MAP without URI"))?;

@@ -18,7 +18,8 @@ use thiserror::Error;
 
 use matcher::Matcher;
 pub use matcher::Work;
-use pattern::{PatternConfig, Patterns};
+pub use pattern::PatternConfig;
+use pattern::Patterns;
 use terms::{SHIPPED, TermList};
 
 /// The detector's name in findings and coverage.

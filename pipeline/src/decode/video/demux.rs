@@ -15,8 +15,9 @@ use crate::decode::DecodeError;
 
 /// How much is read at once where the demuxer does not say how much it wants.
 const CHUNK: u32 = 64 * 1024;
-/// A run in which nothing moves for so long is given up.
-pub(super) const STALL: Duration = Duration::from_secs(5);
+/// A run over the container in which nothing is read for so long is given up: the item is in memory, and some damaged
+/// files leave the demuxer waiting without a word.
+const STALL: Duration = Duration::from_secs(2);
 
 /// What takes the access units. Called on a streaming thread.
 pub(super) trait Units: Send + Sync + 'static {
@@ -37,6 +38,13 @@ pub(super) struct Tracks {
     pub audio: usize,
     /// Media types that nothing here reads.
     pub unknown: Vec<String>,
+}
+
+impl Tracks {
+    /// Number of streams that nothing here reads and whose type begins like this.
+    pub fn unknown_of(&self, prefix: &str) -> usize {
+        self.unknown.iter().filter(|name| name.starts_with(prefix)).count()
+    }
 }
 
 /// How a run ended.
@@ -65,9 +73,8 @@ impl Demux {
         let source = source(file, Arc::clone(&moved))?;
         let parse = make("parsebin")?;
         let pipeline = gst::Pipeline::new();
-        let built = pipeline
-            .add_many([source.upcast_ref(), &parse])
-            .and_then(|()| source.link(&parse));
+        let built =
+            pipeline.add_many([source.upcast_ref(), &parse]).and_then(|()| source.link(&parse));
         built.map_err(|e| DecodeError::Damaged(format!("cannot set up the demuxer: {e}")))?;
 
         let seen = Arc::clone(&tracks);
@@ -90,7 +97,9 @@ impl Demux {
     pub fn start(&self) -> Result<(), DecodeError> {
         match self.pipeline.set_state(gst::State::Playing) {
             Ok(_) => Ok(()),
-            Err(_) => Err(DecodeError::Damaged(self.error().unwrap_or_else(|| "no container".into()))),
+            Err(_) => {
+                Err(DecodeError::Damaged(self.error().unwrap_or_else(|| "no container".into())))
+            }
         }
     }
 
@@ -146,7 +155,8 @@ impl Drop for Demux {
 
 /// Random access over the item: the demuxer asks for ranges, nothing else is read.
 fn source(file: Arc<File>, moved: Arc<AtomicU64>) -> Result<app::AppSrc, DecodeError> {
-    let size = file.metadata().map_err(|e| DecodeError::Damaged(format!("cannot read: {e}")))?.len();
+    let size =
+        file.metadata().map_err(|e| DecodeError::Damaged(format!("cannot read: {e}")))?.len();
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     let at = Arc::new(AtomicU64::new(0));
     let sought = Arc::clone(&at);
@@ -185,10 +195,16 @@ fn source(file: Arc<File>, moved: Arc<AtomicU64>) -> Result<app::AppSrc, DecodeE
 }
 
 /// Gives every stream an end: video to `units`, all else to nowhere.
-fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Mutex<Tracks>, units: &Arc<dyn Units>) {
+fn attach(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    tracks: &Mutex<Tracks>,
+    units: &Arc<dyn Units>,
+) {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let name = select::codec_name(&caps);
-    let video = (name.starts_with("video/") || name == "image/jpeg") && !lock(tracks).unknown.contains(&full_name(&caps));
+    let video = (name.starts_with("video/") || name == "image/jpeg")
+        && !lock(tracks).unknown.contains(&full_name(&caps));
     let sink = if video {
         let stream = {
             let mut tracks = lock(tracks);

@@ -15,7 +15,10 @@ mod registry;
 mod run;
 mod scan;
 mod select;
+mod skipped;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 use std::fs::File;
@@ -110,7 +113,8 @@ fn facts(kind: MediaKind, format: Format, duration_ms: Option<u64>, frames: Opti
 
 fn aim(scan: &Scan, span_ms: Option<(u64, u64)>, need: &Need, limits: &Limits) -> Aim {
     let ns = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(MS);
-    let (start, end) = span_ms.map_or((0, scan.end), |(start, end)| (ns(start), ns(end).min(scan.end)));
+    let (start, end) =
+        span_ms.map_or((0, scan.end), |(start, end)| (ns(start), ns(end).min(scan.end)));
     Aim {
         start: start.min(end),
         end,

@@ -81,14 +81,16 @@ impl<'a> Line<'a> {
     /// Places in rising order.
     fn choose(&self, aim: Aim, gap: i64) -> Vec<usize> {
         let (first, behind) = self.within(aim);
-        let keys: Vec<usize> = (first..behind)
-            .filter(|p| self.unit(*p).key && self.decodable(*p))
-            .collect();
+        let keys: Vec<usize> =
+            (first..behind).filter(|p| self.unit(*p).key && self.decodable(*p)).collect();
         let mut chosen = Vec::new();
         // The place and time of the last look; the start counts as looked at.
         let mut last = (first.checked_sub(1), aim.start);
         let mut next = 0;
         while let Some(key) = keys.get(next) {
+            if !chosen.is_empty() && aim.end.saturating_sub(last.1) <= gap {
+                break;
+            }
             // The furthest key frame within the gap, else the next one with frames between.
             let reach = last.1.saturating_add(gap);
             let jump = keys[next..].partition_point(|k| self.time(*k) <= reach);
@@ -306,8 +308,9 @@ mod tests {
 
     #[test]
     fn frames_further_apart_than_the_gap_leave_nothing_unseen() {
-        let units: Vec<Unit> =
-            (0..5).map(|i| Unit { time: i * 5000 * MS, key: true, closed: true, ..Unit::default() }).collect();
+        let units: Vec<Unit> = (0..5)
+            .map(|i| Unit { time: i * 5000 * MS, key: true, closed: true, ..Unit::default() })
+            .collect();
         let plan = plan(&units, 1000, 600);
         assert_eq!(plan.targets.len(), 5);
         assert_eq!(gap(&units, &plan.targets), 0);

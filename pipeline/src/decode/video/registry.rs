@@ -75,8 +75,14 @@ const ALLOWED: &[Allowed] = &[
 const BUILT_IN: &[&str] = &["bin", "pipeline"];
 
 const PARSERS: &[&str] = &[
-    "h264parse", "h265parse", "mpegvideoparse", "mpeg4videoparse", "h263parse", "vp9parse",
-    "av1parse", "vc1parse",
+    "h264parse",
+    "h265parse",
+    "mpegvideoparse",
+    "mpeg4videoparse",
+    "h263parse",
+    "vp9parse",
+    "av1parse",
+    "vc1parse",
 ];
 
 const AUDIO_PARSERS: &[&str] =
@@ -144,4 +150,6 @@ fn warm() {
     for name in allowed_elements() {
         drop(gst::ElementFactory::make(name).build());
     }
+    // Seeds GLib's generator, which opens the kernel's on first use.
+    let _ = gst::glib::random_int();
 }

@@ -1,9 +1,8 @@
 //! Second pass: only the planned units go to the decoder, only the planned frames come out of it.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -11,15 +10,22 @@ use gstreamer_app as app;
 use gstreamer_video as video;
 
 use super::convert::Converter;
-use super::demux::{Demux, STALL, Units, lock, make};
+use super::demux::{Demux, Units, lock, make};
 use super::plan::Plan;
 use super::scan::{Scan, pixel_aspect};
-use super::select;
+use super::{select, sys};
 use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink};
 
 /// The decoder sees frame numbers in order of presentation, this far apart, instead of the file's own times: whatever
 /// these do (jump back, repeat, be absent), a frame that comes out names the unit that went in.
 const TICK: u64 = 10_000_000;
+
+/// CPU time after which decoding stops and the tally tells how far it came: below the worker's limit of 10 s, with
+/// room for the scan before and the detectors beside it.
+const CPU_BUDGET: Duration = Duration::from_secs(7);
+
+/// A run out of which no frame comes for so long is given up.
+const STALL: Duration = Duration::from_secs(5);
 
 /// What came of a run.
 pub(super) struct Outcome {
@@ -127,10 +133,9 @@ impl Decoder {
         sink.set_property("enable-last-sample", false);
         let pipeline = gst::Pipeline::new();
         let chain = [source.upcast_ref(), &decoder, &convert, &filter, sink.upcast_ref()];
-        pipeline
-            .add_many(chain)
-            .and_then(|()| gst::Element::link_many(chain))
-            .map_err(|e| DecodeError::Unsupported(format!("{}: {e}", select::codec_name(&scan.caps))))?;
+        pipeline.add_many(chain).and_then(|()| gst::Element::link_many(chain)).map_err(|e| {
+            DecodeError::Unsupported(format!("{}: {e}", select::codec_name(&scan.caps)))
+        })?;
         let shape = Arc::new(Mutex::new(Shape::default()));
         if let Some(pad) = decoder.static_pad("src") {
             let framer = Framer {
@@ -270,17 +275,19 @@ pub(super) fn run(
         rank,
         next: Mutex::new(0),
     });
-    // Dropped in reverse order: the decoder last would block a demuxer that waits for room in it.
     let demux = Demux::new(Arc::clone(file), feeder)?;
-    let decoder = Ordered { decoder, demux };
-    decoder.decoder.pipeline.set_state(gst::State::Playing).map_err(|_| {
-        DecodeError::Unsupported(format!("{}: the decoder refuses it", select::codec_name(&scan.caps)))
+    let run = Ordered { decoder, demux };
+    run.decoder.pipeline.set_state(gst::State::Playing).map_err(|_| {
+        DecodeError::Unsupported(format!(
+            "{}: the decoder refuses it",
+            select::codec_name(&scan.caps)
+        ))
     })?;
-    decoder.demux.start()?;
-    collect(&decoder, scan, &by_time, plan.targets.len(), facts, sink)
+    run.demux.start()?;
+    collect(&run, scan, &by_time, plan.targets.len(), facts, sink)
 }
 
-/// Stops the decoder before the demuxer, whose threads may wait for room in it.
+/// Fields drop in this order: the decoder stops before the demuxer, whose threads may wait for room in it.
 struct Ordered {
     decoder: Decoder,
     demux: Demux,
@@ -297,7 +304,8 @@ fn collect(
     let mut out = Outcome { looked: Vec::new(), damaged: scan.damaged, stopped: false };
     let mut converter = Converter::default();
     let mut moved = Instant::now();
-    let ended = AtomicBool::new(false);
+    let mut ended = false;
+    let spent = sys::cpu_time();
     loop {
         let sample = run.decoder.sink.try_pull_sample(gst::ClockTime::from_mseconds(100));
         let shape = lock(&run.decoder.shape).clone();
@@ -308,8 +316,8 @@ fn collect(
             let failed = decoder_error(&run.decoder.pipeline);
             let done = run.decoder.sink.is_eos();
             out.damaged |= failed.is_some();
-            if run.demux.error().is_some() && !ended.swap(true, Ordering::Relaxed) {
-                out.damaged = true;
+            if !ended && run.demux.error().is_some() {
+                (ended, out.damaged) = (true, true);
                 let _ = run.decoder.source.end_of_stream();
             }
             if done || failed.is_some() || moved.elapsed() > STALL {
@@ -319,6 +327,11 @@ fn collect(
             continue;
         };
         moved = Instant::now();
+        if sys::cpu_time().saturating_sub(spent) > CPU_BUDGET {
+            // What was seen stands; the tally's gap says how much was not.
+            out.stopped = true;
+            break;
+        }
         if let Some(mut facts) = facts.take() {
             (facts.width, facts.height) = shape.upright;
             if sink.facts(facts) == Flow::Enough {
@@ -326,11 +339,13 @@ fn collect(
                 break;
             }
         }
-        let Some((unit, image)) = picture(&sample, scan, by_time, shape.scaled, &mut converter) else {
+        let Some((unit, image)) = picture(&sample, scan, by_time, shape.scaled, &mut converter)
+        else {
             out.damaged = true;
             continue;
         };
-        out.damaged |= sample.buffer().is_some_and(|b| b.flags().contains(gst::BufferFlags::CORRUPTED));
+        out.damaged |=
+            sample.buffer().is_some_and(|b| b.flags().contains(gst::BufferFlags::CORRUPTED));
         out.looked.push(unit);
         let pts_ms = u64::try_from(scan.units[unit].time / 1_000_000).unwrap_or(0);
         if sink.frame(Frame { pts_ms, image }) == Flow::Enough {

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer_video as video;
 
 use super::convert::Orientation;
-use super::demux::{Demux, End, Units, lock};
+use super::demux::{Demux, End, Tracks, Units, lock};
+use super::skipped;
 use super::unit::Syntax;
 use crate::decode::DecodeError;
 
@@ -121,7 +123,7 @@ impl Stream {
             key,
             disposable: kind.disposable && !key,
             closed: kind.closed,
-            hidden: hidden || kind.header,
+            hidden: hidden || kind.header || kind.hidden,
             header: kind.header,
             layer: kind.layer,
         });
@@ -167,11 +169,17 @@ pub fn scan(file: &Arc<File>) -> Result<Scanned, DecodeError> {
     let (tracks, claimed) = (demux.tracks(), demux.claimed());
     drop(demux);
     let mut streams = std::mem::take(&mut *lock(&collect.streams));
+    let left_out = skipped::tracks(file, tracks.video + tracks.unknown_of("video/"));
     let best = (0..streams.len())
         .filter(|i| streams[*i].units.iter().any(|u| !u.header))
         .max_by_key(|i| (streams[*i].area(), std::cmp::Reverse(*i)));
     let Some(best) = best else {
-        return without_pictures(&tracks.unknown, tracks.audio, tracks.video, claimed, end);
+        if left_out {
+            return Err(DecodeError::Unsupported(
+                "a video track that the demuxer leaves out".into(),
+            ));
+        }
+        return without_pictures(&tracks, claimed, end);
     };
     let stream = streams.swap_remove(best);
     let Some(caps) = stream.caps else {
@@ -183,36 +191,38 @@ pub fn scan(file: &Arc<File>) -> Result<Scanned, DecodeError> {
         caps,
         orientation: stream.orientation,
         end: 0,
-        damaged: end != End::Eos,
+        damaged: end != End::Eos || left_out,
     };
     scan.normalise();
     Ok(Scanned::Video(scan))
 }
 
+/// What a file without a video stream that could be read is.
 fn without_pictures(
-    unknown: &[String],
-    audio: usize,
-    video: usize,
-    claimed: Option<std::time::Duration>,
+    tracks: &Tracks,
+    claimed: Option<Duration>,
     end: End,
 ) -> Result<Scanned, DecodeError> {
-    if let Some(name) = unknown.iter().find(|n| {
-        ["x-cenc", "x-cbcs", "-enc"].iter().any(|mark| n.contains(mark))
-    }) {
+    let encrypted =
+        |name: &&String| ["cenc", "cbcs", "-enc"].iter().any(|mark| name.contains(mark));
+    if let Some(name) = tracks.unknown.iter().find(encrypted) {
         return Err(DecodeError::Encrypted(format!("stream of type {name}")));
     }
-    if let Some(name) = unknown.iter().find(|n| n.starts_with("video/")) {
+    if let Some(name) = tracks.unknown.iter().find(|n| n.starts_with("video/")) {
         return Err(DecodeError::Unsupported(format!("video codec {name}")));
     }
-    match end {
-        _ if audio > 0 && video == 0 => Ok(Scanned::Audio(claimed.map(|d| d.as_millis() as u64))),
-        End::Error(message) if unknown.is_empty() => Err(DecodeError::Damaged(message)),
-        End::Stalled => Err(DecodeError::Damaged("the demuxer came to a standstill".into())),
-        _ if !unknown.is_empty() => {
-            Err(DecodeError::Unsupported(format!("streams of type {}", unknown.join(", "))))
-        }
-        _ => Err(DecodeError::Damaged("no pictures and no sound in it".into())),
+    if tracks.video == 0 && tracks.audio + tracks.unknown_of("audio/") > 0 {
+        return Ok(Scanned::Audio(claimed.and_then(|d| u64::try_from(d.as_millis()).ok())));
     }
+    if !tracks.unknown.is_empty() {
+        let names = tracks.unknown.join(", ");
+        return Err(DecodeError::Unsupported(format!("streams of type {names}")));
+    }
+    Err(DecodeError::Damaged(match end {
+        End::Error(message) => message,
+        End::Stalled => "the demuxer came to a standstill".into(),
+        End::Eos => "no pictures and no sound in it".into(),
+    }))
 }
 
 impl Scan {
@@ -281,7 +291,11 @@ pub(super) fn pixel_aspect(info: &video::VideoInfo, caps: &gst::CapsRef) -> (u32
     };
     match (u32::try_from(par.numer()), u32::try_from(par.denom())) {
         // Shapes beyond 1:16 are no display's.
-        (Ok(n), Ok(d)) if n > 0 && d > 0 && n <= d.saturating_mul(16) && d <= n.saturating_mul(16) => (n, d),
+        (Ok(n), Ok(d))
+            if n > 0 && d > 0 && n <= d.saturating_mul(16) && d <= n.saturating_mul(16) =>
+        {
+            (n, d)
+        }
         _ => (1, 1),
     }
 }

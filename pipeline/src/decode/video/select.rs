@@ -6,10 +6,28 @@ use crate::decode::DecodeError;
 
 /// Decoders of the libav plugin that may be used.
 pub(super) const LIBAV: &[&str] = &[
-    "avdec_h264", "avdec_h265", "avdec_vp8", "avdec_vp9", "avdec_mpegvideo", "avdec_mpeg2video",
-    "avdec_mpeg4", "avdec_h263", "avdec_h263p", "avdec_flv", "avdec_mjpeg", "avdec_prores",
-    "avdec_msmpeg4v1", "avdec_msmpeg4v2", "avdec_msmpeg4", "avdec_wmv1", "avdec_wmv2",
-    "avdec_wmv3", "avdec_vc1", "avdec_vp6f", "avdec_dnxhd", "avdec_dvvideo",
+    "avdec_h264",
+    "avdec_h265",
+    "avdec_vp8",
+    "avdec_vp9",
+    "avdec_mpegvideo",
+    "avdec_mpeg2video",
+    "avdec_mpeg4",
+    "avdec_h263",
+    "avdec_h263p",
+    "avdec_flv",
+    "avdec_mjpeg",
+    "avdec_prores",
+    "avdec_msmpeg4v1",
+    "avdec_msmpeg4v2",
+    "avdec_msmpeg4",
+    "avdec_wmv1",
+    "avdec_wmv2",
+    "avdec_wmv3",
+    "avdec_vc1",
+    "avdec_vp6f",
+    "avdec_dnxhd",
+    "avdec_dvvideo",
 ];
 
 /// Decoders in the order in which they are tried; the first that is present and takes the caps wins.

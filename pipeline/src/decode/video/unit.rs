@@ -2,7 +2,7 @@
 //! any other frame needs it, whether frames before it in time may follow it in the file.
 //!
 //! Sources: ITU-T H.264 (7.3.1, 7.4.1), H.265 (7.3.1.2, table 7-1), H.262 (6.2.3), ISO/IEC 14496-2 (6.2.5),
-//! RFC 6386 (9.1), the Theora specification (6.1, 7.1).
+//! RFC 6386 (9.1), VP9 bitstream specification (6.2), the Theora specification (6.1, 7.1).
 
 use gstreamer as gst;
 
@@ -19,6 +19,8 @@ pub(super) enum Syntax {
     Mpeg4,
     /// VP8.
     Vp8,
+    /// VP9.
+    Vp9,
     /// Theora.
     Theora,
     /// Not looked into: every unit counts as needed by others.
@@ -38,6 +40,8 @@ pub(super) struct UnitType {
     pub closed: bool,
     /// Set-up data without a picture.
     pub header: bool,
+    /// A picture that is decoded for others and not shown.
+    pub hidden: bool,
 }
 
 impl Syntax {
@@ -54,6 +58,7 @@ impl Syntax {
             "video/x-h264" => Self::H264(prefix(4, &["avc", "avc3"])),
             "video/x-h265" => Self::H265(prefix(21, &["hvc1", "hev1"])),
             "video/x-vp8" => Self::Vp8,
+            "video/x-vp9" => Self::Vp9,
             "video/x-theora" => Self::Theora,
             "video/mpeg" => match s.get::<i32>("mpegversion") {
                 Ok(1 | 2) => Self::Mpeg12,
@@ -76,6 +81,7 @@ impl Syntax {
                 closed: true,
                 ..UnitType::default()
             },
+            Self::Vp9 => UnitType { closed: true, hidden: vp9_hidden(data), ..UnitType::default() },
             Self::Theora => match data.first() {
                 Some(b) if b & 0x80 != 0 => UnitType { header: true, ..UnitType::default() },
                 first => UnitType {
@@ -125,6 +131,17 @@ fn mpeg4(section: &[u8]) -> Option<UnitType> {
     Some(UnitType { disposable: *section.get(1)? >> 6 == 2, ..UnitType::default() })
 }
 
+/// Whether a VP9 unit is one frame that is not shown (bitstream specification, 6.2 and annex B). Of several frames in
+/// one unit the last is shown.
+fn vp9_hidden(data: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (data.first(), data.last()) else { return false };
+    let superframe = last & 0xe0 == 0xc0;
+    // frame marker (2 bits), profile (2, and a reserved one in profile 3), show existing, frame type, show frame
+    let shift = if first & 0x30 == 0x30 { 0 } else { 1 };
+    let (existing, shown) = ((first >> shift) & 4 != 0, (first >> shift) & 1 != 0);
+    !superframe && !existing && !shown
+}
+
 /// The sections of a unit: behind lengths of `prefix` bytes, or behind `00 00 01` where `prefix` is 0.
 fn nals(data: &[u8], prefix: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = data;
@@ -152,7 +169,8 @@ mod tests {
     #[test]
     fn h264_slices_tell_whether_they_are_needed() {
         // access unit delimiter, SPS, then the slice
-        let annex_b = |slice: u8| [0, 0, 0, 1, 9, 0xf0, 0, 0, 1, 0x67, 1, 0, 0, 1, slice, 7].to_vec();
+        let annex_b =
+            |slice: u8| [0, 0, 0, 1, 9, 0xf0, 0, 0, 1, 0x67, 1, 0, 0, 1, slice, 7].to_vec();
         let idr = Syntax::H264(0).look(&annex_b(0x65));
         assert!(idr.closed && !idr.disposable);
         let p = Syntax::H264(0).look(&annex_b(0x41));
@@ -174,8 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn vp9_alternate_references_are_hidden() {
+        assert!(Syntax::Vp9.look(&[0b1000_0100, 0, 0]).hidden); // delta frame, not shown
+        assert!(!Syntax::Vp9.look(&[0b1000_0110, 0, 0]).hidden); // delta frame, shown
+        assert!(!Syntax::Vp9.look(&[0b1000_1000, 0, 0]).hidden); // shows an existing frame
+        assert!(!Syntax::Vp9.look(&[0b1000_0100, 0, 0xc1]).hidden); // the first of several
+    }
+
+    #[test]
     fn lengths_that_lie_and_empty_units_are_no_trouble() {
-        for syntax in [Syntax::H264(4), Syntax::H264(0), Syntax::H265(2), Syntax::Mpeg12, Syntax::Mpeg4] {
+        for syntax in
+            [Syntax::H264(4), Syntax::H264(0), Syntax::H265(2), Syntax::Mpeg12, Syntax::Mpeg4]
+        {
             for data in [&[][..], &[0], &[0, 0, 1], &[255; 9], &[0, 0, 0, 0, 0, 0, 0, 0]] {
                 assert!(!syntax.look(data).closed);
             }
