@@ -76,12 +76,15 @@ impl Bank {
 }
 
 impl Hit<'_> {
-    /// The hit as evidence: `bank:<category>:<name>`, score `1 - distance / 256`. Medium and span are the caller's.
+    /// The hit as evidence: `bank:<category>:<name>`, or `bank-unverified:…` where no trusted party has verified the
+    /// bank, since only a verified match may weigh like a person's word. Score `1 - distance / 256`. Medium and span
+    /// are the caller's.
     pub fn finding(&self) -> Finding {
+        let trust = if self.bank.verified { "bank" } else { "bank-unverified" };
         Finding {
             detector: "hash".to_owned(),
             model: self.bank.id(),
-            label: format!("bank:{}:{}", self.bank.category, self.bank.name),
+            label: format!("{trust}:{}:{}", self.bank.category, self.bank.name),
             score: 1.0 - self.distance as f32 / 256.0,
             span: None,
             bbox: None,
@@ -278,16 +281,16 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_names_bank_category_and_version() {
+    fn a_finding_names_bank_category_version_and_whether_it_is_verified() {
         let set = BankSet::new(vec![
-            bank("a", Kind::Pdq, &[bits(16)]),
+            Bank { verified: true, ..bank("a", Kind::Pdq, &[bits(16)]) },
             bank("s", Kind::Sha256, &[bits(9)]),
         ]);
         let near = set.match_pdq(&picture())[0].finding();
         assert_eq!((near.detector.as_str(), near.model.as_str()), ("hash", "bank-a@7"));
         assert_eq!((near.label.as_str(), near.score), ("bank:violence/graphic:a", 0.9375));
         let same = set.match_sha256(&bits(9))[0].finding();
-        assert_eq!((same.label.as_str(), same.score), ("bank:violence/graphic:s", 1.0));
+        assert_eq!((same.label.as_str(), same.score), ("bank-unverified:violence/graphic:s", 1.0));
         assert_eq!(set.match_sha256(&bits(8)), []);
     }
 

@@ -87,24 +87,9 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Whether the medium has pictures.
-    pub(super) fn visual(&self) -> bool {
-        self.facts.as_ref().is_some_and(|f| f.kind != MediaKind::Audio)
-    }
-
     /// Whether a settled rejection ended the scan.
     pub(super) fn settled(&self) -> bool {
         self.settled
-    }
-
-    /// Whether words were read in its pictures.
-    pub(super) fn read_words(&self) -> bool {
-        !self.words.is_empty() || !self.links.is_empty()
-    }
-
-    /// Frames the worker handed over.
-    pub(super) fn frames(&self) -> u64 {
-        self.frames
     }
 
     /// Waits for all models.

@@ -96,11 +96,7 @@ impl Inspector {
             has_text: submission.caption.is_some(),
             ..Evidence::default()
         };
-        let mut seen = Seen {
-            bytes: !submission.media.is_empty(),
-            words: submission.caption.is_some(),
-            ..Seen::default()
-        };
+        let mut seen = Seen::default();
         if let Some(caption) = submission.caption {
             self.detectors.read_text(caption, None, &mut evidence.findings);
         }
@@ -132,7 +128,6 @@ impl Inspector {
     ) -> Duration {
         let format = sniff(item.bytes());
         if format == Format::Text {
-            seen.words = true;
             self.inspect_words(index, item, evidence, seen);
             return Duration::ZERO;
         }
@@ -184,8 +179,6 @@ impl Inspector {
             }
             gather.finish();
             seen.unfinished |= result.is_err() && !gather.settled();
-            seen.pictures |= gather.frames() > 0 || (result.is_ok() && gather.visual());
-            seen.words |= gather.read_words();
             seen.failed.append(&mut gather.failed);
             let report = result.as_ref().copied().unwrap_or_default();
             gather.close(evidence, item, &report, format);
@@ -229,46 +222,28 @@ impl Inspector {
         self.detectors.read_text(&words, Some(index), &mut evidence.findings);
     }
 
-    /// Says which detectors ran on all that they had to see, and which required ones did not.
-    ///
-    /// Where a settled rejection ended the scan, what was left unseen is not missing. A detector of pictures
-    /// misses nothing where there are none (a caption, a sound).
+    /// Says which detectors ran on all that they had to see (which may be nothing: a caption has no pictures), and
+    /// which required ones did not. Where a settled rejection ended the scan, what was left unseen is not missing.
     fn account(&self, coverage: &mut Coverage, seen: &Seen, required: &[String]) {
-        let each = self.detectors.each();
-        let whole = |name: &str, sight: Sight| {
-            !seen.failed.contains(name) && (sight == Sight::Words || !seen.unfinished)
+        let whole = |(name, sight): &(&str, Sight)| {
+            !seen.failed.contains(*name) && (*sight == Sight::Words || !seen.unfinished)
         };
-        for (name, sight) in &each {
-            let had_something = match sight {
-                Sight::Bytes => seen.bytes,
-                Sight::Pictures => seen.pictures,
-                Sight::Words => seen.words,
-            };
-            if had_something && whole(name, *sight) {
-                coverage.detectors_run.push((*name).to_owned());
-            }
-        }
-        for name in required {
-            let ran_whole = each.iter().any(|(n, sight)| n == name && whole(name, *sight));
-            let excused = coverage.ended_early && !seen.failed.contains(name);
-            if !ran_whole && !excused {
-                coverage.detectors_missing.push(name.clone());
-            }
-        }
+        let each = self.detectors.each();
+        coverage.detectors_run =
+            each.iter().filter(|d| whole(d)).map(|(name, _)| (*name).to_owned()).collect();
+        let missing = |name: &&String| {
+            !coverage.detectors_run.contains(name)
+                && (!coverage.ended_early || seen.failed.contains(*name))
+        };
+        coverage.detectors_missing = required.iter().filter(missing).cloned().collect();
         coverage.detectors_run.sort();
         coverage.detectors_missing.sort();
     }
 }
 
-/// What was seen over all media of a submission.
+/// What was not seen, over all media of a submission.
 #[derive(Default)]
 struct Seen {
-    /// There were bytes to hash.
-    bytes: bool,
-    /// Some medium had pictures.
-    pictures: bool,
-    /// There were words.
-    words: bool,
     /// Some medium could not be looked at to its end.
     unfinished: bool,
     /// Detectors that failed on something they had to see.

@@ -25,13 +25,15 @@ pub fn main(codecs: &mut dyn Codecs) -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    match serve(&mut control, codecs) {
-        Ok(()) => ExitCode::SUCCESS,
+    let status = match serve(&mut control, codecs) {
+        Ok(()) => 0,
         Err(why) => {
             let _ = wire::tell(&control, &Handover::Failed(why), &[]);
-            ExitCode::FAILURE
+            1
         }
-    }
+    };
+    // Without the libraries' destructors: they have nothing to save, and some of them complain.
+    sys::exit_now(status)
 }
 
 /// Takes the socket away from standard input, so that no library reads from it.
