@@ -20,9 +20,8 @@ use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink};
 /// these do (jump back, repeat, be absent), a frame that comes out names the unit that went in.
 const TICK: u64 = 10_000_000;
 
-/// CPU time after which decoding stops and the tally tells how far it came: below the worker's limit of 10 s, with
-/// room for the scan before and the detectors beside it.
-const CPU_BUDGET: Duration = Duration::from_secs(7);
+/// CPU time after which decoding stops and the tally tells how far it came: just below the worker's limit of 10 s.
+const CPU_BUDGET: Duration = Duration::from_secs(9);
 
 /// A run out of which no frame comes for so long is given up.
 const STALL: Duration = Duration::from_secs(5);
