@@ -39,7 +39,7 @@ pub(super) struct Outcome {
 /// Feeds the planned units to the decoder.
 struct Feeder {
     source: app::AppSrc,
-    stream: usize,
+    stream: String,
     feed: Vec<bool>,
     rank: Vec<u32>,
     next: Mutex<usize>,
@@ -47,7 +47,7 @@ struct Feeder {
 }
 
 impl Units for Feeder {
-    fn unit(&self, stream: usize, sample: &gst::Sample) -> Result<(), gst::FlowError> {
+    fn unit(&self, stream: &str, sample: &gst::Sample) -> Result<(), gst::FlowError> {
         if stream != self.stream {
             return Ok(());
         }
@@ -72,7 +72,7 @@ impl Units for Feeder {
         Ok(())
     }
 
-    fn end(&self, stream: usize) {
+    fn end(&self, stream: &str) {
         if stream == self.stream {
             // Refused only while the run is being stopped.
             let _ = self.source.end_of_stream();
@@ -268,7 +268,7 @@ pub(super) fn run(
     let decoder = Decoder::new(scan, need, limits, Wanted::new(ranks))?;
     let feeder = Arc::new(Feeder {
         source: decoder.source.clone(),
-        stream: scan.stream,
+        stream: scan.stream.clone(),
         last: plan.feed.iter().rposition(|f| *f).unwrap_or(0),
         feed: plan.feed.clone(),
         rank,
