@@ -21,12 +21,13 @@ const STALL: Duration = Duration::from_secs(2);
 
 /// What takes the access units. Called on a streaming thread.
 pub(super) trait Units: Send + Sync + 'static {
-    /// One unit of the video stream with this number, in decode order; an error ends the run.
-    fn unit(&self, stream: usize, sample: &gst::Sample) -> Result<(), gst::FlowError>;
+    /// One unit of the video stream with this name, in decode order; an error ends the run. Names are the same in
+    /// every run over a file, the order in which streams turn up is not.
+    fn unit(&self, stream: &str, sample: &gst::Sample) -> Result<(), gst::FlowError>;
     /// The orientation of a stream, as the container says.
-    fn orientation(&self, _stream: usize, _tag: &str) {}
+    fn orientation(&self, _stream: &str, _tag: &str) {}
     /// That was the last unit of the stream.
-    fn end(&self, _stream: usize) {}
+    fn end(&self, _stream: &str) {}
 }
 
 /// What the container has besides units.
@@ -206,12 +207,8 @@ fn attach(
     let video = (name.starts_with("video/") || name == "image/jpeg")
         && !lock(tracks).unknown.contains(&full_name(&caps));
     let sink = if video {
-        let stream = {
-            let mut tracks = lock(tracks);
-            tracks.video += 1;
-            tracks.video - 1
-        };
-        Some(unit_sink(stream, units).upcast())
+        lock(tracks).video += 1;
+        Some(unit_sink(&stream_name(pad), units).upcast())
     } else {
         if name.starts_with("audio/") {
             lock(tracks).audio += 1;
@@ -231,16 +228,23 @@ fn attach(
     }
 }
 
-fn unit_sink(stream: usize, units: &Arc<dyn Units>) -> app::AppSink {
+/// The part of the stream id that the demuxer gives; what is before it is drawn by lot in each run.
+fn stream_name(pad: &gst::Pad) -> Arc<str> {
+    let id = pad.stream_id();
+    id.as_ref().and_then(|id| id.rsplit_once('/')).map_or("", |(_, name)| name).into()
+}
+
+fn unit_sink(stream: &Arc<str>, units: &Arc<dyn Units>) -> app::AppSink {
     let (taker, tagger, ender) = (Arc::clone(units), Arc::clone(units), Arc::clone(units));
+    let (taken, tagged, ended) = (Arc::clone(stream), Arc::clone(stream), Arc::clone(stream));
     let sink = app::AppSink::builder().sync(false).async_(false).max_buffers(4).build();
     sink.set_callbacks(
         app::AppSinkCallbacks::builder()
             .new_sample(move |sink| {
                 let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                taker.unit(stream, &sample).map(|()| gst::FlowSuccess::Ok)
+                taker.unit(&taken, &sample).map(|()| gst::FlowSuccess::Ok)
             })
-            .eos(move |_| ender.end(stream))
+            .eos(move |_| ender.end(&ended))
             .build(),
     );
     if let Some(pad) = sink.static_pad("sink") {
@@ -248,7 +252,7 @@ fn unit_sink(stream: usize, units: &Arc<dyn Units>) -> app::AppSink {
             if let Some(gst::EventView::Tag(tag)) = info.event().map(|e| e.view())
                 && let Some(value) = tag.tag().get::<gst::tags::ImageOrientation>()
             {
-                tagger.orientation(stream, value.get());
+                tagger.orientation(&tagged, value.get());
             }
             gst::PadProbeReturn::Ok
         });

@@ -20,9 +20,8 @@ use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink};
 /// these do (jump back, repeat, be absent), a frame that comes out names the unit that went in.
 const TICK: u64 = 10_000_000;
 
-/// CPU time after which decoding stops and the tally tells how far it came: below the worker's limit of 10 s, with
-/// room for the scan before and the detectors beside it.
-const CPU_BUDGET: Duration = Duration::from_secs(7);
+/// CPU time after which decoding stops and the tally tells how far it came: just below the worker's limit of 10 s.
+const CPU_BUDGET: Duration = Duration::from_secs(9);
 
 /// A run out of which no frame comes for so long is given up.
 const STALL: Duration = Duration::from_secs(5);
@@ -40,7 +39,7 @@ pub(super) struct Outcome {
 /// Feeds the planned units to the decoder.
 struct Feeder {
     source: app::AppSrc,
-    stream: usize,
+    stream: String,
     feed: Vec<bool>,
     rank: Vec<u32>,
     next: Mutex<usize>,
@@ -48,7 +47,7 @@ struct Feeder {
 }
 
 impl Units for Feeder {
-    fn unit(&self, stream: usize, sample: &gst::Sample) -> Result<(), gst::FlowError> {
+    fn unit(&self, stream: &str, sample: &gst::Sample) -> Result<(), gst::FlowError> {
         if stream != self.stream {
             return Ok(());
         }
@@ -73,7 +72,7 @@ impl Units for Feeder {
         Ok(())
     }
 
-    fn end(&self, stream: usize) {
+    fn end(&self, stream: &str) {
         if stream == self.stream {
             // Refused only while the run is being stopped.
             let _ = self.source.end_of_stream();
@@ -269,7 +268,7 @@ pub(super) fn run(
     let decoder = Decoder::new(scan, need, limits, Wanted::new(ranks))?;
     let feeder = Arc::new(Feeder {
         source: decoder.source.clone(),
-        stream: scan.stream,
+        stream: scan.stream.clone(),
         last: plan.feed.iter().rposition(|f| *f).unwrap_or(0),
         feed: plan.feed.clone(),
         rank,

@@ -40,8 +40,8 @@ pub struct Unit {
 /// What the first pass found.
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// Number of the chosen stream among the video streams.
-    pub stream: usize,
+    /// Name of the chosen stream.
+    pub stream: String,
     /// Its units in decode order.
     pub units: Vec<Unit>,
     /// Its caps: codec, and perhaps size.
@@ -64,6 +64,7 @@ pub enum Scanned {
 
 #[derive(Default)]
 struct Stream {
+    name: String,
     units: Vec<Unit>,
     caps: Option<gst::Caps>,
     syntax: Option<Syntax>,
@@ -78,7 +79,7 @@ struct Collect {
 }
 
 impl Units for Collect {
-    fn unit(&self, stream: usize, sample: &gst::Sample) -> Result<(), gst::FlowError> {
+    fn unit(&self, stream: &str, sample: &gst::Sample) -> Result<(), gst::FlowError> {
         let mut streams = lock(&self.streams);
         if streams.iter().map(|s| s.units.len()).sum::<usize>() >= MAX_UNITS {
             return Err(gst::FlowError::Eos);
@@ -87,14 +88,15 @@ impl Units for Collect {
         Ok(())
     }
 
-    fn orientation(&self, stream: usize, tag: &str) {
+    fn orientation(&self, stream: &str, tag: &str) {
         entry(&mut lock(&self.streams), stream).orientation = Orientation::from_tag(tag);
     }
 }
 
-fn entry(streams: &mut Vec<Stream>, at: usize) -> &mut Stream {
-    if streams.len() <= at {
-        streams.resize_with(at + 1, Stream::default);
+fn entry<'a>(streams: &'a mut Vec<Stream>, name: &str) -> &'a mut Stream {
+    let at = streams.iter().position(|s| s.name == name).unwrap_or(streams.len());
+    if at == streams.len() {
+        streams.push(Stream { name: name.into(), ..Stream::default() });
     }
     &mut streams[at]
 }
@@ -159,7 +161,7 @@ fn signed(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
 }
 
-/// Reads the whole container once. Of several video streams the largest counts, as in ffmpeg, and the first of
+/// Reads the whole container once. Of several video streams the largest counts, as in ffmpeg, and the first by name of
 /// equals.
 pub fn scan(file: &Arc<File>) -> Result<Scanned, DecodeError> {
     let collect = Arc::new(Collect::default());
@@ -170,10 +172,11 @@ pub fn scan(file: &Arc<File>) -> Result<Scanned, DecodeError> {
     drop(demux);
     let mut streams = std::mem::take(&mut *lock(&collect.streams));
     let left_out = skipped::tracks(file, tracks.video + tracks.unknown_of("video/"));
-    let best = (0..streams.len())
-        .filter(|i| streams[*i].units.iter().any(|u| !u.header))
-        .max_by_key(|i| (streams[*i].area(), std::cmp::Reverse(*i)));
-    let Some(best) = best else {
+    let best = streams
+        .drain(..)
+        .filter(|s| s.units.iter().any(|u| !u.header))
+        .max_by(|a, b| a.area().cmp(&b.area()).then_with(|| b.name.cmp(&a.name)));
+    let Some(stream) = best else {
         if left_out {
             return Err(DecodeError::Unsupported(
                 "a video track that the demuxer leaves out".into(),
@@ -181,12 +184,11 @@ pub fn scan(file: &Arc<File>) -> Result<Scanned, DecodeError> {
         }
         return without_pictures(&tracks, claimed, end);
     };
-    let stream = streams.swap_remove(best);
     let Some(caps) = stream.caps else {
         return Err(DecodeError::Damaged("a video stream without a type".into()));
     };
     let mut scan = Scan {
-        stream: best,
+        stream: stream.name,
         units: stream.units,
         caps,
         orientation: stream.orientation,
@@ -266,7 +268,7 @@ impl Scan {
 
     /// All but the table of units.
     pub fn clone_head(&self) -> Self {
-        Self { units: Vec::new(), caps: self.caps.clone(), ..*self }
+        Self { units: Vec::new(), caps: self.caps.clone(), stream: self.stream.clone(), ..*self }
     }
 
     /// Number of frames that are shown.
