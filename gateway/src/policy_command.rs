@@ -34,7 +34,9 @@ fn check(file: &Path) -> anyhow::Result<ExitCode> {
     let text = read(file)?;
     // A file with detectors is a whole profile, whose rules may name only what it configures.
     let problems = if text.lines().any(|line| line.trim_start().starts_with("[detectors")) {
-        Profile::parse(&text).map(|p| println!("{}: profile {} is sound, policy {}", file.display(), p.name, p.policy.id()))
+        Profile::parse(&text).map(|p| {
+            println!("{}: profile {} is sound, policy {}", file.display(), p.name, p.policy.id())
+        })
     } else {
         Policy::parse(&text).map(|p| println!("{}: policy {} is sound", file.display(), p.id()))
     };
@@ -54,11 +56,14 @@ fn check(file: &Path) -> anyhow::Result<ExitCode> {
 fn test(file: &Path, cases: &Path) -> anyhow::Result<ExitCode> {
     let policy = match file.to_str().filter(|name| Profile::embedded_text(name).is_some()) {
         Some(name) => Profile::embedded(name)?.policy,
-        None => policy_of(&read(file)?)
-            .map_err(|problems| anyhow!("{} is not a usable policy:\n{problems}", file.display()))?,
+        None => policy_of(&read(file)?).map_err(|problems| {
+            anyhow!("{} is not a usable policy:\n{problems}", file.display())
+        })?,
     };
     let verdicts = Cases::parse(&read(cases)?)
-        .map_err(|problems| anyhow!("{} is not a usable file of cases:\n{problems}", cases.display()))?
+        .map_err(|problems| {
+            anyhow!("{} is not a usable file of cases:\n{problems}", cases.display())
+        })?
         .run(&policy);
     for verdict in &verdicts {
         println!("{verdict}");

@@ -24,10 +24,13 @@ pub fn load(name: &str) -> anyhow::Result<Profile> {
     let path = Path::new(name);
     if path.extension().is_none() && !path.exists() {
         let known = Profile::names().join(", ");
-        bail!("there is no profile called `{name}`; built in are {known}; a file is given by its path");
+        bail!(
+            "there is no profile called `{name}`; built in are {known}; a file is given by its path"
+        );
     }
     let text = read(path)?;
-    Profile::parse(&text).map_err(|problems| anyhow!("{} is not a usable profile:\n{problems}", path.display()))
+    Profile::parse(&text)
+        .map_err(|problems| anyhow!("{} is not a usable profile:\n{problems}", path.display()))
 }
 
 /// The profile with another policy in the place of its own.
@@ -47,7 +50,8 @@ pub fn inspector(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::R
     if let Some(Detector::Ocr(ocr)) = profile.detectors.values().find(|d| d.kind() == "ocr") {
         config.ocr_languages.clone_from(&ocr.languages);
     }
-    let sandbox = Sandbox::new(config).map_err(|e| anyhow!("the decoding sandbox cannot start: {e}"))?;
+    let sandbox =
+        Sandbox::new(config).map_err(|e| anyhow!("the decoding sandbox cannot start: {e}"))?;
     // The zygote loads its libraries while models and lists are loaded here.
     sandbox.warm(false);
     let detectors = detectors(profile, banks, jobs)?;
@@ -68,8 +72,12 @@ fn detectors(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Resul
             Detector::Classifier(c) => {
                 ready.classifiers.push(Neural { runner: weights.runner(&c.model)?, name });
             }
-            Detector::Faces(f) => ready.faces = Some(Neural { runner: weights.runner(&f.model)?, name }),
-            Detector::Age(a) => ready.age = Some(Neural { runner: weights.runner(&a.model)?, name }),
+            Detector::Faces(f) => {
+                ready.faces = Some(Neural { runner: weights.runner(&f.model)?, name })
+            }
+            Detector::Age(a) => {
+                ready.age = Some(Neural { runner: weights.runner(&a.model)?, name })
+            }
             Detector::Text(t) => ready.text = Some((name, text_detector(t)?)),
             Detector::Ocr(o) => {
                 let when = if o.min_likelihood > 0.0 { Ocr::Gated } else { Ocr::Always };
@@ -157,7 +165,8 @@ impl Weights {
     }
 
     fn runner(&self, model: &str) -> anyhow::Result<Arc<Runner>> {
-        let engine = self.engine.as_ref().context("a model was named that the profile did not list")?;
+        let engine =
+            self.engine.as_ref().context("a model was named that the profile did not list")?;
         let manifest = self.catalogue.find(model)?;
         let weights = self.library.locate(manifest)?;
         Ok(Arc::new(Runner::load(engine, manifest, &weights, self.config)?))

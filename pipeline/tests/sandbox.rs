@@ -139,7 +139,7 @@ fn a_decoder_that_hangs_is_stopped_at_its_limit() {
 
 #[test]
 fn cpu_time_is_limited_too() {
-    let config = SandboxConfig { cpu_s: 1, wall_ms_still: 8_000, ..quick(hostile()) };
+    let config = SandboxConfig { cpu_s_still: 1, wall_ms_still: 8_000, ..quick(hostile()) };
     let sandbox = Sandbox::new(config).unwrap();
     let started = Instant::now();
     assert!(matches!(outcome(&sandbox, "spin"), Err(WorkError::TimedOut(_))));

@@ -1,4 +1,5 @@
 //! What the reference data's MANIFEST.csv promises about its files.
+#![expect(clippy::expect_used, reason = "the rig of the tests: a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,8 @@ impl Entry {
 /// # Panics
 /// When the manifest cannot be read.
 pub fn entries(data: &Path) -> Vec<Entry> {
-    let mut reader = csv::Reader::from_path(data.join("MANIFEST.csv")).expect("MANIFEST.csv is there");
+    let mut reader =
+        csv::Reader::from_path(data.join("MANIFEST.csv")).expect("MANIFEST.csv is there");
     let head = reader.headers().expect("MANIFEST.csv has a head line").clone();
     let column = |name: &str| head.iter().position(|h| h == name).expect("the column is there");
     let (path, purpose, expected) = (column("path"), column("purpose"), column("expected"));

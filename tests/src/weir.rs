@@ -1,4 +1,5 @@
 //! Runs the real `weir` binary as a user would, and reads what it says.
+#![expect(clippy::expect_used, reason = "the rig of the tests: a test fails by panicking")]
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -23,7 +24,9 @@ impl Run {
     /// # Panics
     /// When a line is not JSON: then the whole run is shown.
     pub fn lines(&self) -> Vec<Value> {
-        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{self:#?}"));
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{self:#?}"))
+        };
         self.stdout.lines().map(parse).collect()
     }
 

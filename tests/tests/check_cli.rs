@@ -47,8 +47,22 @@ fn a_sharp_picture_is_allowed_and_fully_described() {
     assert_eq!(line["coverage"]["frames_seen"], 1);
     assert_eq!(line["coverage"]["detectors_missing"].as_array().unwrap().len(), 0);
     for key in [
-        "file", "id", "status", "complete", "severity", "action", "reasons", "categories", "scores",
-        "media", "findings", "coverage", "policy", "models", "timings_ms", "error",
+        "file",
+        "id",
+        "status",
+        "complete",
+        "severity",
+        "action",
+        "reasons",
+        "categories",
+        "scores",
+        "media",
+        "findings",
+        "coverage",
+        "policy",
+        "models",
+        "timings_ms",
+        "error",
     ] {
         assert!(line.get(key).is_some(), "the key {key} is promised: {line}");
     }
@@ -78,15 +92,23 @@ fn nothing_to_judge_is_a_usage_error_that_says_what_to_give() {
 fn an_unknown_profile_names_the_known_ones() {
     let run = weir::run(["check", "--profile", "startr", "--text", "x"]);
     assert_eq!(run.code, Some(64));
-    assert!(run.stderr.contains("photo-dating") && run.stderr.contains("starter"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("photo-dating") && run.stderr.contains("starter"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
 fn a_profile_without_its_weights_refuses_and_names_the_command() {
     let empty = tempfile::tempdir().unwrap();
-    let run = weir::finish(
-        weir::command().env("WEIR_MODELS", empty.path()).args(["check", "--profile", "photo-dating", "--text", "x"]),
-    );
+    let run = weir::finish(weir::command().env("WEIR_MODELS", empty.path()).args([
+        "check",
+        "--profile",
+        "photo-dating",
+        "--text",
+        "x",
+    ]));
     assert_eq!(run.code, Some(64), "{run:#?}");
     assert!(run.stderr.contains("weir models fetch"), "{}", run.stderr);
     assert_eq!(run.stdout, "", "no verdict without the models");
@@ -113,7 +135,8 @@ fn what_cannot_be_read_is_said_and_never_clean() {
 #[test]
 fn hostile_file_names_pass_through_unharmed() {
     let dir = tempfile::tempdir().unwrap();
-    let names: [&[u8]; 4] = [b"--json", b"new\nline.ppm", b"not utf8 \xff.ppm", b"'; rm -rf $HOME #.ppm"];
+    let names: [&[u8]; 4] =
+        [b"--json", b"new\nline.ppm", b"not utf8 \xff.ppm", b"'; rm -rf $HOME #.ppm"];
     for name in names {
         std::fs::write(dir.path().join(OsStr::from_bytes(name)), sharp_picture(64)).unwrap();
     }
@@ -135,7 +158,13 @@ fn lines_come_in_input_order_whatever_the_number_of_jobs() {
         std::fs::write(&path, sharp_picture(if index % 2 == 0 { 900 } else { 40 })).unwrap();
         want.push(path.display().to_string());
     }
-    let run = weir::run([OsStr::new("check"), "--json".as_ref(), "--jobs".as_ref(), "4".as_ref(), dir.path().as_os_str()]);
+    let run = weir::run([
+        OsStr::new("check"),
+        "--json".as_ref(),
+        "--jobs".as_ref(),
+        "4".as_ref(),
+        dir.path().as_os_str(),
+    ]);
     let have: Vec<_> = run.lines().iter().map(|l| l["file"].as_str().unwrap().to_owned()).collect();
     assert_eq!(have, want);
 }
@@ -167,7 +196,8 @@ fn a_listed_picture_is_rejected_by_its_hash() {
     std::fs::write(&path, sharp_picture(200)).unwrap();
     // The hash comes from coreutils, not from us.
     let sum = Command::new("sha256sum").arg(&path).output().unwrap();
-    let sha256 = String::from_utf8(sum.stdout).unwrap().split_whitespace().next().unwrap().to_owned();
+    let sha256 =
+        String::from_utf8(sum.stdout).unwrap().split_whitespace().next().unwrap().to_owned();
     let bank = dir.path().join("bank.toml");
     let text = format!(
         "name = \"test\"\nversion = 1\nkind = \"sha256\"\ncategory = \"illicit\"\nseverity = \"high\"\nverified = true\n\n[[entries]]\nhash = \"{sha256}\"\n"

@@ -54,7 +54,8 @@ fn shared_face_counts_are_right_on_upright_unblurred_composites() {
         assert_eq!(boxes.len() as u64, want);
         let (w, h) = entry.upright().unwrap();
         for face in boxes {
-            let b: Vec<f64> = face["box"].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect();
+            let b: Vec<f64> =
+                face["box"].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect();
             let (cx, cy) = (b[0] + b[2] / 2.0, b[1] + b[3] / 2.0);
             assert!(cx > 0.0 && cy > 0.0 && cx < w as f64 && cy < h as f64, "{b:?} in {w}×{h}");
         }
@@ -66,7 +67,12 @@ fn shared_the_rules_of_the_photo_service_decide_as_written() {
     let data = rig::shared!();
     let models = tempfile::tempdir().unwrap();
     fetch(&data, models.path(), "photo-dating");
-    let names = ["faces/chelsea.png", "blur/own_brick_blur4.jpg", "ocr/lorem_ipsum_screenshot.png", "faces/biden2.jpg"];
+    let names = [
+        "faces/chelsea.png",
+        "blur/own_brick_blur4.jpg",
+        "ocr/lorem_ipsum_screenshot.png",
+        "faces/biden2.jpg",
+    ];
     let paths: Vec<_> = names.iter().map(|n| data.join(n)).collect();
     let paths: Vec<_> = paths.iter().map(|p| p.as_path()).collect();
     let lines = check(models.path(), "photo-dating", &paths);
@@ -89,7 +95,11 @@ fn shared_the_rules_of_the_photo_service_decide_as_written() {
 fn shared_every_exif_orientation_shows_the_same_upright_picture() {
     let data = rig::shared!();
     let paths: Vec<_> = (0..=8).map(|o| data.join(format!("exif/Landscape_{o}.jpg"))).collect();
-    let run = weir::run(["check".as_ref(), "--json".as_ref()].into_iter().chain(paths.iter().map(|p| p.as_os_str())));
+    let run = weir::run(
+        ["check".as_ref(), "--json".as_ref()]
+            .into_iter()
+            .chain(paths.iter().map(|p| p.as_os_str())),
+    );
     let lines = run.lines();
     let bits = |line: &Value| -> Vec<u8> {
         let hex = line["media"][0]["pdq"].as_str().unwrap();
@@ -98,7 +108,10 @@ fn shared_every_exif_orientation_shows_the_same_upright_picture() {
     let first = bits(&lines[0]);
     for line in &lines {
         let distance: u32 = bits(line).iter().zip(&first).map(|(a, b)| (a ^ b).count_ones()).sum();
-        assert!(distance <= 24, "a picture turned wrongly differs in about 128 of 256 bits: {distance}, {line}");
+        assert!(
+            distance <= 24,
+            "a picture turned wrongly differs in about 128 of 256 bits: {distance}, {line}"
+        );
         assert_eq!(line["media"][0]["width"], 1800);
         assert_eq!(line["media"][0]["height"], 1200);
     }
@@ -125,10 +138,21 @@ fn shared_a_listed_second_of_a_video_is_found_and_dated() {
     )
     .unwrap();
     let video = data.join("video/own_target_4to5s.mp4");
-    let run = weir::run(["check".as_ref(), "--json".as_ref(), "--bank".as_ref(), bank.as_os_str(), video.as_os_str()]);
+    let run = weir::run([
+        "check".as_ref(),
+        "--json".as_ref(),
+        "--bank".as_ref(),
+        bank.as_os_str(),
+        video.as_os_str(),
+    ]);
     let line = run.line();
     assert_eq!(line["status"], "rejected", "{line}");
-    let hit = line["findings"].as_array().unwrap().iter().find(|f| f["detector"] == "hash").expect("a hash finding");
+    let hit = line["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["detector"] == "hash")
+        .expect("a hash finding");
     let start = hit["start_ms"].as_u64().unwrap();
     assert!((4000..=5000).contains(&start), "the target shows from 4 to 5 s: {hit}");
 }

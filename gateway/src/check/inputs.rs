@@ -65,7 +65,8 @@ fn walk(dir: &Path, depth: u32, inputs: &mut Vec<Input>) {
             return;
         }
     };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| (entry.path(), entry.file_type())).collect();
+    let mut paths: Vec<_> =
+        entries.flatten().map(|entry| (entry.path(), entry.file_type())).collect();
     paths.sort_by(|a, b| a.0.cmp(&b.0));
     for (path, kind) in paths {
         match kind {

@@ -100,12 +100,15 @@ impl Judge {
 
 /// Reads a regular file into a sealed memory file; a local HLS playlist together with its segments.
 fn read(path: &Path) -> Result<Item, Failure> {
-    let item = open(path).and_then(|file| Ok(Item::from_reader(file, MAX_BYTES)?)).map_err(|error| Failure {
-        reason: "unreadable".into(),
-        detail: format!("{error:#}"),
-        media: Some(0),
-        permanent: false,
-    })?;
+    let item =
+        open(path).and_then(|file| Ok(Item::from_reader(file, MAX_BYTES)?)).map_err(|error| {
+            Failure {
+                reason: "unreadable".into(),
+                detail: format!("{error:#}"),
+                media: Some(0),
+                permanent: false,
+            }
+        })?;
     if sniff(item.bytes()) != Format::Hls {
         return Ok(item);
     }
@@ -138,6 +141,10 @@ fn segment(folder: &Path, name: &str) -> std::io::Result<Vec<u8>> {
 fn open(path: &Path) -> anyhow::Result<File> {
     let meta = std::fs::metadata(path).context("cannot open the file")?;
     anyhow::ensure!(meta.is_file(), "not a regular file");
-    anyhow::ensure!(meta.len() <= MAX_BYTES, "the file has {} bytes; at most {MAX_BYTES} are read", meta.len());
+    anyhow::ensure!(
+        meta.len() <= MAX_BYTES,
+        "the file has {} bytes; at most {MAX_BYTES} are read",
+        meta.len()
+    );
     File::open(path).context("cannot open the file")
 }

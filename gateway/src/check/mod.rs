@@ -39,7 +39,9 @@ fn inputs(arguments: &CheckArguments) -> anyhow::Result<Vec<Input>> {
         inputs.push(Input::Caption);
     }
     if arguments.paths.is_empty() && arguments.text.is_none() {
-        bail!("nothing to judge: give files, folders, `-` for a list on standard input, or --text CAPTION");
+        bail!(
+            "nothing to judge: give files, folders, `-` for a list on standard input, or --text CAPTION"
+        );
     }
     Ok(inputs)
 }
@@ -94,12 +96,10 @@ fn print_in_order(
         while let Some(verdict) = early.remove(&due) {
             due += 1;
             printed.count(&verdict);
-            let line = if json {
-                serde_json::to_string(&verdict)? + "\n"
-            } else {
-                table.row(&verdict)
-            };
-            progress.suspend(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()))
+            let line =
+                if json { serde_json::to_string(&verdict)? + "\n" } else { table.row(&verdict) };
+            progress
+                .suspend(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()))
                 .context("cannot write to standard output")?;
             progress.step();
         }

@@ -18,7 +18,9 @@ impl Progress {
     /// A hidden bar over `total` items.
     pub fn new(total: usize) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  {eta} left") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  {eta} left")
+        {
             bar.set_style(style);
         }
         Self { bar, start: Instant::now() }
@@ -27,7 +29,10 @@ impl Progress {
     /// One more item is done.
     pub fn step(&self) {
         self.bar.inc(1);
-        if self.bar.is_hidden() && self.start.elapsed() > PATIENCE && std::io::stderr().is_terminal() {
+        if self.bar.is_hidden()
+            && self.start.elapsed() > PATIENCE
+            && std::io::stderr().is_terminal()
+        {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
     }

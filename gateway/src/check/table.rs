@@ -24,7 +24,10 @@ impl Table {
 
     /// The head line.
     pub fn head(&self) -> String {
-        format!("{:<NAME_COLUMNS$}  {:<8}  {:<8}  WHY AND WHAT WAS SEEN\n", "FILE", "STATUS", "SEVERITY")
+        format!(
+            "{:<NAME_COLUMNS$}  {:<8}  {:<8}  WHY AND WHAT WAS SEEN\n",
+            "FILE", "STATUS", "SEVERITY"
+        )
     }
 
     /// The lines for one verdict.
@@ -36,7 +39,8 @@ impl Table {
         let mut notes = notes(verdict).into_iter();
         let mut out = String::new();
         let first = notes.next().unwrap_or_default();
-        let _ = writeln!(out, "{name:<NAME_COLUMNS$}  {on}{status:<8}{off}  {severity:<8}  {first}");
+        let _ =
+            writeln!(out, "{name:<NAME_COLUMNS$}  {on}{status:<8}{off}  {severity:<8}  {first}");
         for note in notes {
             let _ = writeln!(out, "{:<NAME_COLUMNS$}  {:<8}  {:<8}  {note}", "", "", "");
         }
@@ -99,7 +103,10 @@ impl Verdict {
     fn seen(&self) -> String {
         let sharp = self.scores.blur_variance.map(|v| format!("sharpness {v:.0}"));
         let frames = (self.coverage.frames_seen > 1).then(|| {
-            format!("{} frames seen, {} near-duplicates", self.coverage.frames_seen, self.coverage.frames_skipped)
+            format!(
+                "{} frames seen, {} near-duplicates",
+                self.coverage.frames_seen, self.coverage.frames_skipped
+            )
         });
         [sharp, frames].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }

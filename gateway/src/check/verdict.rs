@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Action, Category, Coverage, Decision, Failure, Finding, Media, Scores, Severity, Status};
+use domain::{
+    Action, Category, Coverage, Decision, Failure, Finding, Media, Scores, Severity, Status,
+};
 use pipeline::inspect::Inspection;
 use serde::Serialize;
 
@@ -80,7 +82,12 @@ pub struct FindingView {
 
 impl Verdict {
     /// Puts a decision and what it rests on together.
-    pub fn new(file: Option<String>, decision: Decision, inspection: Inspection, timings: TimingsView) -> Self {
+    pub fn new(
+        file: Option<String>,
+        decision: Decision,
+        inspection: Inspection,
+        timings: TimingsView,
+    ) -> Self {
         let evidence = inspection.evidence;
         Self {
             file,
@@ -131,7 +138,9 @@ impl FindingView {
     /// The finding in words, with what was matched in quotes.
     pub fn describe(&self) -> String {
         match &self.text {
-            Some(text) => format!("{} {} “{}”", self.detector, self.label, super::table::clean(text)),
+            Some(text) => {
+                format!("{} {} “{}”", self.detector, self.label, super::table::clean(text))
+            }
             None => format!("{} {}", self.detector, self.label),
         }
     }

@@ -110,7 +110,9 @@ impl Detectors {
 
     /// Looks the bytes' SHA-256 up in the banks.
     pub(super) fn match_bytes(&self, sha256: &[u8; 32], media: usize, out: &mut Vec<Finding>) {
-        let found = self.hash.iter().flat_map(|(name, banks)| named(name, banks.match_sha256(sha256).iter().map(Hit::finding).collect()));
+        let found = self.hash.iter().flat_map(|(name, banks)| {
+            named(name, banks.match_sha256(sha256).iter().map(Hit::finding).collect())
+        });
         out.extend(found.map(|f| Finding { media: Some(media), ..f }));
     }
 }

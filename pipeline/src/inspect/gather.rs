@@ -101,7 +101,13 @@ impl<'a> Gather<'a> {
     }
 
     /// Adds what was gathered to the submission's evidence.
-    pub(super) fn close(self, evidence: &mut Evidence, item: &Item, report: &Report, format: Format) {
+    pub(super) fn close(
+        self,
+        evidence: &mut Evidence,
+        item: &Item,
+        report: &Report,
+        format: Format,
+    ) {
         let coverage = &mut evidence.coverage;
         coverage.frames_seen += self.frames;
         coverage.frames_skipped += report.skipped;
@@ -140,17 +146,25 @@ impl<'a> Gather<'a> {
         let Some(Pending { pts_ms, ask, ticket }) = self.pending.pop_front() else { return };
         let answer = ticket.wait();
         match (ask, answer) {
-            (Ask::Classes(neural), Ok(Output::Classes(classes))) => self.classes(neural, &classes, pts_ms),
+            (Ask::Classes(neural), Ok(Output::Classes(classes))) => {
+                self.classes(neural, &classes, pts_ms)
+            }
             (Ask::Faces { detector, picture }, Ok(Output::Faces(found))) => {
                 self.found_faces(detector, picture.as_ref(), &found, pts_ms);
             }
             (Ask::Age { detector, face, best }, Ok(Output::Age { years })) => {
                 self.aged(detector, face, best, years, pts_ms);
             }
-            (Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. }, Err(error)) => {
+            (
+                Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. },
+                Err(error),
+            ) => {
                 self.fail(&n.name.clone(), &error);
             }
-            (Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. }, Ok(_)) => {
+            (
+                Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. },
+                Ok(_),
+            ) => {
                 self.fail(&n.name.clone(), &"its model answered with another kind of output");
             }
         }
@@ -168,11 +182,13 @@ impl<'a> Gather<'a> {
                 let top = self.scores.nsfw_categories.entry(label.clone()).or_insert(0.0);
                 *top = top.max(*score);
                 if is_unsafe {
-                    self.scores.nsfw_score = Some(self.scores.nsfw_score.unwrap_or(0.0).max(*score));
+                    self.scores.nsfw_score =
+                        Some(self.scores.nsfw_score.unwrap_or(0.0).max(*score));
                 }
             }
             if is_unsafe && *score >= self.watch.min_confidence {
-                let finding = self.finding(&neural.name, neural.runner.manifest().id(), label, *score);
+                let finding =
+                    self.finding(&neural.name, neural.runner.manifest().id(), label, *score);
                 self.spans.note(finding, pts_ms);
             }
         }
@@ -204,7 +220,12 @@ impl<'a> Gather<'a> {
                 .collect();
         }
         for face in found {
-            let mut finding = self.finding(&neural.name, neural.runner.manifest().id(), "face".into(), face.score);
+            let mut finding = self.finding(
+                &neural.name,
+                neural.runner.manifest().id(),
+                "face".into(),
+                face.score,
+            );
             finding.bbox = Some(full_size(&face.bbox));
             self.spans.note(finding, pts_ms);
         }
@@ -233,7 +254,8 @@ impl<'a> Gather<'a> {
                 self.best_pdq = Some(*pdq);
             }
             if let Some((name, banks)) = &self.detectors.hash {
-                for finding in named(name, banks.match_pdq(pdq).iter().map(Hit::finding).collect()) {
+                for finding in named(name, banks.match_pdq(pdq).iter().map(Hit::finding).collect())
+                {
                     self.spans.note(Finding { media: Some(self.media), ..finding }, pts_ms);
                 }
             }
@@ -245,7 +267,8 @@ impl<'a> Gather<'a> {
             self.scores.blur_score = Some(quality::blur_score(best));
         }
         if let Some(likely) = measures.text_likelihood {
-            self.scores.text_likelihood = Some(self.scores.text_likelihood.unwrap_or(0.0).max(likely));
+            self.scores.text_likelihood =
+                Some(self.scores.text_likelihood.unwrap_or(0.0).max(likely));
         }
         self.ocr_gated += u64::from(measures.ocr_gated);
         if let (Some(reason), Some((name, _))) = (&measures.ocr_failed, &self.detectors.ocr) {

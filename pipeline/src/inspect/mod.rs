@@ -17,10 +17,10 @@ use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind};
 use crate::decode::Limits;
 use crate::sandbox::protocol::{Request, WorkError};
 use crate::sandbox::{Item, Sandbox};
-use crate::sniff::sniff;
+use crate::sniff::{sniff, unsupported};
 
-pub use detectors::{Detectors, Neural};
 use detectors::Sight;
+pub use detectors::{Detectors, Neural};
 use gather::Gather;
 use outcome::failure_of;
 
@@ -113,8 +113,7 @@ impl Inspector {
             decode += self.inspect_media(index, item, watch, &mut evidence, &mut seen);
         }
         self.account(&mut evidence.coverage, &seen, watch.required);
-        let timings =
-            Timings { decode, detect: start.elapsed().saturating_sub(decode) };
+        let timings = Timings { decode, detect: start.elapsed().saturating_sub(decode) };
         Inspection { evidence, models: self.detectors.models(), timings }
     }
 
@@ -135,11 +134,14 @@ impl Inspector {
             seen.unfinished = true;
             evidence.media.push(unseen_media(item));
             evidence.failures.push(Failure {
-                reason: if item.len() == 0 { "empty" } else { "unsupported" }.into(),
-                detail: if item.len() == 0 {
+                reason: if item.is_empty() { "empty" } else { "unsupported" }.into(),
+                detail: if item.is_empty() {
                     "the file is empty".into()
                 } else {
-                    "this is not a picture, video, sound or text that Weir reads".into()
+                    let known = unsupported(item.bytes());
+                    known
+                        .unwrap_or("this is not a picture, video, sound or text that Weir reads")
+                        .into()
                 },
                 media: Some(index),
                 permanent: true,
@@ -168,7 +170,10 @@ impl Inspector {
             let result = self.sandbox.decode(item, &request, &mut gather);
             let again = matches!(
                 result,
-                Err(WorkError::Crashed(_) | WorkError::TimedOut(_) | WorkError::Lied(_) | WorkError::Unavailable(_))
+                Err(WorkError::Crashed(_)
+                    | WorkError::TimedOut(_)
+                    | WorkError::Lied(_)
+                    | WorkError::Unavailable(_))
             );
             let left = ITEM_BUDGET.saturating_sub(start.elapsed());
             if again && !retried && left > Duration::from_millis(500) {
@@ -206,7 +211,11 @@ impl Inspector {
 
     /// A file of words is judged like a caption.
     fn inspect_words(&self, index: usize, item: &Item, evidence: &mut Evidence, seen: &mut Seen) {
-        evidence.media.push(Media { kind: MediaKind::Text, format: Format::Text, ..unseen_media(item) });
+        evidence.media.push(Media {
+            kind: MediaKind::Text,
+            format: Format::Text,
+            ..unseen_media(item)
+        });
         if item.len() > MAX_TEXT_BYTES {
             evidence.failures.push(Failure {
                 reason: "too_large".into(),
@@ -214,7 +223,13 @@ impl Inspector {
                 media: Some(index),
                 permanent: false,
             });
-            seen.failed.extend(self.detectors.each().iter().filter(|d| d.1 == Sight::Words).map(|d| d.0.to_owned()));
+            seen.failed.extend(
+                self.detectors
+                    .each()
+                    .iter()
+                    .filter(|d| d.1 == Sight::Words)
+                    .map(|d| d.0.to_owned()),
+            );
             return;
         }
         let words = String::from_utf8_lossy(item.bytes());
@@ -264,4 +279,3 @@ fn unseen_media(item: &Item) -> Media {
         faces: Vec::new(),
     }
 }
-

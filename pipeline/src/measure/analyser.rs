@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use models::{Filter, Fit, Rendition, RgbImage};
 
@@ -9,6 +10,9 @@ use super::grey::Grey;
 use super::ocr::{OcrError, Reader};
 use super::pdq::Pdq;
 use super::{Measures, Ocr, Plan, ocr, qr, quality, textness};
+
+/// Time for reading the words of one item, over all its frames. What is left unread then is told, never passed over.
+const READING_BUDGET: Duration = Duration::from_secs(3);
 
 static READER: OnceLock<Mutex<Result<Reader, OcrError>>> = OnceLock::new();
 
@@ -32,12 +36,14 @@ pub fn preload(ocr_languages: &[String], tessdata: &Path) -> Result<(), OcrError
 #[derive(Clone, Copy, Debug)]
 pub struct Analyser {
     plan: Plan,
+    /// Time spent on reading words of this item.
+    reading: Duration,
 }
 
 impl Analyser {
     /// An analyser for one item.
     pub fn new(plan: Plan) -> Self {
-        Self { plan }
+        Self { plan, reading: Duration::ZERO }
     }
 
     /// The size at which a decoder must at least hand over the frames for this plan: what OCR and QR codes need
@@ -93,9 +99,13 @@ impl Analyser {
             let likelihood = textness::likelihood(&grey);
             measures.text_likelihood = Some(likelihood);
             measures.ocr_gated = self.plan.ocr == Ocr::Gated && likelihood < textness::GATE;
-            if !measures.ocr_gated {
+            if !measures.ocr_gated && self.reading > READING_BUDGET {
+                measures.ocr_failed = Some("the item's time for reading words is spent".to_owned());
+            } else if !measures.ocr_gated {
+                let started = Instant::now();
                 let larger = larger(ocr::WORKING_SIDE);
                 read_words(larger.as_ref().unwrap_or(&grey), &mut measures);
+                self.reading += started.elapsed();
             }
         }
         measures

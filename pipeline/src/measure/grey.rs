@@ -54,7 +54,8 @@ impl Grey {
         if self.long_side() <= side {
             return None;
         }
-        let frame = Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle };
+        let frame =
+            Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle };
         let (width, height) = frame.size(self.width, self.height);
         let mut data = vec![0; width as usize * height as usize];
         let source =

@@ -54,8 +54,10 @@ pub struct SandboxConfig {
     pub program: Option<PathBuf>,
     /// Address space of a worker in bytes.
     pub memory_bytes: u64,
-    /// CPU time of a worker in seconds, over all its threads.
-    pub cpu_s: u64,
+    /// CPU time in seconds of a worker on a still.
+    pub cpu_s_still: u64,
+    /// CPU time in seconds of a worker on a video or sound, over all its threads.
+    pub cpu_s_stream: u64,
     /// Wall-clock limit of a worker on a still, in milliseconds; time in the observer does not count.
     pub wall_ms_still: u64,
     /// Wall-clock limit of a worker on a video or sound.
@@ -73,12 +75,13 @@ pub struct SandboxConfig {
 }
 
 impl Default for SandboxConfig {
-    /// 1 GiB, 10 s CPU, 10 s wall for stills and 12 s for streams, 3 s to start: 15 s at the very most.
+    /// 1 GiB, 10 s CPU (24 s over all threads of a video decoder), 10 s wall for stills and 12 s for streams, 3 s to start: 15 s at the very most.
     fn default() -> Self {
         Self {
             program: None,
             memory_bytes: 1 << 30,
-            cpu_s: 10,
+            cpu_s_still: 10,
+            cpu_s_stream: 24,
             wall_ms_still: 10_000,
             wall_ms_stream: 12_000,
             start_ms: 3_000,
@@ -91,6 +94,13 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxConfig {
+    pub(super) fn cpu_s(&self, role: Role) -> u64 {
+        match role {
+            Role::Stills => self.cpu_s_still,
+            Role::Streams => self.cpu_s_stream,
+        }
+    }
+
     pub(super) fn wall_ms(&self, role: Role) -> u64 {
         match role {
             Role::Stills => self.wall_ms_still,

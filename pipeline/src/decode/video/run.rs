@@ -20,8 +20,11 @@ use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink};
 /// these do (jump back, repeat, be absent), a frame that comes out names the unit that went in.
 const TICK: u64 = 10_000_000;
 
-/// CPU time after which decoding stops and the tally tells how far it came: just below the worker's limit of 10 s.
-const CPU_BUDGET: Duration = Duration::from_secs(9);
+/// CPU time over all threads after which decoding stops and the tally tells how far it came: below the worker's limit.
+const CPU_BUDGET: Duration = Duration::from_secs(20);
+
+/// Wall-clock time after which it stops likewise, so that what was seen is not lost to the host's limit.
+const WALL_BUDGET: Duration = Duration::from_secs(7);
 
 /// A run out of which no frame comes for so long is given up.
 const STALL: Duration = Duration::from_secs(5);
@@ -304,7 +307,7 @@ fn collect(
     let mut converter = Converter::default();
     let mut moved = Instant::now();
     let mut ended = false;
-    let spent = sys::cpu_time();
+    let (started, spent) = (Instant::now(), sys::cpu_time());
     loop {
         let sample = run.decoder.sink.try_pull_sample(gst::ClockTime::from_mseconds(100));
         let shape = lock(&run.decoder.shape).clone();
@@ -326,7 +329,9 @@ fn collect(
             continue;
         };
         moved = Instant::now();
-        if sys::cpu_time().saturating_sub(spent) > CPU_BUDGET {
+        let over =
+            started.elapsed() > WALL_BUDGET || sys::cpu_time().saturating_sub(spent) > CPU_BUDGET;
+        if over {
             // What was seen stands; the tally's gap says how much was not.
             out.stopped = true;
             break;

@@ -181,7 +181,7 @@ impl Pool {
         let settings = Settings {
             role: self.role,
             memory_bytes: self.config.memory_bytes,
-            cpu_s: self.config.cpu_s,
+            cpu_s: self.config.cpu_s(self.role),
             spare: self.spare(),
             ocr_languages: self.config.ocr_languages.clone(),
             tessdata: self.config.tessdata.clone(),

@@ -107,6 +107,9 @@ const REFUSED: &[c_long] = &[
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
     libc::SYS_getcwd,
+    // GLib asks whether its log goes to the journal.
+    libc::SYS_getpeername,
+    libc::SYS_getsockname,
     libc::SYS_getdents64,
     libc::SYS_mbind,
     libc::SYS_memfd_create,
