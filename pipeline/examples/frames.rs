@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use domain::Format;
-use models::{Fit, Rendition};
+use models::{Filter, Fit, Rendition};
 use pipeline::decode::{Facts, Flow, Frame, Limits, Need, Sink, video};
 
 struct Print {
@@ -37,7 +37,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = std::fs::File::open(arguments.get(1).ok_or("which file?")?)?;
     let side = number(3, 640)?;
     let need = Need {
-        renditions: vec![Rendition { width: side, height: side, fit: Fit::Within }],
+        renditions: vec![Rendition {
+            width: side,
+            height: side,
+            fit: Fit::Within,
+            filter: Filter::Triangle,
+        }],
         max_gap_ms: u64::from(number(2, 1000)?),
         threads: number(4, 2)?,
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use domain::Format;
-use models::{Fit, Rendition, RgbImage};
+use models::{Filter, Fit, Rendition, RgbImage};
 use pipeline::decode::{DecodeError, Facts, Flow, Limits};
 use pipeline::measure::Plan;
 use pipeline::sandbox::protocol::{Observer, Report, Request, Seen, WorkError};
@@ -49,7 +49,7 @@ fn quick(program: PathBuf) -> SandboxConfig {
 }
 
 fn square(side: u32) -> Rendition {
-    Rendition { width: side, height: side, fit: Fit::Within }
+    Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle }
 }
 
 fn request(item: &Item, format: Format) -> Request {

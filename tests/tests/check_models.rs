@@ -1,5 +1,5 @@
 //! The neural profiles with the real weights, fetched from the reference data as from an air-gapped mirror.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

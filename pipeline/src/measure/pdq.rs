@@ -198,7 +198,7 @@ fn threshold(dct: &[[f32; KEPT]; KEPT]) -> [u8; 32] {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use models::{Fit, Rendition, RgbImage};
+    use models::{Filter, Fit, Rendition, RgbImage};
 
     use super::{Pdq, WORKING_SIDE, distance, from_hex, to_hex};
     use crate::measure::testing::{discs, load, mirrored, paint, resize};
@@ -278,8 +278,9 @@ mod tests {
         let big = discs(2900, 2100);
         let full = Pdq::of(&big).unwrap();
         for side in [WORKING_SIDE, 640, 1450] {
-            let (width, height) = Rendition { width: side, height: side, fit: Fit::Within }
-                .size(big.width(), big.height());
+            let (width, height) =
+                Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle }
+                    .size(big.width(), big.height());
             let small = Pdq::of_rendition(&resize(&big, width, height), 2900, 2100).unwrap();
             assert!(
                 distance(&full.hash, &small.hash) <= 10,
@@ -370,8 +371,13 @@ mod tests {
             }
             let expected = from_hex(&row[hash]).unwrap();
             let (w, h) = (picture.width(), picture.height());
-            let within = Rendition { width: WORKING_SIDE, height: WORKING_SIDE, fit: Fit::Within }
-                .size(w, h);
+            let within = Rendition {
+                width: WORKING_SIDE,
+                height: WORKING_SIDE,
+                fit: Fit::Within,
+                filter: Filter::Triangle,
+            }
+            .size(w, h);
             let mut renditions = vec![(w, h), within];
             // What a JPEG decoder offers, as long as it is not below the working size.
             renditions.extend([2, 4, 8].map(|d| (w.div_ceil(d), h.div_ceil(d))));

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
-use models::{Fit, Rendition};
+use models::{Filter, Fit, Rendition};
 
 use super::*;
 use crate::decode::{Flow, Frame};
@@ -38,7 +38,7 @@ impl Sink for Seen {
 }
 
 fn need(max_gap_ms: u64) -> Need {
-    let rendition = Rendition { width: 64, height: 64, fit: Fit::Within };
+    let rendition = Rendition { width: 64, height: 64, fit: Fit::Within, filter: Filter::Triangle };
     Need { renditions: vec![rendition], max_gap_ms, threads: 2 }
 }
 

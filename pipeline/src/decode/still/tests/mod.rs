@@ -8,7 +8,7 @@ mod manifest;
 mod twins;
 
 use domain::Format;
-use models::{Fit, Rendition, RgbImage};
+use models::{Filter, Fit, Rendition, RgbImage};
 
 use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink, Tally};
 use crate::sniff;
@@ -39,7 +39,8 @@ pub(super) fn full() -> Need {
 
 /// A need for a square of this side.
 pub(super) fn within(side: u32) -> Need {
-    let rendition = Rendition { width: side, height: side, fit: Fit::Within };
+    let rendition =
+        Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle };
     Need { renditions: vec![rendition], max_gap_ms: 1000, threads: 1 }
 }
 
