@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 /// How much of a submission the detectors saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
+    /// Frames in the media, as far as their containers tell.
+    pub frames_total: u64,
     /// Frames that the detectors analysed.
     pub frames_seen: u64,
     /// Frames decoded but passed over because they were near-duplicates of an analysed one.

@@ -41,7 +41,7 @@ fn read_list(list: impl BufRead, inputs: &mut Vec<Input>) -> std::io::Result<()>
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        if !line.is_empty() {
+        if !line.trim_ascii().is_empty() {
             expand_one(Path::new(&std::ffi::OsString::from_vec(line)), inputs);
         }
     }
@@ -59,7 +59,7 @@ fn expand_one(path: &Path, inputs: &mut Vec<Input>) {
 fn walk(dir: &Path, depth: u32, inputs: &mut Vec<Input>) {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) if depth < MAX_DEPTH => entries,
-        // A folder that cannot be read is an input that cannot be judged, never silence.
+        // Which says so when it is opened. A folder that cannot be read is an input that cannot be judged, never silence.
         _ => {
             inputs.push(Input::File(dir.to_owned()));
             return;
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_list_is_read_once_and_keeps_its_place_among_the_paths() {
-        let list: &[u8] = b"one\r\n\ntwo\xff\n";
+        let list: &[u8] = b"one\r\n\n  \ntwo\xff\n";
         let paths = [PathBuf::from("zero"), "-".into(), "three".into(), "-".into()];
         let found = expand(&paths, list).unwrap();
         let names: Vec<_> = found

@@ -117,6 +117,14 @@ fn read(path: &Path, max_bytes: u64) -> Result<Item, Failure> {
             media: Some(0),
             permanent: false,
         })?;
+    if sniff(item.bytes()) == Format::Text && claims_media(path) {
+        return Err(Failure {
+            reason: "unsupported".into(),
+            detail: "the name says picture, video or sound, and the content is text".into(),
+            media: Some(0),
+            permanent: true,
+        });
+    }
     if sniff(item.bytes()) != Format::Hls {
         return Ok(item);
     }
@@ -131,6 +139,17 @@ fn read(path: &Path, max_bytes: u64) -> Result<Item, Failure> {
             media: Some(0),
             permanent: true,
         })
+}
+
+/// Whether a name promises a medium: a page of script under such a name is an attack on whoever shows it.
+fn claims_media(path: &Path) -> bool {
+    const MEDIA: [&str; 26] = [
+        "jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "ico",
+        "mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "flv", "mpg", "mpeg", "mp3", "m4a", "ogg",
+        "wav",
+    ];
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    extension.is_some_and(|e| MEDIA.contains(&e.as_str()))
 }
 
 /// A segment beside the playlist; what is reached through a link may lie anywhere, so it is refused.
@@ -151,6 +170,7 @@ fn segment(folder: &Path, name: &str) -> std::io::Result<Vec<u8>> {
 /// Opens a file only if it is a regular one: a pipe or device would never end.
 fn open(path: &Path, max_bytes: u64) -> anyhow::Result<File> {
     let meta = std::fs::metadata(path).context("cannot open the file")?;
+    anyhow::ensure!(!meta.is_dir(), "the folder cannot be read, or is nested too deeply");
     anyhow::ensure!(meta.is_file(), "not a regular file");
     anyhow::ensure!(
         meta.len() <= max_bytes,

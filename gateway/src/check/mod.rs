@@ -44,6 +44,9 @@ fn inputs(arguments: &CheckArguments) -> anyhow::Result<Vec<Input>> {
             "nothing to judge: give files, folders, `-` for a list on standard input, or --text CAPTION"
         );
     }
+    if inputs.is_empty() {
+        bail!("nothing to judge: the folder or the list on standard input is empty");
+    }
     Ok(inputs)
 }
 
@@ -60,7 +63,7 @@ fn judge_all(judge: &Judge, inputs: &[Input], jobs: usize, json: bool) -> anyhow
         for _ in 0..jobs {
             let send = send.clone();
             let turns = &turns;
-            scope.spawn(move || {
+            let started = std::thread::Builder::new().spawn_scoped(scope, move || {
                 while let Some(input) = turns.next().and_then(|i| Some((i, inputs.get(i)?))) {
                     let (index, input) = input;
                     if send.send((index, Box::new(judge.judge(input)))).is_err() {
@@ -68,6 +71,11 @@ fn judge_all(judge: &Judge, inputs: &[Input], jobs: usize, json: bool) -> anyhow
                     }
                 }
             });
+            if let Err(error) = started {
+                turns.close();
+                return Err(error)
+                    .context("cannot start a thread; raise the limit on processes (ulimit -u)");
+            }
         }
         drop(send);
         let printed = print_in_order(receive, &turns, inputs.len(), json);
@@ -106,7 +114,12 @@ fn print_in_order(
                 Ok(()) => progress.step(),
                 // Whoever read has seen enough, as `head` does.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(printed),
-                Err(error) => return Err(error).context("cannot write to standard output"),
+                // What could not be told counts as not judged.
+                Err(error) => {
+                    eprintln!("weir: cannot write to standard output: {error}");
+                    printed.unjudged = true;
+                    return Ok(printed);
+                }
             }
             turns.printed(due);
         }

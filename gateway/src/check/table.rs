@@ -72,14 +72,18 @@ fn label(status: Status) -> &'static str {
 /// Reasons, then matches with their times, then what is not covered.
 fn notes(verdict: &Verdict) -> Vec<String> {
     let mut notes = Vec::new();
-    if !verdict.reasons.is_empty() {
-        notes.push(verdict.reasons.join(", "));
+    // That no detector saw what could not be read is no news beside why it could not be.
+    let bare = verdict.error.is_none();
+    let told = |r: &&String| bare || !r.starts_with("detector_missing:");
+    let reasons: Vec<&str> = verdict.reasons.iter().filter(told).map(String::as_str).collect();
+    if !reasons.is_empty() {
+        notes.push(reasons.join(", "));
     }
     notes.extend(verdict.matches().take(4));
     if let Some(error) = &verdict.error {
         notes.push(clean(error));
     }
-    if !verdict.coverage.detectors_missing.is_empty() {
+    if bare && !verdict.coverage.detectors_missing.is_empty() {
         notes.push(format!("not looked at by: {}", verdict.coverage.detectors_missing.join(", ")));
     }
     if notes.is_empty() {
@@ -102,13 +106,13 @@ impl Verdict {
 
     fn seen(&self) -> String {
         let sharp = self.scores.blur_variance.map(|v| format!("sharpness {v:.0}"));
-        let frames = (self.coverage.frames_seen > 1).then(|| {
-            format!(
-                "{} frames seen, {} near-duplicates",
-                self.coverage.frames_seen, self.coverage.frames_skipped
-            )
+        let looked = self.coverage.frames_seen + self.coverage.frames_skipped;
+        let frames = (looked > 1).then(|| {
+            let gap = self.coverage.max_gap_ms as f64 / 1000.0;
+            format!("{looked} frames looked at, no two further apart than {gap:.1} s")
         });
-        [sharp, frames].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let seen: Vec<_> = [sharp, frames].into_iter().flatten().collect();
+        if seen.is_empty() { "nothing found".to_owned() } else { seen.join(", ") }
     }
 }
 
@@ -116,10 +120,16 @@ fn clock(ms: u64) -> String {
     format!("{}:{:02}.{}", ms / 60_000, ms / 1000 % 60, ms % 1000 / 100)
 }
 
-/// Makes text from outside safe for a terminal: no control characters, no overlong lines.
+/// Makes text from outside safe for a terminal: no control characters, nothing that turns the writing direction or
+/// piles marks on a letter, no overlong lines.
 pub fn clean(text: &str) -> String {
+    let unsafe_here = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+            || matches!(c, '\u{0300}'..='\u{036f}' | '\u{20d0}'..='\u{20ff}')
+    };
     let mut out: String =
-        text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(200).collect();
+        text.chars().map(|c| if unsafe_here(c) { '\u{fffd}' } else { c }).take(200).collect();
     if out.len() < text.len() && out.chars().count() == 200 {
         out.push('…');
     }
@@ -144,6 +154,7 @@ mod tests {
     #[test]
     fn terminal_escapes_in_names_do_not_get_through() {
         assert_eq!(clean("a\x1b[2Jb\u{9b}c\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
+        assert_eq!(clean("\u{202e}gnp.exe"), "\u{fffd}gnp.exe", "nothing turns the row around");
     }
 
     #[test]

@@ -135,6 +135,9 @@ impl<'a> Gather<'a> {
         format: Format,
     ) {
         let coverage = &mut evidence.coverage;
+        let looked = self.frames + report.skipped;
+        let told = self.facts.as_ref().and_then(|f| f.frames).unwrap_or(looked);
+        coverage.frames_total += told.max(looked);
         coverage.frames_seen += self.frames;
         coverage.frames_skipped += report.skipped;
         coverage.max_gap_ms = coverage.max_gap_ms.max(report.tally.max_gap_ms);

@@ -59,6 +59,11 @@ impl Brand {
         if super::is_within(host, &self.domain) {
             return 0.0;
         }
+        // `google.com.au`: below `com.au` only its owner registers the brand's name.
+        let country = host.strip_prefix(&self.domain).and_then(|rest| rest.strip_prefix('.'));
+        if country.is_some_and(|c| c.len() == 2 && c.bytes().all(|b| b.is_ascii_lowercase())) {
+            return 0.0;
+        }
         if host.starts_with(&format!("{}.", self.domain))
             || host.contains(&format!(".{}.", self.domain))
         {

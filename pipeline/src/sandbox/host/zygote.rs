@@ -123,12 +123,19 @@ impl Pool {
                     };
                     // Should this fail, the zygote is gone, which the next call finds out.
                     let _ = wire::nudge(&zygote.control, 1);
+                    zygote.served = true;
                     state.deaths = 0;
                     return Ok((socket, pidfd));
                 }
                 Ok((Handover::Failed(why), _)) => {
                     self.bury(&mut state);
                     return Err(self.unavailable(why));
+                }
+                // One that has handed over workers before does not start any more: it hangs.
+                Err(LinkError::TimedOut) if zygote.served => {
+                    tracing::warn!(role = self.role.name(), "sandbox zygote hangs and is replaced");
+                    self.bury(&mut state);
+                    return Err(self.unavailable("it hung and is being replaced".to_owned()));
                 }
                 Err(LinkError::TimedOut) => {
                     return Err(self.unavailable("it has not started in time".to_owned()));
@@ -142,7 +149,7 @@ impl Pool {
         Err(self.unavailable("it dies again and again".to_owned()))
     }
 
-    fn running<'s>(&self, state: &'s mut State) -> Result<&'s Zygote, WorkError> {
+    fn running<'s>(&self, state: &'s mut State) -> Result<&'s mut Zygote, WorkError> {
         if state.zygote.is_none() {
             if let Some(pause) =
                 state.not_before.and_then(|t| t.checked_duration_since(Instant::now()))
@@ -155,7 +162,7 @@ impl Pool {
             }
             state.zygote = Some(self.spawn()?);
         }
-        state.zygote.as_ref().ok_or_else(|| self.unavailable("it is gone".to_owned()))
+        state.zygote.as_mut().ok_or_else(|| self.unavailable("it is gone".to_owned()))
     }
 
     fn bury(&self, state: &mut State) {
@@ -177,7 +184,7 @@ impl Pool {
             .stdout(Stdio::null())
             .spawn()
             .map_err(|e| failed("cannot run", &e))?;
-        let zygote = Zygote { control, child };
+        let zygote = Zygote { control, child, served: false };
         let settings = Settings {
             role: self.role,
             memory_bytes: self.config.memory_bytes,
@@ -209,6 +216,8 @@ impl Pool {
 struct Zygote {
     control: OwnedFd,
     child: Child,
+    /// Whether it has handed over a worker.
+    served: bool,
 }
 
 impl Zygote {
