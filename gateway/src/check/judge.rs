@@ -1,7 +1,7 @@
 //! One input to one verdict.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -65,19 +65,20 @@ impl Judge {
             Input::File(path) => {
                 let name = Some(path.to_string_lossy().into_owned());
                 match read(path, self.max_bytes) {
-                    Ok(item) => self.decide(name, &[item], None, start),
+                    Ok((item, unseen)) => self.decide(name, &[item], unseen, start),
                     Err(unread) => self.decide(name, &[], Some(unread), start),
                 }
             }
         }
     }
 
-    /// Judges caption and media; `unread` is a file that could not even be read, whose caption is judged all the same.
+    /// Judges caption and media; `unseen` is a file that could not even be read, whose caption is judged all the same,
+    /// or what belongs to the file and is not judged with it.
     fn decide(
         &self,
         file: Option<String>,
         media: &[Item],
-        unread: Option<Failure>,
+        unseen: Option<Failure>,
         start: Instant,
     ) -> Verdict {
         let submission =
@@ -89,7 +90,7 @@ impl Judge {
             decode_threads: self.decode_threads,
         };
         let mut inspection = self.inspector.inspect(&submission, &watch);
-        inspection.evidence.failures.extend(unread);
+        inspection.evidence.failures.extend(unseen);
         self.verdict(file, inspection, start)
     }
 
@@ -107,8 +108,9 @@ impl Judge {
     }
 }
 
-/// Reads a regular file into a sealed memory file; a local HLS playlist together with its segments.
-fn read(path: &Path, max_bytes: u64) -> Result<Item, Failure> {
+/// Reads a regular file into a sealed memory file; a local HLS playlist together with its segments, and with a failure
+/// where it offers more than is judged.
+fn read(path: &Path, max_bytes: u64) -> Result<(Item, Option<Failure>), Failure> {
     let item = open(path, max_bytes)
         .and_then(|file| Ok(Item::from_reader(file, max_bytes)?))
         .map_err(|error| Failure {
@@ -126,13 +128,16 @@ fn read(path: &Path, max_bytes: u64) -> Result<Item, Failure> {
         });
     }
     if sniff(item.bytes()) != Format::Hls {
-        return Ok(item);
+        return Ok((item, None));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     let playlist = String::from_utf8_lossy(item.bytes());
-    hls::assemble(&playlist, MAX_BYTES, &|name| segment(folder, name))
+    hls::assemble(&playlist, MAX_BYTES, &|name, range| segment(folder, name, range))
         .map_err(anyhow::Error::from)
-        .and_then(|bytes| Ok(Item::from_reader(bytes.as_slice(), MAX_BYTES)?))
+        .and_then(|stream| {
+            let item = Item::from_reader(stream.bytes.as_slice(), MAX_BYTES)?;
+            Ok((item, unseen_variant(stream.unseen)))
+        })
         .map_err(|error| Failure {
             reason: "playlist".into(),
             detail: error.to_string(),
@@ -153,18 +158,25 @@ fn claims_media(path: &Path) -> bool {
 }
 
 /// A segment beside the playlist; what is reached through a link may lie anywhere, so it is refused.
-fn segment(folder: &Path, name: &str) -> std::io::Result<Vec<u8>> {
+fn segment(folder: &Path, name: &str, range: Range<u64>) -> std::io::Result<Vec<u8>> {
     let path = folder.join(name);
     let (inside, path) = (folder.canonicalize()?, path.canonicalize()?);
     if !path.starts_with(&inside) {
         return Err(std::io::Error::other("the segment lies outside the playlist's folder"));
     }
-    let mut bytes = Vec::new();
-    open(&path, MAX_BYTES)
-        .map_err(std::io::Error::other)?
-        .take(MAX_BYTES)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+    hls::part(open(&path, MAX_BYTES).map_err(std::io::Error::other)?, range)
+}
+
+/// What a playlist offers beside the stream that is judged may show anything.
+fn unseen_variant(count: usize) -> Option<Failure> {
+    (count > 0).then(|| Failure {
+        reason: "unseen_variant".into(),
+        detail: format!(
+            "one stream of the playlist was judged; {count} more variants, segments or clips were not looked at"
+        ),
+        media: Some(0),
+        permanent: false,
+    })
 }
 
 /// Opens a file only if it is a regular one: a pipe or device would never end.

@@ -39,12 +39,30 @@ pub(super) struct Tracks {
     pub audio: usize,
     /// Media types that nothing here reads.
     pub unknown: Vec<String>,
+    /// Other media types that are read and are neither moving pictures nor sound.
+    pub others: Vec<String>,
+    /// Whether a picture lies among the tags, such as a cover.
+    pub cover: bool,
 }
 
 impl Tracks {
     /// Number of streams that nothing here reads and whose type begins like this.
     pub fn unknown_of(&self, prefix: &str) -> usize {
         self.unknown.iter().filter(|name| name.starts_with(prefix)).count()
+    }
+
+    /// Number of streams of moving or still pictures, read or not.
+    pub fn pictures(&self) -> usize {
+        let images = self.others.iter().filter(|name| name.starts_with("image/")).count();
+        self.video + images + self.unknown_of("video/") + self.unknown_of("image/")
+    }
+
+    /// Whether there is anything but sound.
+    pub fn beside_sound(&self) -> bool {
+        self.cover
+            || self.video > 0
+            || !self.others.is_empty()
+            || self.unknown_of("audio/") < self.unknown.len()
     }
 }
 
@@ -109,10 +127,12 @@ impl Demux {
         let Some(bus) = self.pipeline.bus() else { return End::Stalled };
         let mut last = (self.moved.load(Ordering::Relaxed), Instant::now());
         loop {
-            let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+            let kinds = [gst::MessageType::Eos, gst::MessageType::Error, gst::MessageType::Tag];
             match bus.timed_pop_filtered(gst::ClockTime::from_mseconds(100), &kinds) {
                 Some(message) => match message.view() {
                     gst::MessageView::Error(e) => return End::Error(e.error().to_string()),
+                    // Sinks report the tags of their streams before their end.
+                    gst::MessageView::Tag(tag) => lock(&self.tracks).cover |= pictured(&tag.tags()),
                     _ => return End::Eos,
                 },
                 None => {
@@ -195,6 +215,11 @@ fn source(file: Arc<File>, moved: Arc<AtomicU64>) -> Result<app::AppSrc, DecodeE
         .build())
 }
 
+/// Whether a picture is among the tags.
+fn pictured(tags: &gst::TagListRef) -> bool {
+    tags.get::<gst::tags::Image>().is_some() || tags.get::<gst::tags::PreviewImage>().is_some()
+}
+
 /// Gives every stream an end: video to `units`, all else to nowhere.
 fn attach(
     pipeline: &gst::Pipeline,
@@ -204,14 +229,16 @@ fn attach(
 ) {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let name = select::codec_name(&caps);
-    let video = (name.starts_with("video/") || name == "image/jpeg")
-        && !lock(tracks).unknown.contains(&full_name(&caps));
+    let known = !lock(tracks).unknown.contains(&full_name(&caps));
+    let video = known && (name.starts_with("video/") || name == "image/jpeg");
     let sink = if video {
         lock(tracks).video += 1;
         Some(unit_sink(&stream_name(pad), units).upcast())
     } else {
         if name.starts_with("audio/") {
             lock(tracks).audio += 1;
+        } else if known {
+            lock(tracks).others.push(name.clone());
         }
         make("fakesink").ok().inspect(|sink| {
             sink.set_property("sync", false);

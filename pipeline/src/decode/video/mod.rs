@@ -7,6 +7,11 @@
 //! The time line starts at the first frame that is shown and ends with the last one. Containers that claim to be
 //! longer, or that start late, show nothing there to look at. `Limits::max_ratio` is not applied: video is compressed
 //! that much by design, frames pass one at a time, and time is limited by the worker.
+//!
+//! One stream of pictures is looked at. Where there are more (other tracks, covers among the tags, a second `moov`),
+//! or times so jumbled that stretches mix, the tally says `damaged`, for a part is unseen. Not looked at, and not told
+//! either: text and subtitle tracks, the words that players lay over the picture from them, and further programs of
+//! a transport stream.
 
 mod convert;
 mod demux;
@@ -29,6 +34,7 @@ use domain::{Format, MediaKind};
 use super::{DecodeError, Facts, Limits, Need, Sink, Tally};
 use plan::{Aim, Line};
 pub use registry::preload;
+use run::Job;
 use scan::{Scan, Scanned};
 
 const MS: i64 = 1_000_000;
@@ -76,11 +82,11 @@ fn look(
 ) -> Result<Tally, DecodeError> {
     preload()?;
     let file = Arc::new(file);
-    let scan = match scan::scan(&file)? {
+    let scan = match scan::scan(&file, scan::MAX_UNITS)? {
         Scanned::Video(scan) => scan,
-        Scanned::Audio(duration_ms) => {
+        Scanned::Audio { duration_ms, damaged } => {
             sink.facts(facts(MediaKind::Audio, format, duration_ms, None));
-            return Ok(Tally::default());
+            return Ok(Tally { damaged, ..Tally::default() });
         }
     };
     if let Some(message) = scan.claimed_size().and_then(|size| run::too_large(size, limits)) {
@@ -94,7 +100,8 @@ fn look(
     }
     let duration_ms = u64::try_from(scan.end / MS).ok();
     let mut facts = Some(facts(MediaKind::Video, format, duration_ms, Some(scan.frames())));
-    let outcome = run::run(&file, &scan, &plan, need, limits, &mut facts, sink)?;
+    let job = Job { file: &file, scan: &scan, plan: &plan, need, limits, wall: run::WALL_BUDGET };
+    let outcome = run::run(&job, &mut facts, sink)?;
     if outcome.looked.is_empty() && !outcome.stopped {
         return Err(DecodeError::Damaged("the decoder gives no frame".into()));
     }

@@ -24,7 +24,7 @@ const TICK: u64 = 10_000_000;
 const CPU_BUDGET: Duration = Duration::from_secs(20);
 
 /// Wall-clock time after which it stops likewise, so that what was seen is not lost to the host's limit.
-const WALL_BUDGET: Duration = Duration::from_secs(7);
+pub(super) const WALL_BUDGET: Duration = Duration::from_secs(7);
 
 /// A run out of which no frame comes for so long is given up.
 const STALL: Duration = Duration::from_secs(5);
@@ -250,16 +250,27 @@ pub(super) fn too_large((width, height): (u32, u32), limits: &Limits) -> Option<
     })
 }
 
+/// What is to be decoded, and within which bounds.
+pub(super) struct Job<'a> {
+    pub file: &'a Arc<File>,
+    pub scan: &'a Scan,
+    pub plan: &'a Plan,
+    pub need: &'a Need,
+    pub limits: &'a Limits,
+    /// Wall-clock time, usually `WALL_BUDGET`.
+    pub wall: Duration,
+}
+
 /// Decodes what the plan asks for.
+///
+/// # Errors
+/// `TooLarge` also when the time is over before there is a frame: of nothing seen there is nothing to tell.
 pub(super) fn run(
-    file: &Arc<File>,
-    scan: &Scan,
-    plan: &Plan,
-    need: &Need,
-    limits: &Limits,
+    job: &Job<'_>,
     facts: &mut Option<Facts>,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, DecodeError> {
+    let Job { scan, plan, .. } = *job;
     let mut rank = vec![0u32; scan.units.len()];
     // Hidden units get a number as well: they are decoded.
     let mut by_time: Vec<usize> = (0..scan.units.len()).collect();
@@ -268,7 +279,7 @@ pub(super) fn run(
         rank[*i] = number as u32;
     }
     let ranks = plan.targets.iter().map(|t| rank[*t]).collect();
-    let decoder = Decoder::new(scan, need, limits, Wanted::new(ranks))?;
+    let decoder = Decoder::new(scan, job.need, job.limits, Wanted::new(ranks))?;
     let feeder = Arc::new(Feeder {
         source: decoder.source.clone(),
         stream: scan.stream.clone(),
@@ -277,7 +288,7 @@ pub(super) fn run(
         rank,
         next: Mutex::new(0),
     });
-    let demux = Demux::new(Arc::clone(file), feeder)?;
+    let demux = Demux::new(Arc::clone(job.file), feeder)?;
     let run = Ordered { decoder, demux };
     run.decoder.pipeline.set_state(gst::State::Playing).map_err(|_| {
         DecodeError::Unsupported(format!(
@@ -286,7 +297,7 @@ pub(super) fn run(
         ))
     })?;
     run.demux.start()?;
-    collect(&run, scan, &by_time, plan.targets.len(), facts, sink)
+    collect(&run, job, &by_time, facts, sink)
 }
 
 /// Fields drop in this order: the decoder stops before the demuxer, whose threads may wait for room in it.
@@ -297,12 +308,12 @@ struct Ordered {
 
 fn collect(
     run: &Ordered,
-    scan: &Scan,
+    job: &Job<'_>,
     by_time: &[usize],
-    planned: usize,
     facts: &mut Option<Facts>,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, DecodeError> {
+    let (scan, planned) = (job.scan, job.plan.targets.len());
     let mut out = Outcome { looked: Vec::new(), damaged: scan.damaged, stopped: false };
     let mut converter = Converter::default();
     let mut moved = Instant::now();
@@ -330,8 +341,11 @@ fn collect(
         };
         moved = Instant::now();
         let over =
-            started.elapsed() > WALL_BUDGET || sys::cpu_time().saturating_sub(spent) > CPU_BUDGET;
+            started.elapsed() > job.wall || sys::cpu_time().saturating_sub(spent) > CPU_BUDGET;
         if over {
+            if out.looked.is_empty() {
+                return Err(DecodeError::TooLarge("it takes too long to decode".into()));
+            }
             // What was seen stands; the tally's gap says how much was not.
             out.stopped = true;
             break;

@@ -1,6 +1,7 @@
 //! First pass: the table of access units of the video stream that a viewer would see.
 
 use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,14 @@ use super::unit::Syntax;
 use crate::decode::DecodeError;
 
 /// Most access units over all streams; two hours at 120 frames a second have 864,000.
-const MAX_UNITS: usize = 1_000_000;
+pub const MAX_UNITS: usize = 1_000_000;
+
+/// Most frames that follow a frame in time and come before it in the file: 16 (H.264, A.3.1; H.265, A.4.2), and twice
+/// that where each field is a unit of its own.
+const MAX_REORDER: usize = 32;
+
+/// Longest step in nanoseconds from the last frame before a jump to the first behind it.
+const MAX_STEP: i64 = 1_000_000_000;
 
 /// One access unit, in decode order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +58,7 @@ pub struct Scan {
     pub orientation: Orientation,
     /// End of the time line in nanoseconds.
     pub end: i64,
-    /// Whether the container ended with an error.
+    /// Whether the container ended with an error, or has pictures that are not among the units.
     pub damaged: bool,
 }
 
@@ -58,8 +66,8 @@ pub struct Scan {
 pub enum Scanned {
     /// Moving pictures.
     Video(Scan),
-    /// Sound only, and how many milliseconds of it.
-    Audio(Option<u64>),
+    /// Sound, how many milliseconds of it, and `damaged` where there is more than sound, which is unseen.
+    Audio { duration_ms: Option<u64>, damaged: bool },
 }
 
 #[derive(Default)]
@@ -69,19 +77,27 @@ struct Stream {
     caps: Option<gst::Caps>,
     syntax: Option<Syntax>,
     orientation: Orientation,
-    /// Time given to the last unit, for units without one.
+    /// Time given to the last unit, for units without one; before `offset`.
     last: i64,
+    /// What is added to the container's times, which have jumped back so far.
+    offset: i64,
+    /// The latest times of shown units, falling; at most `MAX_REORDER`.
+    latest: Vec<i64>,
+    /// Whether times are so much out of order that units of different stretches mix.
+    jumbled: bool,
 }
 
-#[derive(Default)]
 struct Collect {
     streams: Mutex<Vec<Stream>>,
+    max_units: usize,
+    full: AtomicBool,
 }
 
 impl Units for Collect {
     fn unit(&self, stream: &str, sample: &gst::Sample) -> Result<(), gst::FlowError> {
         let mut streams = lock(&self.streams);
-        if streams.iter().map(|s| s.units.len()).sum::<usize>() >= MAX_UNITS {
+        if streams.iter().map(|s| s.units.len()).sum::<usize>() >= self.max_units {
+            self.full.store(true, Ordering::Relaxed);
             return Err(gst::FlowError::Eos);
         }
         entry(&mut streams, stream).add(sample);
@@ -119,13 +135,15 @@ impl Stream {
         if !kind.header {
             self.last = time;
         }
+        let hidden = hidden || kind.header || kind.hidden;
+        let time = if hidden { time.saturating_add(self.offset) } else { self.place(time, key) };
         self.units.push(Unit {
             time,
             duration: buffer.duration().map_or(0, gst::ClockTime::nseconds),
             key,
             disposable: kind.disposable && !key,
             closed: kind.closed,
-            hidden: hidden || kind.header || kind.hidden,
+            hidden,
             header: kind.header,
             layer: kind.layer,
         });
@@ -149,6 +167,28 @@ impl Stream {
         (time, hidden)
     }
 
+    /// Puts a shown unit behind all that decoding needs no more: a key unit that does not come later than what was
+    /// shown before starts a stretch of its own, which would otherwise lie unseen beneath the frames of another.
+    fn place(&mut self, time: i64, key: bool) -> i64 {
+        let mut placed = time.saturating_add(self.offset);
+        if key
+            && let Some(latest) = self.latest.first()
+            && placed <= *latest
+        {
+            let step = match self.units.last().map_or(0, |u| signed(u.duration)) {
+                0 => 40_000_000,
+                ns => ns.min(MAX_STEP),
+            };
+            placed = latest.saturating_add(step);
+            self.offset = placed.saturating_sub(time);
+        }
+        let later = self.latest.partition_point(|t| *t > placed);
+        self.jumbled |= later >= MAX_REORDER;
+        self.latest.insert(later, placed);
+        self.latest.truncate(MAX_REORDER);
+        placed
+    }
+
     /// Pixels of a frame, 0 where the container does not say.
     fn area(&self) -> i64 {
         let Some(s) = self.caps.as_ref().and_then(|c| c.structure(0)) else { return 0 };
@@ -162,9 +202,10 @@ fn signed(ns: u64) -> i64 {
 }
 
 /// Reads the whole container once. Of several video streams the largest counts, as in ffmpeg, and the first by name of
-/// equals.
-pub fn scan(file: &Arc<File>) -> Result<Scanned, DecodeError> {
-    let collect = Arc::new(Collect::default());
+/// equals; what the others show is unseen, and so is what lies behind `max_units`.
+pub fn scan(file: &Arc<File>, max_units: usize) -> Result<Scanned, DecodeError> {
+    let collect =
+        Arc::new(Collect { streams: Mutex::default(), max_units, full: AtomicBool::default() });
     let demux = Demux::new(Arc::clone(file), Arc::clone(&collect) as Arc<dyn Units>)?;
     demux.start()?;
     let end = demux.wait();
@@ -193,7 +234,12 @@ pub fn scan(file: &Arc<File>) -> Result<Scanned, DecodeError> {
         caps,
         orientation: stream.orientation,
         end: 0,
-        damaged: end != End::Eos || left_out,
+        damaged: end != End::Eos
+            || left_out
+            || tracks.pictures() > 1
+            || tracks.cover
+            || stream.jumbled
+            || collect.full.load(Ordering::Relaxed),
     };
     scan.normalise();
     Ok(Scanned::Video(scan))
@@ -214,7 +260,10 @@ fn without_pictures(
         return Err(DecodeError::Unsupported(format!("video codec {name}")));
     }
     if tracks.video == 0 && tracks.audio + tracks.unknown_of("audio/") > 0 {
-        return Ok(Scanned::Audio(claimed.and_then(|d| u64::try_from(d.as_millis()).ok())));
+        return Ok(Scanned::Audio {
+            duration_ms: claimed.and_then(|d| u64::try_from(d.as_millis()).ok()),
+            damaged: tracks.beside_sound(),
+        });
     }
     if !tracks.unknown.is_empty() {
         let names = tracks.unknown.join(", ");
@@ -299,5 +348,61 @@ pub(super) fn pixel_aspect(info: &video::VideoInfo, caps: &gst::CapsRef) -> (u32
             (n, d)
         }
         _ => (1, 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
+
+    use super::*;
+
+    /// Units of 40 ms with these times in ms, `true` for those at which decoding can start.
+    fn stream(units: impl IntoIterator<Item = (u64, bool)>) -> Stream {
+        super::super::preload().unwrap();
+        let caps = gst::Caps::new_empty_simple("video/x-dv");
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        let mut stream = Stream::default();
+        for (ms, key) in units {
+            let mut buffer = gst::Buffer::from_slice([0u8; 4]);
+            let inner = buffer.get_mut().unwrap();
+            inner.set_pts(gst::ClockTime::from_mseconds(ms));
+            inner.set_duration(gst::ClockTime::from_mseconds(40));
+            if !key {
+                inner.set_flags(gst::BufferFlags::DELTA_UNIT);
+            }
+            stream
+                .add(&gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build());
+        }
+        stream
+    }
+
+    fn times(stream: &Stream) -> Vec<i64> {
+        stream.units.iter().map(|u| u.time / 1_000_000).collect()
+    }
+
+    #[test]
+    fn a_stretch_whose_time_jumps_back_is_put_behind_what_came_before() {
+        let stretch = || (0..25).map(|i| (i * 40, i % 10 == 0));
+        let jumps = stream(stretch().chain(stretch()).chain(stretch()));
+        assert_eq!(times(&jumps), (0..75).map(|i| i * 40).collect::<Vec<_>>());
+        assert!(!jumps.jumbled);
+        let still = stream((0..10).map(|_| (0, true)));
+        assert_eq!(times(&still), (0..10).map(|i| i * 40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn frames_reordered_as_codecs_do_keep_their_times() {
+        let order = [0, 160, 80, 40, 120, 320, 240, 200, 280];
+        let clip = stream(order.into_iter().map(|ms| (ms, matches!(ms, 0 | 320))));
+        assert_eq!(times(&clip), order.map(u64::cast_signed));
+        assert!(!clip.jumbled);
+    }
+
+    #[test]
+    fn stretches_that_mix_within_a_group_are_told() {
+        let stretch = || (0..50).map(|i| (i * 40, false));
+        assert!(!stream(stretch()).jumbled);
+        assert!(stream(stretch().chain(stretch())).jumbled);
     }
 }
