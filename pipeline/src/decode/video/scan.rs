@@ -242,6 +242,12 @@ pub fn scan(file: &Arc<File>, max_units: usize) -> Result<Scanned, DecodeError> 
             || collect.full.load(Ordering::Relaxed),
     };
     scan.normalise();
+    // The last frame may stay on show long after the others; containers rarely tell its own length, so that the plan
+    // must not take it for one among many.
+    let claimed = claimed.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
+    if claimed.saturating_sub(scan.end) > LONG_TAIL {
+        scan.end = claimed;
+    }
     Ok(Scanned::Video(scan))
 }
 
@@ -275,6 +281,9 @@ fn without_pictures(
         End::Eos => "no pictures and no sound in it".into(),
     }))
 }
+
+/// A claimed end so far behind the last frame is worth a look at that frame; less is rounding.
+const LONG_TAIL: i64 = 200_000_000;
 
 impl Scan {
     /// Puts the time line's 0 at the first frame shown, finds its end, resolves temporal layers, and makes sure that
