@@ -220,7 +220,7 @@ impl<'a> Gather<'a> {
                 .map(|f| Face { bbox: full_size(&f.bbox), score: f.score, age: None })
                 .collect();
         }
-        for face in found {
+        for face in &found {
             let mut finding = self.finding(
                 &neural.name,
                 neural.runner.manifest().id(),
@@ -260,6 +260,8 @@ impl<'a> Gather<'a> {
                     self.spans.note(Finding { media: Some(self.media), ..finding }, pts_ms);
                 }
             }
+        } else if let Some((name, _)) = &self.detectors.hash {
+            self.fail(&name.clone(), &"the picture is too small for PDQ");
         }
         if let Some(variance) = measures.blur_variance {
             // A video is as sharp as its sharpest frame.
@@ -273,6 +275,9 @@ impl<'a> Gather<'a> {
         }
         self.ocr_gated += u64::from(measures.ocr_gated);
         if let (Some(reason), Some((name, _))) = (&measures.ocr_failed, &self.detectors.ocr) {
+            self.fail(&name.clone(), reason);
+        }
+        if let (Some(reason), Some(name)) = (&measures.qr_failed, &self.detectors.qr) {
             self.fail(&name.clone(), reason);
         }
         self.read(measures, pts_ms);
