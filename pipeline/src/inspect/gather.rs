@@ -307,6 +307,8 @@ impl<'a> Gather<'a> {
                     self.spans.note(Finding { media: Some(self.media), ..finding }, pts_ms);
                 }
             }
+        } else if let Some((name, _)) = &self.detectors.hash {
+            self.fail(&name.clone(), &"the picture is too small for PDQ");
         }
         if let Some(variance) = measures.blur_variance {
             // A video is as sharp as its sharpest frame.
@@ -320,6 +322,9 @@ impl<'a> Gather<'a> {
         }
         self.ocr_gated += u64::from(measures.ocr_gated);
         if let (Some(reason), Some((name, _))) = (&measures.ocr_failed, &self.detectors.ocr) {
+            self.fail(&name.clone(), reason);
+        }
+        if let (Some(reason), Some(name)) = (&measures.qr_failed, &self.detectors.qr) {
             self.fail(&name.clone(), reason);
         }
         self.read(measures, pts_ms);

@@ -9,10 +9,13 @@ use models::{Filter, Fit, Rendition, RgbImage};
 use super::grey::Grey;
 use super::ocr::{OcrError, Reader};
 use super::pdq::Pdq;
+use super::qr::QrCodes;
 use super::{Measures, Ocr, Plan, ocr, qr, quality, textness};
 
 /// Time for reading the words of one item, over all its frames. What is left unread then is told, never passed over.
 const READING_BUDGET: Duration = Duration::from_secs(3);
+
+const TIME_SPENT: &str = "the item's time for reading words is spent";
 
 static READER: OnceLock<Mutex<Result<Reader, OcrError>>> = OnceLock::new();
 
@@ -46,23 +49,34 @@ impl Analyser {
         Self { plan, reading: Duration::ZERO }
     }
 
-    /// The size at which a decoder must at least hand over the frames for this plan: what OCR and QR codes need
+    /// The sizes at which a decoder must at least hand over the frames for this plan: what OCR and QR codes need
     /// beyond it they ask for when they need it.
-    pub fn rendition(plan: &Plan) -> Option<Rendition> {
+    ///
+    /// An elongated picture is looked at in pieces of at most 2:1, so its *short* side must not fall below half of the
+    /// working size. The two renditions for that ask for nothing more where the picture itself is at most 2:1.
+    pub fn renditions(plan: &Plan) -> Vec<Rendition> {
         let sides = [
             (plan.pdq, super::pdq::WORKING_SIDE),
             (plan.blur, quality::WORKING_SIDE),
             (plan.ocr != Ocr::Off, textness::WORKING_SIDE),
             (plan.qr, textness::WORKING_SIDE),
         ];
-        let side = sides.into_iter().filter(|(asked, _)| *asked).map(|(_, side)| side).max()?;
-        Some(Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle })
+        let asked = sides.into_iter().filter(|(asked, _)| *asked).map(|(_, side)| side);
+        let Some(side) = asked.max() else { return Vec::new() };
+        [(side, side), (side / 2, u32::MAX), (u32::MAX, side / 2)]
+            .map(|(width, height)| Rendition {
+                width,
+                height,
+                fit: Fit::Within,
+                filter: Filter::Triangle,
+            })
+            .to_vec()
     }
 
     /// Measures one frame of a picture whose upright full size is `source`. `redecode` gives the same frame with a
     /// long side of at least the given one, or nothing, where that is too dear; then OCR and QR read the frame at
-    /// hand. It is asked at most twice: by OCR where the gate lets it run, and by QR where there are finder
-    /// patterns but no code could be read.
+    /// hand. It is asked at most three times: by OCR where the gate lets it run, and by QR where there are finder
+    /// patterns that no code that was read explains, and again where there is a code that is not legible yet.
     pub fn analyse(
         &mut self,
         frame: &RgbImage,
@@ -77,9 +91,8 @@ impl Analyser {
             return measures;
         }
         let grey = Grey::of(frame);
-        let source_side = source.0.max(source.1);
         let mut larger = |side: u32| {
-            let wanted = side.min(source_side);
+            let wanted = whole_side(side, source);
             (grey.long_side() < wanted)
                 .then(|| redecode(wanted))
                 .flatten()
@@ -89,39 +102,91 @@ impl Analyser {
             measures.blur_variance = quality::blur_variance(&grey);
         }
         if self.plan.qr {
-            let mut codes = qr::read(&grey);
-            if codes.contents.is_empty() && codes.suspected {
-                codes = larger(qr::WORKING_SIDE).map_or(codes, |grey| qr::read(&grey));
-            }
-            measures.qr = codes.contents;
+            let codes = read_codes(&grey, &mut larger);
+            (measures.qr, measures.qr_failed) = (codes.contents, codes.lost.map(str::to_owned));
         }
         if self.plan.ocr != Ocr::Off {
             let likelihood = textness::likelihood(&grey);
             measures.text_likelihood = Some(likelihood);
             measures.ocr_gated = matches!(self.plan.ocr, Ocr::Gated(percent) if likelihood * 100.0 < f32::from(percent));
-            if !measures.ocr_gated && self.reading > READING_BUDGET {
-                measures.ocr_failed = Some("the item's time for reading words is spent".to_owned());
-            } else if !measures.ocr_gated {
-                let started = Instant::now();
-                let larger = larger(ocr::WORKING_SIDE);
-                read_words(larger.as_ref().unwrap_or(&grey), &mut measures);
-                self.reading += started.elapsed();
+            if !measures.ocr_gated {
+                self.read_words(&grey, &mut larger, &mut measures);
             }
         }
         measures
     }
+
+    /// Reads an elongated picture piece by piece, as long as the item's time for it lasts.
+    fn read_words(
+        &mut self,
+        grey: &Grey,
+        larger: &mut dyn FnMut(u32) -> Option<Grey>,
+        measures: &mut Measures,
+    ) {
+        if self.reading > READING_BUDGET {
+            measures.ocr_failed = Some(TIME_SPENT.to_owned());
+            return;
+        }
+        let mut started = Instant::now();
+        let larger = larger(ocr::WORKING_SIDE);
+        let grey = larger.as_ref().unwrap_or(grey);
+        // A line of text is lower than a quarter of the width: one of the two pieces has the whole of it.
+        for piece in grey.tiles(ocr::WORKING_SIDE, grey.short_side() / 4) {
+            if self.reading > READING_BUDGET {
+                measures.ocr_failed.get_or_insert_with(|| TIME_SPENT.to_owned());
+                return;
+            }
+            read_piece(&piece, measures);
+            self.reading += started.elapsed();
+            started = Instant::now();
+        }
+    }
 }
 
-fn read_words(grey: &Grey, measures: &mut Measures) {
+/// The long side of a whole picture whose pieces of at most 2:1 have a long side of `side`; never enlarged.
+fn whole_side(side: u32, (width, height): (u32, u32)) -> u32 {
+    let (long, short) = (width.max(height), width.min(height).max(1));
+    let elongated = u64::from(side) * u64::from(long) / (2 * u64::from(short));
+    u32::try_from(elongated).unwrap_or(u32::MAX).max(side).min(long)
+}
+
+/// Reads QR codes, on a larger picture as long as there is one and it may show more.
+fn read_codes(grey: &Grey, larger: &mut dyn FnMut(u32) -> Option<Grey>) -> QrCodes {
+    let mut codes = qr::read(grey, qr::WORKING_SIDE);
+    let mut seen = grey.long_side().min(qr::WORKING_SIDE);
+    for side in [qr::WORKING_SIDE, qr::FINE_SIDE] {
+        // Texture often passes for finder patterns: the dear size is for what is certainly a code.
+        if !codes.unread || (side == qr::FINE_SIDE && codes.lost.is_none()) {
+            break;
+        }
+        let image = larger(side);
+        let image = image.as_ref().unwrap_or(grey);
+        if image.long_side().min(side) > seen {
+            seen = image.long_side().min(side);
+            codes = codes.refined(qr::read(image, side));
+        }
+    }
+    codes
+}
+
+/// Adds the words of one piece.
+fn read_piece(grey: &Grey, measures: &mut Measures) {
     let Some(reader) = READER.get() else {
         measures.ocr_failed = Some(OcrError::NotLoaded.to_string());
         return;
     };
     match &mut *reader.lock().unwrap_or_else(PoisonError::into_inner) {
         Ok(reader) => {
-            let (words, failure) = reader.read(grey);
-            measures.words = Some(words);
-            measures.ocr_failed = failure.map(|e| e.to_string());
+            let (read, failure) = reader.read(grey);
+            let words = measures.words.get_or_insert_default();
+            if !words.text.is_empty() && !read.text.is_empty() {
+                words.text.push('\n');
+            }
+            words.text.push_str(&read.text);
+            words.confident = words.confident.saturating_add(read.confident);
+            if let Some(failure) = failure {
+                measures.ocr_failed = Some(failure.to_string());
+            }
         }
         Err(e) => measures.ocr_failed = Some(e.to_string()),
     }
@@ -137,7 +202,7 @@ mod tests {
 
     use super::{Analyser, preload};
     use crate::measure::ocr::DEFAULT_TESSDATA;
-    use crate::measure::testing::{discs, letters, resize};
+    use crate::measure::testing::{discs, letters, paint, resize};
     use crate::measure::{Measures, Ocr, Plan};
 
     const ALL: Plan = Plan { pdq: true, blur: true, qr: true, ocr: Ocr::Gated(50) };
@@ -157,7 +222,7 @@ mod tests {
     fn a_plan_that_asks_for_nothing_measures_nothing() {
         let picture = discs(64, 48);
         assert_eq!(analyse(Plan::default(), &picture, &picture), (Measures::default(), Vec::new()));
-        assert_eq!(Analyser::rendition(&Plan::default()), None);
+        assert!(Analyser::renditions(&Plan::default()).is_empty());
     }
 
     #[test]
@@ -174,6 +239,33 @@ mod tests {
         let full = letters(1280, 400, 6, "HELLO TO THE HOTEL");
         let (measures, asked) = analyse(ALL, &resize(&full, 640, 200), &full);
         assert_eq!(asked, [1280]);
+        assert_eq!(measures.words.unwrap().text, "HELLO TO THE HOTEL");
+        assert_eq!((measures.ocr_gated, measures.ocr_failed), (false, None));
+    }
+
+    #[test]
+    fn a_decoder_keeps_half_the_working_size_of_the_short_side_and_no_more_of_a_photo() {
+        let least = |width, height| {
+            Analyser::renditions(&ALL)
+                .iter()
+                .map(|r| r.least_scale(width, height))
+                .fold(0.0, f64::max)
+        };
+        assert_eq!((least(1280, 960), least(960, 1280), least(1280, 640)), (0.5, 0.5, 0.5));
+        assert_eq!((least(640, 8000), least(8000, 640), least(100, 8000)), (0.5, 0.5, 1.0));
+    }
+
+    #[test]
+    fn the_words_at_the_end_of_a_tall_picture_are_read() {
+        preload(&["eng".to_owned()], Path::new(DEFAULT_TESSDATA)).unwrap();
+        let line = letters(640, 160, 5, "HELLO TO THE HOTEL");
+        let pixels = line.data().as_chunks::<3>().0;
+        let full = paint(640, 4000, |x, y| {
+            if y < 3840 { [255; 3] } else { pixels[((y - 3840) * 640 + x) as usize] }
+        });
+        let (measures, asked) =
+            analyse(Plan { ocr: Ocr::Gated(20), ..ALL }, &resize(&full, 320, 2000), &full);
+        assert_eq!(asked, [4000]);
         assert_eq!(measures.words.unwrap().text, "HELLO TO THE HOTEL");
         assert_eq!((measures.ocr_gated, measures.ocr_failed), (false, None));
     }

@@ -1,5 +1,8 @@
 //! One grey plane of a frame, shared by the measures that look at brightness only.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use fast_image_resize as fir;
 use models::{Filter, Fit, Rendition, RgbImage};
 
@@ -39,6 +42,11 @@ impl Grey {
         self.width.max(self.height)
     }
 
+    /// The shorter of the two.
+    pub fn short_side(&self) -> u32 {
+        self.width.min(self.height)
+    }
+
     /// Packed bytes, row by row.
     pub fn data(&self) -> &[u8] {
         &self.data
@@ -47,6 +55,60 @@ impl Grey {
     /// The rows, from the top.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
         self.data.chunks_exact(self.width as usize)
+    }
+
+    /// The picture in pieces along its longer side, in order. Each is as long as twice the shorter side or as `side`,
+    /// whichever is more, and overlaps the next by `overlap`; a picture no longer than that is its only piece.
+    pub fn tiles(&self, side: u32, overlap: u32) -> Vec<Cow<'_, Self>> {
+        let (long, length) = (self.long_side(), side.max(self.short_side().saturating_mul(2)));
+        if long <= length {
+            return vec![Cow::Borrowed(self)];
+        }
+        let step = length.saturating_sub(overlap).max(1);
+        let last = long - length;
+        // The last piece ends where the picture does.
+        let starts = (0..=last.div_ceil(step)).map(|i| (i * step).min(last));
+        let piece = |start: u32| {
+            if self.width > self.height {
+                self.crop(start, 0, length, self.height)
+            } else {
+                self.crop(0, start, self.width, length)
+            }
+        };
+        starts.filter_map(piece).map(Cow::Owned).collect()
+    }
+
+    /// A part of the picture; `None` where it has no pixels or does not lie within.
+    pub fn crop(&self, left: u32, top: u32, width: u32, height: u32) -> Option<Self> {
+        let (right, bottom) = (left.checked_add(width)?, top.checked_add(height)?);
+        if right > self.width || bottom > self.height {
+            return None;
+        }
+        let rows = self.rows().skip(top as usize).take(height as usize);
+        let data: Vec<u8> = rows
+            .filter_map(|row| row.get(left as usize..right as usize))
+            .flatten()
+            .copied()
+            .collect();
+        Self::new(width, height, data)
+    }
+
+    /// Paints the pixels at which `inside` holds, within columns `x` and rows `y`.
+    pub fn paint(
+        &mut self,
+        x: Range<u32>,
+        y: Range<u32>,
+        value: u8,
+        inside: impl Fn(u32, u32) -> bool,
+    ) {
+        let rows = self.data.chunks_exact_mut(self.width as usize).enumerate();
+        for (row, pixels) in rows.skip(y.start as usize).take(y.len()) {
+            for (column, v) in pixels.iter_mut().enumerate().skip(x.start as usize).take(x.len()) {
+                if inside(column as u32, row as u32) {
+                    *v = value;
+                }
+            }
+        }
     }
 
     /// Shrunk by area averaging until the long side is at most `side`; `None` where it is already.
@@ -71,7 +133,42 @@ impl Grey {
     }
 }
 
-fn luma(&[r, g, b]: &[u8; 3]) -> u8 {
+/// The luma of one pixel.
+pub(super) fn luma(&[r, g, b]: &[u8; 3]) -> u8 {
     // 19595 + 38470 + 7471 = 65536.
     ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 32768) >> 16) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::Grey;
+
+    /// Every pixel tells its row.
+    fn ladder(width: u32, height: u32) -> Grey {
+        let rows = (0..height).flat_map(|y| std::iter::repeat_n(y as u8, width as usize));
+        Grey::new(width, height, rows.collect()).unwrap()
+    }
+
+    #[test]
+    fn tiles_cover_a_tall_picture_in_order_and_overlap() {
+        let tall = ladder(10, 95);
+        let spans: Vec<(u8, u8)> = tall
+            .tiles(16, 5)
+            .iter()
+            .map(|t| (*t.data().first().unwrap(), *t.data().last().unwrap()))
+            .collect();
+        assert_eq!(spans, [(0, 19), (15, 34), (30, 49), (45, 64), (60, 79), (75, 94)]);
+    }
+
+    #[test]
+    fn a_picture_that_fits_is_its_only_tile() {
+        let sizes = |grey: &Grey, side| {
+            grey.tiles(side, 3).iter().map(|t| (t.width(), t.height())).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(&ladder(10, 20), 8), [(10, 20)]);
+        assert_eq!(sizes(&ladder(3, 64), 64), [(3, 64)]);
+        assert_eq!(sizes(&ladder(30, 10), 8), [(20, 10), (20, 10)]);
+    }
 }

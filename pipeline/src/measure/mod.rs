@@ -51,6 +51,8 @@ pub struct Measures {
     pub text_likelihood: Option<f32>,
     /// Contents of QR codes.
     pub qr: Vec<String>,
+    /// QR codes were there and not all were read; says why.
+    pub qr_failed: Option<String>,
     /// What OCR read; `None` where it did not run.
     pub words: Option<Words>,
     /// OCR was asked for, and the text-likelihood test saw no need.

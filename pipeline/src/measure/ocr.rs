@@ -12,7 +12,8 @@ use super::Words;
 use super::grey::Grey;
 use super::tesseract_ffi::{OpenError, Tesseract, c_string};
 
-/// Longest side in pixels that is read: at 2000 a page of small print is still legible, and the cost bounded.
+/// Longest side in pixels that is read at once: at 2000 a page of small print is still legible, and the cost bounded.
+/// Longer pictures are read in pieces ([`Grey::tiles`]).
 pub const WORKING_SIDE: u32 = 2000;
 /// Longest that one picture may take. The engine looks at the clock between words only, not while it finds lines.
 pub const TIME_LIMIT: Duration = Duration::from_secs(4);

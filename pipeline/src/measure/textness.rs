@@ -9,7 +9,8 @@
 
 use super::grey::Grey;
 
-/// Long side in pixels at which the test looks.
+/// Long side in pixels at which the test looks; of a picture longer than twice its width or height, that of a piece
+/// of twice that, for at its own long side the words would be lost.
 pub const WORKING_SIDE: u32 = 640;
 /// Likelihood from which OCR is worth its cost: about a dozen tiles. Of the reference data the ten pages of the test
 /// below pass, and 7 of 34 photos do.
@@ -24,9 +25,11 @@ const LEAST_RUN: usize = 4;
 /// Tiles in lines at which the likelihood reaches one half: about one line of a few words.
 const HALF: f32 = 12.0;
 
-/// 0..=1: rises with the number of tiles that look like text, one half at about a dozen.
+/// 0..=1: rises with the number of tiles that look like text, one half at about a dozen. Of an elongated picture, that
+/// of its most likely piece.
 pub fn likelihood(grey: &Grey) -> f32 {
-    let tiles = text_tiles(grey) as f32;
+    let pieces = grey.tiles(WORKING_SIDE, grey.short_side() / 4);
+    let tiles = pieces.iter().map(|piece| text_tiles(piece)).max().unwrap_or(0) as f32;
     tiles / (tiles + HALF)
 }
 
@@ -97,6 +100,16 @@ mod tests {
         assert_eq!(likelihood(&Grey::of(&flat)), 0.0);
         let smooth = paint(640, 480, |x, y| [(x * 255 / 640) as u8, (y * 255 / 480) as u8, 0]);
         assert_eq!(likelihood(&Grey::of(&smooth)), 0.0);
+    }
+
+    #[test]
+    fn words_far_down_a_tall_picture_pass_the_gate() {
+        let words = letters(640, 480, 4, "HELLO TO THE HOTEL");
+        let line = words.data().as_chunks::<3>().0;
+        let tall = paint(640, 4800, |x, y| {
+            if y < 4320 { [255; 3] } else { line[((y - 4320) * 640 + x) as usize] }
+        });
+        assert!(likelihood(&Grey::of(&tall)) >= GATE);
     }
 
     #[test]

@@ -30,14 +30,14 @@ use serde::{Deserialize, Serialize};
 use super::config::Level;
 use super::protocol::{Report, Request};
 use crate::decode::{DecodeError, Facts};
-use crate::measure::Measures;
+use crate::measure::{Measures, qr};
 
 /// Most bytes of one message. The kernel's default socket buffer holds three of them.
 pub(super) const MAX_MESSAGE: usize = 64 << 10;
 /// Most bytes of the text that OCR read in one frame, so that a message stays within its bound.
 pub(super) const MAX_TEXT: usize = 32 << 10;
 /// Most QR codes reported for one frame, and most bytes of each (the largest QR code holds 2,953).
-pub(super) const MAX_QR: (usize, usize) = (8, 2_953);
+pub(super) const MAX_QR: (usize, usize) = (qr::MOST_CODES, 2_953);
 /// Frames that a worker may be ahead of the host.
 pub(super) const SLOTS: u32 = 3;
 /// Most bytes of the ring: three frames of three pictures at 2,000 × 2,000.

@@ -3,12 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use domain::{Format, MediaKind};
 use models::{Fit, Rendition, RgbImage};
 use rustix::io::{Errno, pread};
 
 use super::zygote::Worker;
 use crate::decode::{DecodeError, Facts, Flow};
-use crate::measure::Measures;
+use crate::measure::{Measures, Ocr, Plan, quality};
 use crate::sandbox::protocol::{Observer, Report, Request, Seen, WorkError};
 use crate::sandbox::wire::{self, Command, Head, LinkError, MAX_QR, MAX_TEXT, Ring, Said};
 
@@ -22,7 +23,9 @@ pub(super) struct Session<'a> {
     ring: Ring,
     memory: OwnedFd,
     wall: Duration,
-    facts: bool,
+    facts: Option<Facts>,
+    /// The worker was told that it need not go on.
+    stopped: bool,
     frames: u64,
     last_pts_ms: u64,
 }
@@ -38,7 +41,17 @@ impl<'a> Session<'a> {
         memory: OwnedFd,
         wall: Duration,
     ) -> Self {
-        Self { worker, request, ring, memory, wall, facts: false, frames: 0, last_pts_ms: 0 }
+        Self {
+            worker,
+            request,
+            ring,
+            memory,
+            wall,
+            facts: None,
+            stopped: false,
+            frames: 0,
+            last_pts_ms: 0,
+        }
     }
 
     /// Runs to the report. The worker is killed when `self` goes, whatever the outcome.
@@ -69,8 +82,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn answer(&self, flow: Flow, also: Option<Command>) -> Result<(), WorkError> {
+    fn answer(&mut self, flow: Flow, also: Option<Command>) -> Result<(), WorkError> {
         let stop = (flow == Flow::Enough).then_some(Command::Stop);
+        self.stopped |= stop.is_some();
         for command in also.into_iter().chain(stop) {
             match wire::nudge(self.worker.socket(), command as u8) {
                 // A worker that has just ended is judged by its last words, which are still to be read.
@@ -85,7 +99,7 @@ impl<'a> Session<'a> {
     fn judge_facts(&mut self, facts: &Facts) -> Result<(), WorkError> {
         let limits = &self.request.limits;
         let (width, height) = (facts.width, facts.height);
-        if std::mem::replace(&mut self.facts, true) {
+        if self.facts.replace(facts.clone()).is_some() {
             return Err(lied("facts came twice"));
         }
         if width > limits.max_side
@@ -94,12 +108,24 @@ impl<'a> Session<'a> {
         {
             return Err(lied(&format!("{width} × {height} pixels, which its limits do not allow")));
         }
+        if !is_kind_of(facts.kind, self.request.format) {
+            return Err(lied(&format!(
+                "{:?}, which {:?} cannot be",
+                facts.kind, self.request.format
+            )));
+        }
+        if facts.kind != MediaKind::Audio && (width == 0 || height == 0) {
+            return Err(lied("a picture without pixels"));
+        }
         Ok(())
     }
 
     fn judge_frame(&mut self, head: Head) -> Result<Seen, WorkError> {
-        if !self.facts {
+        let Some(facts) = &self.facts else {
             return Err(lied("a frame came before the facts"));
+        };
+        if facts.kind == MediaKind::Audio {
+            return Err(lied("a picture of sound"));
         }
         if self.frames >= u64::from(self.request.limits.max_frames) {
             return Err(lied("more frames than its limits allow"));
@@ -111,6 +137,7 @@ impl<'a> Session<'a> {
             return Err(lied("another number of pictures than was asked for"));
         }
         judge_measures(&head.measures)?;
+        judge_silence(&self.request.measure, facts, &head.measures)?;
         let mut offset = self.ring.offset(self.frames);
         let mut renditions = Vec::with_capacity(head.sizes.len());
         for (&(width, height), wanted) in head.sizes.iter().zip(&self.request.renditions) {
@@ -153,14 +180,18 @@ impl<'a> Session<'a> {
     }
 
     fn judge_report(&self, report: Report) -> Result<Report, WorkError> {
-        if !self.facts {
+        let Some(facts) = &self.facts else {
             return Err(lied("a report came before the facts"));
-        }
+        };
         let handed = report.seen.checked_add(report.skipped);
         if report.seen != self.frames
             || handed.is_none_or(|n| n > u64::from(self.request.limits.max_frames))
         {
             return Err(lied("its count of frames is not ours"));
+        }
+        // What cannot be decoded is an error; only sound has nothing to look at.
+        if self.frames == 0 && facts.kind != MediaKind::Audio && !self.stopped {
+            return Err(lied("it decoded a picture and shows none"));
         }
         Ok(report)
     }
@@ -205,6 +236,31 @@ fn judge_measures(measures: &Measures) -> Result<(), WorkError> {
     }
 }
 
+/// Whether a format can hold this kind of medium: a still decoder gives pictures, a stream decoder video or sound.
+fn is_kind_of(kind: MediaKind, format: Format) -> bool {
+    if format.is_still() {
+        matches!(kind, MediaKind::Image | MediaKind::Animation)
+    } else {
+        matches!(kind, MediaKind::Video | MediaKind::Audio)
+    }
+}
+
+/// Whether all that was asked for was measured: a worker that keeps quiet on words or codes would hide them. A missing
+/// PDQ hash needs no look here, for a frame without one fails the detector.
+fn judge_silence(plan: &Plan, facts: &Facts, measures: &Measures) -> Result<(), WorkError> {
+    let (long, short) = (facts.width.max(facts.height), facts.width.min(facts.height));
+    // Sharpness needs 3 pixels of the short side at its working size. Pages of a TIFF may be smaller than its facts.
+    let thin = u64::from(short) * u64::from(quality::WORKING_SIDE)
+        < 4 * u64::from(long.max(quality::WORKING_SIDE));
+    let sharpness =
+        !plan.blur || measures.blur_variance.is_some() || thin || facts.format == Format::Tiff;
+    let gated = measures.ocr_gated && matches!(plan.ocr, Ocr::Gated(_));
+    let words = plan.ocr == Ocr::Off
+        || (measures.text_likelihood.is_some()
+            && (measures.words.is_some() || gated || measures.ocr_failed.is_some()));
+    if sharpness && words { Ok(()) } else { Err(lied("less than was asked for")) }
+}
+
 fn lied(what: &str) -> WorkError {
     WorkError::Lied(tidy_text(what))
 }
@@ -223,4 +279,62 @@ fn tidy(error: DecodeError) -> DecodeError {
 
 fn tidy_text(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Words;
+
+    fn facts(format: Format, width: u32, height: u32) -> Facts {
+        let kind = MediaKind::Image;
+        Facts { kind, format, width, height, duration_ms: None, frames: Some(1) }
+    }
+
+    #[test]
+    fn a_still_is_a_picture_and_a_stream_is_video_or_sound() {
+        use MediaKind::{Animation, Audio, Image, Video};
+        for (format, kinds) in [
+            (Format::Jpeg, [Image, Animation]),
+            (Format::Avif, [Image, Animation]),
+            (Format::Mp4, [Video, Audio]),
+        ] {
+            for kind in [Image, Animation, Video, Audio] {
+                assert_eq!(is_kind_of(kind, format), kinds.contains(&kind), "{kind:?} {format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn silence_on_words_that_were_asked_for_is_a_lie() {
+        let facts = facts(Format::Png, 640, 480);
+        let plan = |ocr| Plan { ocr, ..Plan::default() };
+        let said = |likelihood, ocr_gated, read: bool, failed: bool| Measures {
+            text_likelihood: likelihood,
+            ocr_gated,
+            words: read.then(Words::default),
+            ocr_failed: failed.then(|| "no time".to_owned()),
+            ..Measures::default()
+        };
+        for (ocr, measures, honest) in [
+            (Ocr::Off, Measures::default(), true),
+            (Ocr::Gated(50), Measures::default(), false),
+            (Ocr::Gated(50), said(Some(0.1), true, false, false), true),
+            (Ocr::Gated(50), said(None, true, false, false), false),
+            (Ocr::Gated(50), said(Some(0.9), false, true, false), true),
+            (Ocr::Gated(50), said(Some(0.9), false, false, true), true),
+            (Ocr::Always, said(Some(0.1), true, false, false), false),
+        ] {
+            let judged = judge_silence(&plan(ocr), &facts, &measures);
+            assert_eq!(judged.is_ok(), honest, "{ocr:?} {measures:?}");
+        }
+    }
+
+    #[test]
+    fn sharpness_may_be_missing_of_a_sliver_only() {
+        let plan = Plan { blur: true, ..Plan::default() };
+        let judge = |w, h| judge_silence(&plan, &facts(Format::Png, w, h), &Measures::default());
+        assert!(judge(640, 480).is_err() && judge(5, 5).is_err());
+        assert!(judge(2, 640).is_ok() && judge(8000, 20).is_ok());
+    }
 }

@@ -201,30 +201,58 @@ impl Sink for First {
     }
 }
 
-/// Brings texts within the bounds of a message.
+/// Brings texts within the bounds of a message, and tells what that lost.
 fn shorten(measures: &mut Measures) {
     let (most, longest) = MAX_QR;
+    let mut lost = measures.qr.len() > most;
     measures.qr.truncate(most);
     for code in &mut measures.qr {
-        cut(code, longest);
+        lost |= cut(code, longest);
     }
-    if let Some(words) = &mut measures.words {
-        cut(&mut words.text, MAX_TEXT);
+    if lost {
+        measures
+            .qr_failed
+            .get_or_insert_with(|| "more in QR codes than a message holds".to_owned());
+    }
+    if let Some(words) = &mut measures.words
+        && cut(&mut words.text, MAX_TEXT)
+    {
+        measures.ocr_failed.get_or_insert_with(|| "more text than a message holds".to_owned());
     }
 }
 
-fn cut(text: &mut String, most: usize) {
+/// Cuts a text to so many bytes; gives whether that was necessary.
+fn cut(text: &mut String, most: usize) -> bool {
+    let long = text.len() > most;
     text.truncate(text.floor_char_boundary(most));
+    long
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Words;
 
     #[test]
     fn long_texts_are_cut_between_characters() {
         let mut text = "aé".to_owned();
-        cut(&mut text, 2);
+        assert!(cut(&mut text, 2));
         assert_eq!(text, "a");
+        assert!(!cut(&mut text, 1));
+    }
+
+    #[test]
+    fn what_a_message_cannot_hold_is_told() {
+        let mut measures = Measures {
+            qr: vec![String::new(); MAX_QR.0 + 1],
+            words: Some(Words { text: "a".repeat(MAX_TEXT + 1), confident: 1 }),
+            ..Measures::default()
+        };
+        shorten(&mut measures);
+        assert_eq!(measures.qr.len(), MAX_QR.0);
+        assert!(measures.qr_failed.is_some() && measures.ocr_failed.is_some());
+        let mut short = Measures { qr: vec!["a".to_owned()], ..Measures::default() };
+        shorten(&mut short);
+        assert_eq!(short.qr_failed, None);
     }
 }

@@ -114,7 +114,7 @@ fn decode(
 ) -> Result<Report, DecodeError> {
     let request = &order.request;
     let mut renditions = request.renditions.clone();
-    renditions.extend(codecs::Analyser::rendition(&request.measure));
+    renditions.extend(codecs::Analyser::renditions(&request.measure));
     let need = Need { renditions, max_gap_ms: request.max_gap_ms, threads: request.threads };
     let started = Instant::now();
     let mut courier = Courier::new(socket, order, pixels, input, codecs);
