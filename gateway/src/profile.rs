@@ -70,18 +70,18 @@ fn detectors(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Resul
             }
             Detector::Quality => ready.quality = Some(name),
             Detector::Classifier(c) => {
-                ready.classifiers.push(Neural { runner: weights.runner(&c.model)?, name });
+                ready.classifiers.push(weights.neural(name, &c.model, c.min_score)?);
             }
             Detector::Faces(f) => {
-                ready.faces = Some(Neural { runner: weights.runner(&f.model)?, name })
+                ready.faces = Some(weights.neural(name, &f.model, f.min_score)?);
             }
             Detector::Age(a) => {
-                ready.age = Some(Neural { runner: weights.runner(&a.model)?, name })
+                ready.age = Some(weights.neural(name, &a.model, 0.0)?);
             }
             Detector::Text(t) => ready.text = Some((name, text_detector(t)?)),
             Detector::Ocr(o) => {
-                let when = if o.min_likelihood > 0.0 { Ocr::Gated } else { Ocr::Always };
-                ready.ocr = Some((name, when));
+                let percent = (o.min_likelihood * 100.0).round() as u8;
+                ready.ocr = Some((name, if percent == 0 { Ocr::Always } else { Ocr::Gated(percent) }));
             }
             Detector::Qr => ready.qr = Some(name),
             Detector::Link(l) => ready.link = Some((name, link_detector(l)?)),
@@ -164,11 +164,12 @@ impl Weights {
         Ok(Self { catalogue, library, engine, config })
     }
 
-    fn runner(&self, model: &str) -> anyhow::Result<Arc<Runner>> {
+    fn neural(&self, name: String, model: &str, min_score: f32) -> anyhow::Result<Neural> {
         let engine =
             self.engine.as_ref().context("a model was named that the profile did not list")?;
         let manifest = self.catalogue.find(model)?;
         let weights = self.library.locate(manifest)?;
-        Ok(Arc::new(Runner::load(engine, manifest, &weights, self.config)?))
+        let runner = Runner::load(engine, manifest, &weights, self.config)?;
+        Ok(Neural { name, runner, min_score })
     }
 }

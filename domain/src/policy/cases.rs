@@ -262,3 +262,75 @@ fn unknown(problems: &mut Vec<Problem>, place: &str, written: &Value, known: &Va
 fn problem(problems: &mut Vec<Problem>, key: &str, message: String) {
     problems.push(Problem { key: key.to_owned(), line: None, message });
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::{Profile, profile};
+
+    #[test]
+    fn the_shipped_cases_pass_on_the_shipped_profiles() {
+        for (name, cases) in [
+            ("starter", include_str!("../../../profiles/cases/starter.toml")),
+            ("photo-dating", include_str!("../../../profiles/cases/photo-dating.toml")),
+            ("short-video", include_str!("../../../profiles/cases/short-video.toml")),
+        ] {
+            let policy = profile::policy_of(Profile::embedded_text(name).unwrap()).unwrap();
+            let cases = Cases::parse(cases).unwrap();
+            let failed: Vec<String> = cases
+                .run(&policy)
+                .iter()
+                .filter(|v| !v.passed())
+                .map(ToString::to_string)
+                .collect();
+            assert!(failed.is_empty(), "{name}\n{}", failed.join("\n"));
+        }
+    }
+
+    #[test]
+    fn a_failing_case_shows_both_sides_and_a_bad_case_is_refused() {
+        let cases = Cases::parse(
+            "[[case]]\nname = \"c\"\nevidence.scores.nsfw_categories.porn = 0.9\nexpect = { status = \"approved\", complete = true }\n",
+        )
+        .unwrap();
+        let policy = Policy::parse(
+            "name = \"t\"\nversion = 1\n[[rule]]\nid = \"r\"\nwhen = \"nsfw.porn > 0.5\"\ncategory = \"sexual\"\nseverity = \"high\"\nreason = \"nsfw\"\n",
+        )
+        .unwrap();
+        let verdict = &cases.run(&policy)[0];
+        assert_eq!(verdict.differences.len(), 1);
+        let text = verdict.to_string();
+        assert!(
+            text.contains("FAIL c")
+                && text.contains("- expected \"approved\"")
+                && text.contains("+ got      \"rejected\"")
+        );
+
+        let bad = "[[case]]\nname = \"c\"\nevidence.scores.blurr = 1\nevidence.findings = [{ lable = \"x\" }]\n\
+               expect = { status = \"aproved\", reason = [] }\n[[case]]\nexpct = 1\n";
+        let told = Cases::parse(bad).unwrap_err().to_string();
+        for part in [
+            "evidence.scores.blurr: unknown",
+            "did you mean `label`?",
+            "expect.status: unknown variant",
+            "did you mean `reasons`?",
+            "case[2]: write a `name`",
+        ] {
+            assert!(told.contains(part), "{part}\n{told}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_handbook_is_a_policy_and_its_cases_pass() {
+        let handbook = include_str!("../../../docs/policy.md");
+        let mut blocks =
+            handbook.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap());
+        let policy = Policy::parse(blocks.next().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+        let cases = Cases::parse(blocks.next().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+        for verdict in cases.run(&policy) {
+            assert!(verdict.passed(), "{verdict}");
+        }
+    }
+}

@@ -34,12 +34,8 @@ pub enum Detector {
 /// Options of kind `hash`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hash {
-    /// Bank files.
+    /// Bank files; each says its own PDQ distance.
     pub banks: Vec<String>,
-    /// Largest PDQ distance in bits that matches, where the bank names none.
-    pub distance: u32,
-    /// Lowest PDQ quality that matches, on both sides where known.
-    pub min_quality: u8,
 }
 
 /// Options of kind `classifier`.
@@ -175,13 +171,7 @@ fn one(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Detector> {
         return None;
     };
     let detector = match kind.value.as_str() {
-        "hash" => Some(Detector::Hash(Hash {
-            banks: list(source, &mut table, "banks"),
-            distance: table.integer(source, "distance", 0..=128).map_or(31, |v| v.value as u32),
-            min_quality: table
-                .integer(source, "min_quality", 0..=100)
-                .map_or(50, |v| v.value as u8),
-        })),
+        "hash" => Some(Detector::Hash(Hash { banks: list(source, &mut table, "banks") })),
         "quality" => Some(Detector::Quality),
         "classifier" => {
             let min_score =
@@ -208,7 +198,7 @@ fn one(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Detector> {
             languages: languages(source, &mut table),
             min_likelihood: table
                 .number(source, "min_likelihood", 0.0..=1.0)
-                .map_or(0.1, |v| v.value as f32),
+                .map_or(0.5, |v| v.value as f32),
         })),
         "qr" => Some(Detector::Qr),
         "link" => Some(Detector::Link(Link {

@@ -69,7 +69,6 @@ impl Judge {
         let watch = Watch {
             required: self.policy.required(),
             max_gap_ms: self.policy.max_gap_ms(),
-            min_confidence: self.policy.min_confidence() as f32,
             settled: &|evidence| self.policy.settled(evidence),
             decode_threads: self.decode_threads,
         };

@@ -121,3 +121,16 @@ pub enum DecodeError {
     #[error("encrypted: {0}")]
     Encrypted(String),
 }
+
+impl DecodeError {
+    /// What is wrong, without the name of the kind of error.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Unsupported(detail)
+            | Self::Damaged(detail)
+            | Self::TooLarge(detail)
+            | Self::Missing(detail)
+            | Self::Encrypted(detail) => detail,
+        }
+    }
+}

@@ -83,7 +83,7 @@ pub struct ListHead {
 #[serde(deny_unknown_fields)]
 struct RawBank {
     name: Spanned<String>,
-    version: Option<String>,
+    version: Option<Version>,
     kind: Spanned<String>,
     category: Spanned<String>,
     severity: Spanned<String>,
@@ -150,7 +150,7 @@ impl Bank {
         }
         Ok(Self {
             name: raw.name.into_inner(),
-            version: raw.version.unwrap_or_else(|| version_of(text)),
+            version: raw.version.map_or_else(|| version_of(text), Version::text),
             kind,
             category: raw.category.into_inner(),
             severity: severity(raw.severity.get_ref()).unwrap_or_default(),
@@ -326,6 +326,23 @@ fn slug(category: Category) -> String {
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1
+}
+
+/// A version as people write it, with or without quotes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Version {
+    Number(u64),
+    Name(String),
+}
+
+impl Version {
+    fn text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Name(name) => name,
+        }
+    }
 }
 
 fn version_of(text: &str) -> String {

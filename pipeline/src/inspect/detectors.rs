@@ -1,7 +1,5 @@
 //! The detectors of one profile, ready to run.
 
-use std::sync::Arc;
-
 use domain::Finding;
 use models::{Rendition, Runner};
 
@@ -15,7 +13,9 @@ pub struct Neural {
     /// The detector's name in the profile.
     pub name: String,
     /// The loaded model.
-    pub runner: Arc<Runner>,
+    pub runner: Runner,
+    /// Scores below this make no finding; a classifier's still count as scores.
+    pub min_score: f32,
 }
 
 /// The detectors of one profile. Those of kinds that exist once carry the name that the profile gave them.

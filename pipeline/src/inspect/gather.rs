@@ -186,7 +186,7 @@ impl<'a> Gather<'a> {
                         Some(self.scores.nsfw_score.unwrap_or(0.0).max(*score));
                 }
             }
-            if is_unsafe && *score >= self.watch.min_confidence {
+            if is_unsafe && *score >= neural.min_score {
                 let finding =
                     self.finding(&neural.name, neural.runner.manifest().id(), label, *score);
                 self.spans.note(finding, pts_ms);
@@ -201,6 +201,7 @@ impl<'a> Gather<'a> {
         found: &[FoundFace],
         pts_ms: u64,
     ) {
+        let found: Vec<_> = found.iter().filter(|f| f.score >= neural.min_score).collect();
         let count = found.len() as u32;
         let most = self.scores.face_count.unwrap_or(0).max(count);
         self.scores.face_count = Some(most);

@@ -47,8 +47,6 @@ pub struct Watch<'a> {
     pub required: &'a [String],
     /// Largest allowed gap between looked-at frames, in milliseconds.
     pub max_gap_ms: u64,
-    /// Scores below this make no finding.
-    pub min_confidence: f32,
     /// Whether what is known settles a rejection, so that the scan may end.
     pub settled: &'a dyn Fn(&Evidence) -> bool,
     /// Threads of a video decoder.

@@ -19,7 +19,11 @@ pub(super) fn failure_of(error: &WorkError, media: usize) -> Failure {
         WorkError::Lied(_) => ("worker_protocol", false),
         WorkError::Unavailable(_) => ("worker_unavailable", false),
     };
-    Failure { reason: reason.into(), detail: error.to_string(), media: Some(media), permanent }
+    let detail = match error {
+        WorkError::Decode(error) => error.detail().to_owned(),
+        other => other.to_string(),
+    };
+    Failure { reason: reason.into(), detail, media: Some(media), permanent }
 }
 
 /// Part of the item could be read and part not: what was not read may hold anything.

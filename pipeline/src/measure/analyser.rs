@@ -98,7 +98,8 @@ impl Analyser {
         if self.plan.ocr != Ocr::Off {
             let likelihood = textness::likelihood(&grey);
             measures.text_likelihood = Some(likelihood);
-            measures.ocr_gated = self.plan.ocr == Ocr::Gated && likelihood < textness::GATE;
+            measures.ocr_gated =
+                matches!(self.plan.ocr, Ocr::Gated(percent) if likelihood * 100.0 < f32::from(percent));
             if !measures.ocr_gated && self.reading > READING_BUDGET {
                 measures.ocr_failed = Some("the item's time for reading words is spent".to_owned());
             } else if !measures.ocr_gated {
@@ -140,7 +141,7 @@ mod tests {
     use crate::measure::testing::{discs, letters, resize};
     use crate::measure::{Measures, Ocr, Plan};
 
-    const ALL: Plan = Plan { pdq: true, blur: true, qr: true, ocr: Ocr::Gated };
+    const ALL: Plan = Plan { pdq: true, blur: true, qr: true, ocr: Ocr::Gated(50) };
 
     /// Measures the frame, and the long sides that were asked for.
     fn analyse(plan: Plan, frame: &RgbImage, full: &RgbImage) -> (Measures, Vec<u32>) {

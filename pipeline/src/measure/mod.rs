@@ -34,8 +34,8 @@ pub enum Ocr {
     /// Never.
     #[default]
     Off,
-    /// Where the text-likelihood test sees text.
-    Gated,
+    /// Where the text-likelihood, in percent, is at least this.
+    Gated(u8),
     /// On every frame.
     Always,
 }

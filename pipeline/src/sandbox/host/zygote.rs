@@ -111,7 +111,7 @@ impl Pool {
     fn hand_over(&self, deadline: Instant) -> Result<(OwnedFd, OwnedFd), WorkError> {
         let mut state = self.lock();
         // A zygote that died while idle, and its spare workers with it, is noticed here and costs no item.
-        if state.zygote.as_mut().is_some_and(|z| matches!(z.child.try_wait(), Ok(Some(_)))) {
+        if state.zygote.as_mut().is_some_and(Zygote::is_gone) {
             self.bury(&mut state);
         }
         for _ in 0..2 {
@@ -209,6 +209,15 @@ impl Pool {
 struct Zygote {
     control: OwnedFd,
     child: Child,
+}
+
+impl Zygote {
+    /// Whether it has ended, or is about to: a dying process closes its sockets before it can be waited for.
+    fn is_gone(&mut self) -> bool {
+        let mut fds = [PollFd::new(&self.control, PollFlags::HUP)];
+        let hung_up = poll(&mut fds, Some(&wire::timespec(Duration::ZERO))).is_ok_and(|n| n > 0);
+        hung_up || matches!(self.child.try_wait(), Ok(Some(_)))
+    }
 }
 
 impl Drop for Zygote {
