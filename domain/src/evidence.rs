@@ -23,7 +23,7 @@ pub struct Scores {
     pub blur_variance: Option<f32>,
     /// 0 (sharp) ..= 1 (blurred), a monotone map of `blur_variance`.
     pub blur_score: Option<f32>,
-    /// Whether at least one face was found.
+    /// Whether every picture shows at least one face, and for a video whether any frame does.
     pub has_face: Option<bool>,
     /// Most faces found in one picture or frame.
     pub face_count: Option<u32>,

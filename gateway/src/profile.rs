@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use domain::Policy;
 use domain::profile::{Detector, Profile, policy_of};
 use models::{Catalogue, CpuEngine, Library, Runner, RunnerConfig};
+use pipeline::decode::Limits;
 use pipeline::hash::{Bank, BankSet};
 use pipeline::inspect::{Detectors, Inspector, Neural};
 use pipeline::link::{self, LinkDetector};
@@ -55,7 +56,9 @@ pub fn inspector(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::R
     // The zygote loads its libraries while models and lists are loaded here.
     sandbox.warm(false);
     let detectors = detectors(profile, banks, jobs)?;
-    Ok(Inspector::new(Arc::new(sandbox), detectors))
+    let limits = Limits { max_pixels: profile.limits.max_pixels, ..Limits::default() };
+    let most_ms = profile.limits.max_duration_ms;
+    Ok(Inspector::new(Arc::new(sandbox), detectors, limits, most_ms))
 }
 
 fn detectors(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Result<Detectors> {
@@ -81,7 +84,8 @@ fn detectors(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Resul
             Detector::Text(t) => ready.text = Some((name, text_detector(t)?)),
             Detector::Ocr(o) => {
                 let percent = (o.min_likelihood * 100.0).round() as u8;
-                ready.ocr = Some((name, if percent == 0 { Ocr::Always } else { Ocr::Gated(percent) }));
+                ready.ocr =
+                    Some((name, if percent == 0 { Ocr::Always } else { Ocr::Gated(percent) }));
             }
             Detector::Qr => ready.qr = Some(name),
             Detector::Link(l) => ready.link = Some((name, link_detector(l)?)),
@@ -160,7 +164,9 @@ impl Weights {
             );
         }
         let engine = if names.is_empty() { None } else { Some(CpuEngine::new()?) };
-        let config = RunnerConfig { runners: jobs, ..RunnerConfig::default() };
+        // More runners than cores would only cost memory.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let config = RunnerConfig { runners: jobs.min(cores), ..RunnerConfig::default() };
         Ok(Self { catalogue, library, engine, config })
     }
 

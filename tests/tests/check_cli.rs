@@ -210,3 +210,51 @@ fn a_listed_picture_is_rejected_by_its_hash() {
     assert_eq!(line["findings"][0]["detector"], "hash", "{line}");
     assert_eq!(line["coverage"]["ended_early"], true, "a listed hash settles the matter: {line}");
 }
+
+#[test]
+fn a_settled_caption_is_a_complete_rejection() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fine.ppm");
+    std::fs::write(&path, sharp_picture(64)).unwrap();
+    let run =
+        check(&["--text".as_ref(), "pay at https://scam.example/x".as_ref(), path.as_os_str()]);
+    let line = run.line();
+    assert_eq!(run.code, Some(1), "{line}");
+    assert_eq!(line["status"], "rejected");
+    assert_eq!(line["complete"], true, "{line}");
+    assert_eq!(line["reasons"], serde_json::json!(["scam_link"]), "{line}");
+    assert_eq!(line["coverage"]["ended_early"], true);
+}
+
+#[test]
+fn the_caption_of_an_unreadable_file_is_judged_all_the_same() {
+    let run = check(&[
+        "--text".as_ref(),
+        "pay at https://scam.example/x".as_ref(),
+        "/nonexistent".as_ref(),
+    ]);
+    let line = run.line();
+    assert_eq!(line["status"], "rejected", "{line}");
+    assert!(line["error"].as_str().unwrap().contains("unreadable"), "{line}");
+}
+
+#[test]
+fn text_that_is_too_long_to_be_read_whole_is_never_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("long.txt");
+    std::fs::write(&path, "nice words ".repeat(8000)).unwrap();
+    let line = check_file(&path).line();
+    assert_eq!((&line["status"], &line["complete"]), (&"held".into(), &false.into()), "{line}");
+}
+
+#[test]
+fn a_profile_that_would_ignore_one_of_its_detectors_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("two.toml");
+    let text = "name = \"two\"\ntitle = \"t\"\ndescription = \"d\"\n[detectors.a]\nkind = \"hash\"\n[detectors.b]\nkind = \"hash\"\n\
+                [policy]\nname = \"two\"\nversion = 1\nrequired = [\"a\"]\n";
+    std::fs::write(&file, text).unwrap();
+    let run = weir::run(["policy".as_ref(), "check".as_ref(), file.as_os_str()]);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    assert!(run.stderr.contains("is of kind hash already"), "{}", run.stderr);
+}

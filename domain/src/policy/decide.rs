@@ -17,7 +17,11 @@ pub fn decide(policy: &Policy, evidence: &Evidence) -> Decision {
     let ended = evidence.coverage.ended_early && hits.iter().any(|hit| hit.settles);
     let faults = hits.iter().any(|hit| hit.fault);
     let gaps = if ended { Vec::new() } else { unseen(policy, evidence) };
-    let (failed, unjudged) = unjudgeable(policy, evidence);
+    let (failed, mut unjudged) = unjudgeable(policy, evidence);
+    if ended {
+        // What a settled rejection left unseen needs no judgement.
+        unjudged.clear();
+    }
     let complete = gaps.is_empty()
         && !faults
         && (ended || evidence.failures.is_empty())

@@ -145,6 +145,19 @@ pub(super) fn all(
         }
         all.insert(name, detector);
     }
+    let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, detector) in &all {
+        let Some(detector) = detector else { continue };
+        // Any number of classifiers may look at a picture; of the others a second one would never be asked.
+        if !matches!(detector, Detector::Classifier(_))
+            && let Some(first) = kinds.insert(detector.kind(), name)
+        {
+            let kind = detector.kind();
+            let message =
+                format!("`{first}` is of kind {kind} already: a profile has one; put both into it");
+            source.report(&table.key(name), None, message);
+        }
+    }
     for faces in faces_of {
         // One with a mistake of its own is `None` and already reported.
         if !matches!(all.get(&faces.value), Some(None | Some(Detector::Faces(_)))) {

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use domain::{Context, Evidence, Failure, Format, Policy};
+use domain::{Context, Failure, Format, Policy};
 use pipeline::hls;
-use pipeline::inspect::{Inspection, Inspector, Submission, Timings, Watch};
+use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
 use pipeline::sandbox::Item;
 use pipeline::sniff::sniff;
 
@@ -17,13 +17,14 @@ use super::verdict::{TimingsView, Verdict};
 use crate::cli::CheckArguments;
 use crate::profile;
 
-/// The largest file that is read, in bytes: it is held in memory while it is judged.
+/// The largest file that is read whatever the profile says, in bytes: it is held in memory while it is judged.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// A profile made ready: detectors, policy and caption.
 pub struct Judge {
     inspector: Inspector,
     policy: Policy,
+    max_bytes: u64,
     caption: Option<String>,
     context: Context,
     decode_threads: u32,
@@ -36,10 +37,18 @@ impl Judge {
         if let Some(file) = &arguments.policy {
             profile = profile::with_policy_file(profile, file)?;
         }
+        let (surface, known) = (&arguments.surface, &profile.surfaces);
+        anyhow::ensure!(
+            surface.is_empty() || known.is_empty() || known.contains(surface),
+            "the profile `{}` knows no surface `{surface}`; write one of {}",
+            profile.name,
+            known.join(", ")
+        );
         let inspector = profile::inspector(&profile, &arguments.banks, jobs)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             inspector,
+            max_bytes: profile.limits.max_bytes.min(MAX_BYTES),
             policy: profile.policy,
             caption: arguments.text.clone(),
             context: Context { surface: arguments.surface.clone(), language: String::new() },
@@ -52,18 +61,25 @@ impl Judge {
     pub fn judge(&self, input: &Input) -> Verdict {
         let start = Instant::now();
         match input {
-            Input::Caption => self.decide(None, &[], start),
+            Input::Caption => self.decide(None, &[], None, start),
             Input::File(path) => {
                 let name = Some(path.to_string_lossy().into_owned());
-                match read(path) {
-                    Ok(item) => self.decide(name, &[item], start),
-                    Err(unread) => self.unread(name, unread, start),
+                match read(path, self.max_bytes) {
+                    Ok(item) => self.decide(name, &[item], None, start),
+                    Err(unread) => self.decide(name, &[], Some(unread), start),
                 }
             }
         }
     }
 
-    fn decide(&self, file: Option<String>, media: &[Item], start: Instant) -> Verdict {
+    /// Judges caption and media; `unread` is a file that could not even be read, whose caption is judged all the same.
+    fn decide(
+        &self,
+        file: Option<String>,
+        media: &[Item],
+        unread: Option<Failure>,
+        start: Instant,
+    ) -> Verdict {
         let submission =
             Submission { caption: self.caption.as_deref(), context: self.context.clone(), media };
         let watch = Watch {
@@ -72,14 +88,8 @@ impl Judge {
             settled: &|evidence| self.policy.settled(evidence),
             decode_threads: self.decode_threads,
         };
-        let inspection = self.inspector.inspect(&submission, &watch);
-        self.verdict(file, inspection, start)
-    }
-
-    /// A file that could not even be read.
-    fn unread(&self, file: Option<String>, failure: Failure, start: Instant) -> Verdict {
-        let evidence = Evidence { failures: vec![failure], ..Evidence::default() };
-        let inspection = Inspection { evidence, models: Vec::new(), timings: Timings::default() };
+        let mut inspection = self.inspector.inspect(&submission, &watch);
+        inspection.evidence.failures.extend(unread);
         self.verdict(file, inspection, start)
     }
 
@@ -98,15 +108,14 @@ impl Judge {
 }
 
 /// Reads a regular file into a sealed memory file; a local HLS playlist together with its segments.
-fn read(path: &Path) -> Result<Item, Failure> {
-    let item =
-        open(path).and_then(|file| Ok(Item::from_reader(file, MAX_BYTES)?)).map_err(|error| {
-            Failure {
-                reason: "unreadable".into(),
-                detail: format!("{error:#}"),
-                media: Some(0),
-                permanent: false,
-            }
+fn read(path: &Path, max_bytes: u64) -> Result<Item, Failure> {
+    let item = open(path, max_bytes)
+        .and_then(|file| Ok(Item::from_reader(file, max_bytes)?))
+        .map_err(|error| Failure {
+            reason: "unreadable".into(),
+            detail: format!("{error:#}"),
+            media: Some(0),
+            permanent: false,
         })?;
     if sniff(item.bytes()) != Format::Hls {
         return Ok(item);
@@ -132,17 +141,20 @@ fn segment(folder: &Path, name: &str) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("the segment lies outside the playlist's folder"));
     }
     let mut bytes = Vec::new();
-    open(&path).map_err(std::io::Error::other)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    open(&path, MAX_BYTES)
+        .map_err(std::io::Error::other)?
+        .take(MAX_BYTES)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Opens a file only if it is a regular one: a pipe or device would never end.
-fn open(path: &Path) -> anyhow::Result<File> {
+fn open(path: &Path, max_bytes: u64) -> anyhow::Result<File> {
     let meta = std::fs::metadata(path).context("cannot open the file")?;
     anyhow::ensure!(meta.is_file(), "not a regular file");
     anyhow::ensure!(
-        meta.len() <= MAX_BYTES,
-        "the file has {} bytes; at most {MAX_BYTES} are read",
+        meta.len() <= max_bytes,
+        "the file has {} bytes; the profile allows {max_bytes}",
         meta.len()
     );
     File::open(path).context("cannot open the file")

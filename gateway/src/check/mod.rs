@@ -4,12 +4,12 @@ mod inputs;
 mod judge;
 mod progress;
 mod table;
+mod turns;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, bail};
 
@@ -18,9 +18,10 @@ use inputs::Input;
 use judge::Judge;
 use progress::Progress;
 use table::Table;
+use turns::Turns;
 use verdict::Verdict;
 
-/// Verdicts that may wait for an earlier one before workers pause, for each job.
+/// Verdicts, for each job, that may wait for an earlier one before the jobs pause.
 const AHEAD: usize = 64;
 
 /// Runs the command.
@@ -53,32 +54,33 @@ fn jobs(arguments: &CheckArguments, inputs: usize) -> usize {
 
 /// Judges on `jobs` threads and prints in input order.
 fn judge_all(judge: &Judge, inputs: &[Input], jobs: usize, json: bool) -> anyhow::Result<Printed> {
-    let next = AtomicUsize::new(0);
-    let (send, receive) = crossbeam_channel::bounded::<(usize, Box<Verdict>)>(jobs * AHEAD);
+    let turns = Turns::new(inputs.len(), jobs * AHEAD);
+    let (send, receive) = crossbeam_channel::bounded::<(usize, Box<Verdict>)>(jobs);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let send = send.clone();
-            let next = &next;
+            let turns = &turns;
             scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(input) = inputs.get(index) else { break };
+                while let Some(input) = turns.next().and_then(|i| Some((i, inputs.get(i)?))) {
+                    let (index, input) = input;
                     if send.send((index, Box::new(judge.judge(input)))).is_err() {
-                        // Nobody listens any more (standard output is closed): stop quietly.
-                        next.store(inputs.len(), Ordering::Relaxed);
                         break;
                     }
                 }
             });
         }
         drop(send);
-        print_in_order(receive, inputs.len(), json)
+        let printed = print_in_order(receive, &turns, inputs.len(), json);
+        // Whatever ended the printing (a closed pipe, say), nobody waits for a turn any more.
+        turns.close();
+        printed
     })
 }
 
 /// Prints each verdict once all before it are printed.
 fn print_in_order(
     receive: crossbeam_channel::Receiver<(usize, Box<Verdict>)>,
+    turns: &Turns,
     total: usize,
     json: bool,
 ) -> anyhow::Result<Printed> {
@@ -98,10 +100,15 @@ fn print_in_order(
             printed.count(&verdict);
             let line =
                 if json { serde_json::to_string(&verdict)? + "\n" } else { table.row(&verdict) };
-            progress
-                .suspend(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()))
-                .context("cannot write to standard output")?;
-            progress.step();
+            let wrote =
+                progress.suspend(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()));
+            match wrote {
+                Ok(()) => progress.step(),
+                // Whoever read has seen enough, as `head` does.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(printed),
+                Err(error) => return Err(error).context("cannot write to standard output"),
+            }
+            turns.printed(due);
         }
     }
     progress.finish();

@@ -70,9 +70,10 @@ impl Detectors {
         self.classifiers.iter().chain(&self.faces).chain(&self.age)
     }
 
-    /// `name@version` of every model, bank and list, sorted.
-    pub fn models(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.neural().map(|n| n.runner.manifest().id()).collect();
+    /// `name@version` of every bank and list, and with `pictures` of every model, sorted.
+    pub(super) fn models(&self, pictures: bool) -> Vec<String> {
+        let neural = self.neural().filter(|_| pictures);
+        let mut names: Vec<String> = neural.map(|n| n.runner.manifest().id()).collect();
         names.extend(self.hash.iter().flat_map(|(_, banks)| banks.banks().iter().map(Bank::id)));
         names.extend(self.text.iter().flat_map(|(_, text)| text.models()));
         names.sort();
@@ -95,17 +96,20 @@ impl Detectors {
         self.classifiers.iter().chain(&self.faces).map(|n| n.runner.rendition()).collect()
     }
 
-    /// Scans words: caption, text file, OCR.
-    pub(super) fn read_text(&self, words: &str, media: Option<usize>, out: &mut Vec<Finding>) {
+    /// Scans words: caption, text file, OCR, QR. Gives the names of detectors that could not read all of it.
+    pub(super) fn read_text(
+        &self,
+        words: &str,
+        media: Option<usize>,
+        out: &mut Vec<Finding>,
+    ) -> Vec<String> {
+        let before = out.len();
         let found = self.text.iter().flat_map(|(name, text)| named(name, text.scan(words, media)));
         out.extend(found);
-        self.read_links(words, media, out);
-    }
-
-    /// Scans words or a QR code's content for links.
-    pub(super) fn read_links(&self, words: &str, media: Option<usize>, out: &mut Vec<Finding>) {
         let found = self.link.iter().flat_map(|(name, link)| named(name, link.scan(words)));
         out.extend(found.map(|f| Finding { media, ..f }));
+        let cut = |f: &&Finding| PARTLY_READ.contains(&f.label.as_str());
+        out.iter().skip(before).filter(cut).map(|f| f.detector.clone()).collect()
     }
 
     /// Looks the bytes' SHA-256 up in the banks.
@@ -116,6 +120,9 @@ impl Detectors {
         out.extend(found.map(|f| Finding { media: Some(media), ..f }));
     }
 }
+
+/// Labels by which the detectors of words say that there was more than they read.
+const PARTLY_READ: [&str; 3] = ["text:truncated", "link:truncated", "link:many"];
 
 /// Findings under the name that the profile gave their detector.
 pub(super) fn named(name: &str, found: Vec<Finding>) -> impl Iterator<Item = Finding> {

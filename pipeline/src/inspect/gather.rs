@@ -1,6 +1,7 @@
 //! Listens to one worker: feeds frames to banks and models, keeps the scores, and ends the scan once settled.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
 
 use domain::media::Face;
 use domain::{BBox, Evidence, Finding, Format, Media, MediaKind, Scores};
@@ -35,7 +36,7 @@ struct Pending<'a> {
 enum Ask<'a> {
     Classes(&'a Neural),
     Faces { detector: &'a Neural, picture: Option<RgbImage> },
-    Age { detector: &'a Neural, face: usize, best: bool },
+    Age { detector: &'a Neural, face: usize, faces_of: Option<u64> },
 }
 
 /// One medium's evidence while it grows.
@@ -50,6 +51,8 @@ pub(super) struct Gather<'a> {
     scores: Scores,
     best_pdq: Option<Pdq>,
     faces: Vec<Face>,
+    /// The frame that `faces` are of, by its time.
+    faces_of: Option<u64>,
     frames: u64,
     ocr_gated: u64,
     words: BTreeSet<String>,
@@ -57,7 +60,18 @@ pub(super) struct Gather<'a> {
     pending: VecDeque<Pending<'a>>,
     /// Detectors that failed on a frame.
     pub(super) failed: BTreeSet<String>,
-    settled: bool,
+    /// When this medium's time is over.
+    end: Instant,
+    stop: Option<Stop>,
+}
+
+/// Why a scan was ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// A rejection is settled.
+    Settled,
+    /// The time is over.
+    Overdue,
 }
 
 impl<'a> Gather<'a> {
@@ -66,6 +80,7 @@ impl<'a> Gather<'a> {
         watch: &'a Watch<'a>,
         so_far: &Evidence,
         media: usize,
+        end: Instant,
     ) -> Self {
         Self {
             detectors,
@@ -77,19 +92,31 @@ impl<'a> Gather<'a> {
             scores: Scores::default(),
             best_pdq: None,
             faces: Vec::new(),
+            faces_of: None,
             frames: 0,
             ocr_gated: 0,
             words: BTreeSet::new(),
             links: BTreeSet::new(),
             pending: VecDeque::new(),
             failed: BTreeSet::new(),
-            settled: false,
+            end,
+            stop: None,
         }
     }
 
-    /// Whether a settled rejection ended the scan.
-    pub(super) fn settled(&self) -> bool {
-        self.settled
+    /// Why the scan was ended before its end, if it was.
+    pub(super) fn stopped(&self) -> Option<Stop> {
+        self.stop
+    }
+
+    /// Length of the time line.
+    pub(super) fn duration_ms(&self) -> Option<u64> {
+        self.facts.as_ref().and_then(|f| f.duration_ms)
+    }
+
+    /// Whether there were pictures.
+    pub(super) fn visual(&self) -> bool {
+        self.frames > 0
     }
 
     /// Waits for all models.
@@ -97,7 +124,6 @@ impl<'a> Gather<'a> {
         while !self.pending.is_empty() {
             self.answer_oldest();
         }
-        self.settled = self.settled || self.check_settled();
     }
 
     /// Adds what was gathered to the submission's evidence.
@@ -112,7 +138,7 @@ impl<'a> Gather<'a> {
         coverage.frames_seen += self.frames;
         coverage.frames_skipped += report.skipped;
         coverage.max_gap_ms = coverage.max_gap_ms.max(report.tally.max_gap_ms);
-        coverage.ended_early |= self.settled;
+        coverage.ended_early |= self.stop == Some(Stop::Settled);
         coverage.ocr_gated += self.ocr_gated;
         let facts = self.facts;
         let side = |n: u32| (n > 0).then_some(n);
@@ -152,8 +178,8 @@ impl<'a> Gather<'a> {
             (Ask::Faces { detector, picture }, Ok(Output::Faces(found))) => {
                 self.found_faces(detector, picture.as_ref(), &found, pts_ms);
             }
-            (Ask::Age { detector, face, best }, Ok(Output::Age { years })) => {
-                self.aged(detector, face, best, years, pts_ms);
+            (Ask::Age { detector, face, faces_of }, Ok(Output::Age { years })) => {
+                self.aged(detector, face, faces_of, years, pts_ms);
             }
             (
                 Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. },
@@ -171,7 +197,8 @@ impl<'a> Gather<'a> {
     }
 
     fn classes(&mut self, neural: &Neural, classes: &[(String, f32)], pts_ms: u64) {
-        let first = self.detectors.classifiers.first().is_some_and(|c| c.name == neural.name);
+        // `nsfw_score` is that of the classifier of this name, or of the only one.
+        let first = neural.name == "nsfw" || self.detectors.classifiers.len() == 1;
         for (label, score) in classes {
             let label = label.to_lowercase();
             let labels = self.scores.labels.entry(neural.name.clone()).or_default();
@@ -215,12 +242,13 @@ impl<'a> Gather<'a> {
         };
         let best = found.len() > self.faces.len();
         if best {
+            self.faces_of = Some(pts_ms);
             self.faces = found
                 .iter()
                 .map(|f| Face { bbox: full_size(&f.bbox), score: f.score, age: None })
                 .collect();
         }
-        for face in found {
+        for face in &found {
             let mut finding = self.finding(
                 &neural.name,
                 neural.runner.manifest().id(),
@@ -231,18 +259,34 @@ impl<'a> Gather<'a> {
             self.spans.note(finding, pts_ms);
         }
         let (Some(age), Some(picture)) = (&self.detectors.age, picture) else { return };
+        if found.len() > MAX_AGED_FACES {
+            let reason = format!("{} faces, of which {MAX_AGED_FACES} are aged", found.len());
+            self.fail(&age.name, &reason);
+        }
+        let faces_of = best.then_some(pts_ms);
         let mut largest: Vec<usize> = (0..found.len()).collect();
         largest.sort_by(|a, b| area(&found[*b].bbox).total_cmp(&area(&found[*a].bbox)));
         for face in largest.into_iter().take(MAX_AGED_FACES) {
             let crop = crop_face(picture, &found[face].bbox, FACE_MARGIN);
-            self.ask(pts_ms, Ask::Age { detector: age, face, best }, crop, age);
+            self.ask(pts_ms, Ask::Age { detector: age, face, faces_of }, crop, age);
         }
     }
 
-    fn aged(&mut self, neural: &Neural, face: usize, best: bool, years: f32, pts_ms: u64) {
+    fn aged(
+        &mut self,
+        neural: &Neural,
+        face: usize,
+        faces_of: Option<u64>,
+        years: f32,
+        pts_ms: u64,
+    ) {
         self.scores.estimated_age =
             Some(self.scores.estimated_age.map_or(years, |known| known.min(years)));
-        if best && let Some(face) = self.faces.get_mut(face) {
+        // Another frame may have more faces by now.
+        if faces_of.is_some()
+            && faces_of == self.faces_of
+            && let Some(face) = self.faces.get_mut(face)
+        {
             face.age = Some(years);
         }
         let finding = self.finding(&neural.name, neural.runner.manifest().id(), "age".into(), 1.0);
@@ -295,7 +339,8 @@ impl<'a> Gather<'a> {
                 let finding = self.finding(name, "tesseract".into(), "words".into(), 1.0);
                 self.spans.note(finding, pts_ms);
                 let mut found = Vec::new();
-                self.detectors.read_text(text, Some(self.media), &mut found);
+                let cut = self.detectors.read_text(text, Some(self.media), &mut found);
+                self.failed.extend(cut);
                 found.into_iter().for_each(|f| self.spans.note(f, pts_ms));
             }
         }
@@ -306,7 +351,8 @@ impl<'a> Gather<'a> {
             self.spans.note(finding, pts_ms);
             if self.links.insert(content.clone()) {
                 let mut found = Vec::new();
-                self.detectors.read_text(content, Some(self.media), &mut found);
+                let cut = self.detectors.read_text(content, Some(self.media), &mut found);
+                self.failed.extend(cut);
                 found.into_iter().for_each(|f| self.spans.note(f, pts_ms));
             }
         }
@@ -326,7 +372,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Asks the policy whether what is known so far settles a rejection.
-    fn check_settled(&mut self) -> bool {
+    pub(super) fn settles(&self) -> bool {
         let mut now = self.known.clone();
         now.findings.extend_from_slice(self.spans.findings());
         merge(&mut now.scores, self.scores.clone());
@@ -344,7 +390,6 @@ impl Observer for Gather<'_> {
 
     fn frame(&mut self, seen: Seen) -> Flow {
         self.frames += 1;
-        let findings = self.spans.findings().len();
         self.measures(&seen.measures, seen.pts_ms);
         let detectors = self.detectors;
         let mut pictures = seen.renditions.into_iter();
@@ -362,11 +407,13 @@ impl Observer for Gather<'_> {
         while self.pending.front().is_some_and(|p| p.ticket.is_ready()) {
             self.answer_oldest();
         }
-        if self.spans.findings().len() > findings && self.check_settled() {
-            self.settled = true;
-            return Flow::Enough;
+        let timed = self.facts.as_ref().is_some_and(|f| f.kind != MediaKind::Image);
+        if self.spans.take_changed() && timed && self.settles() {
+            self.stop = Some(Stop::Settled);
+        } else if timed && Instant::now() > self.end {
+            self.stop = Some(Stop::Overdue);
         }
-        Flow::More
+        if self.stop.is_some() { Flow::Enough } else { Flow::More }
     }
 }
 

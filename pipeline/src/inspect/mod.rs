@@ -21,11 +21,15 @@ use crate::sniff::{sniff, unsupported};
 
 use detectors::Sight;
 pub use detectors::{Detectors, Neural};
-use gather::Gather;
+use gather::{Gather, Stop};
 use outcome::failure_of;
 
 /// No item may take longer than this, retries included.
 const ITEM_BUDGET: Duration = Duration::from_millis(14_000);
+/// After this the detectors get no more frames of an item.
+const OVERDUE: Duration = Duration::from_millis(11_000);
+/// A retry with less time than this is not worth its start.
+const LEAST_TRY: Duration = Duration::from_millis(500);
 /// A first try that hangs must leave the retry some of the budget.
 const FIRST_TRY: Duration = Duration::from_millis(9_000);
 /// The most of a text file that is judged; longer ones are held as too large.
@@ -78,12 +82,18 @@ pub struct Inspector {
     sandbox: Arc<Sandbox>,
     detectors: Detectors,
     limits: Limits,
+    max_duration_ms: u64,
 }
 
 impl Inspector {
-    /// An inspector with the given detectors.
-    pub fn new(sandbox: Arc<Sandbox>, detectors: Detectors) -> Self {
-        Self { sandbox, detectors, limits: Limits::default() }
+    /// An inspector with the given detectors, for media of at most `max_duration_ms`.
+    pub fn new(
+        sandbox: Arc<Sandbox>,
+        detectors: Detectors,
+        limits: Limits,
+        max_duration_ms: u64,
+    ) -> Self {
+        Self { sandbox, detectors, limits, max_duration_ms }
     }
 
     /// Collects the evidence on a submission. Never fails: what could not be seen is in the evidence.
@@ -96,7 +106,8 @@ impl Inspector {
         };
         let mut seen = Seen::default();
         if let Some(caption) = submission.caption {
-            self.detectors.read_text(caption, None, &mut evidence.findings);
+            let cut = self.detectors.read_text(caption, None, &mut evidence.findings);
+            seen.failed.extend(cut);
         }
         for (index, item) in submission.media.iter().enumerate() {
             self.detectors.match_bytes(item.sha256(), index, &mut evidence.findings);
@@ -111,8 +122,11 @@ impl Inspector {
             decode += self.inspect_media(index, item, watch, &mut evidence, &mut seen);
         }
         self.account(&mut evidence.coverage, &seen, watch.required);
-        let timings = Timings { decode, detect: start.elapsed().saturating_sub(decode) };
-        Inspection { evidence, models: self.detectors.models(), timings }
+        let total = start.elapsed();
+        // The worker's own figure, which is believed only as far as it can be true.
+        let decode = decode.min(total);
+        let timings = Timings { decode, detect: total - decode };
+        Inspection { evidence, models: self.detectors.models(seen.pictures), timings }
     }
 
     fn inspect_media(
@@ -164,7 +178,7 @@ impl Inspector {
         let mut retried = false;
         loop {
             let request = self.request(item, format, watch, wall);
-            let mut gather = Gather::new(&self.detectors, watch, evidence, index);
+            let mut gather = Gather::new(&self.detectors, watch, evidence, index, start + OVERDUE);
             let result = self.sandbox.decode(item, &request, &mut gather);
             let again = matches!(
                 result,
@@ -174,21 +188,29 @@ impl Inspector {
                     | WorkError::Unavailable(_))
             );
             let left = ITEM_BUDGET.saturating_sub(start.elapsed());
-            if again && !retried && left > Duration::from_millis(500) {
+            if again && !retried && left > LEAST_TRY && !gather.settles() {
                 tracing::debug!(sha256 = item.sha256_hex(), error = ?result.as_ref().err(), "retrying the item in a fresh worker");
                 retried = true;
                 wall = left;
                 continue;
             }
             gather.finish();
-            seen.unfinished |= result.is_err() && !gather.settled();
+            let too_long = gather.duration_ms().filter(|&ms| ms > self.max_duration_ms);
+            let stopped = gather.stopped();
+            seen.unfinished |= stopped == Some(Stop::Overdue)
+                || (result.is_err() && stopped != Some(Stop::Settled));
+            seen.pictures |= gather.visual();
             seen.failed.append(&mut gather.failed);
             let report = result.as_ref().copied().unwrap_or_default();
             gather.close(evidence, item, &report, format);
             if let Err(error) = result {
                 evidence.failures.push(failure_of(&error, index));
+            } else if stopped == Some(Stop::Overdue) {
+                evidence.failures.push(outcome::overdue(index));
             } else if report.tally.damaged {
                 evidence.failures.push(outcome::damaged(index));
+            } else if let Some(ms) = too_long {
+                evidence.failures.push(outcome::too_long(index, ms, self.max_duration_ms));
             }
             return Duration::from_micros(report.decode_us);
         }
@@ -232,7 +254,8 @@ impl Inspector {
         }
         let words = String::from_utf8_lossy(item.bytes());
         evidence.has_text = true;
-        self.detectors.read_text(&words, Some(index), &mut evidence.findings);
+        let cut = self.detectors.read_text(&words, Some(index), &mut evidence.findings);
+        seen.failed.extend(cut);
     }
 
     /// Says which detectors ran on all that they had to see (which may be nothing: a caption has no pictures), and
@@ -254,11 +277,13 @@ impl Inspector {
     }
 }
 
-/// What was not seen, over all media of a submission.
+/// What was seen and what was not, over all media of a submission.
 #[derive(Default)]
 struct Seen {
     /// Some medium could not be looked at to its end.
     unfinished: bool,
+    /// There were pictures to look at.
+    pictures: bool,
     /// Detectors that failed on something they had to see.
     failed: BTreeSet<String>,
 }

@@ -26,6 +26,27 @@ pub(super) fn failure_of(error: &WorkError, media: usize) -> Failure {
     Failure { reason: reason.into(), detail, media: Some(media), permanent }
 }
 
+/// The detectors needed longer than an item may take.
+pub(super) fn overdue(media: usize) -> Failure {
+    Failure {
+        reason: "too_slow".into(),
+        detail: "judging it whole would take longer than an item may; only a part was looked at"
+            .into(),
+        media: Some(media),
+        permanent: false,
+    }
+}
+
+/// Longer than the profile allows.
+pub(super) fn too_long(media: usize, ms: u64, most_ms: u64) -> Failure {
+    Failure {
+        reason: "too_long".into(),
+        detail: format!("it lasts {} s, and the profile allows {} s", ms / 1000, most_ms / 1000),
+        media: Some(media),
+        permanent: true,
+    }
+}
+
 /// Part of the item could be read and part not: what was not read may hold anything.
 pub(super) fn damaged(media: usize) -> Failure {
     Failure {

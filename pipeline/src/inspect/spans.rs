@@ -7,14 +7,16 @@ pub(super) struct SpanBook {
     /// Sightings this far apart still belong together; `None` for media without a time line.
     join_ms: Option<u64>,
     findings: Vec<Finding>,
+    changed: bool,
 }
 
-/// No medium yields more findings than this; what is gravest by score is kept by the caller's own labels.
+/// Beyond this many, a finding is kept only as the first of its detector and label: labels are a closed set, so that
+/// no flood of one kind pushes another out.
 const MAX_FINDINGS: usize = 1024;
 
 impl SpanBook {
     pub(super) fn new(join_ms: Option<u64>) -> Self {
-        Self { join_ms, findings: Vec::new() }
+        Self { join_ms, findings: Vec::new(), changed: false }
     }
 
     /// Says whether there is a time line, once that is known.
@@ -42,6 +44,7 @@ impl SpanBook {
         {
             span.end_ms = span.end_ms.max(pts_ms);
             if finding.score > known.score {
+                self.changed = true;
                 known.score = finding.score;
                 known.bbox = finding.bbox;
             }
@@ -52,9 +55,21 @@ impl SpanBook {
     }
 
     fn push(&mut self, finding: Finding) {
+        self.changed = true;
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
+            return;
         }
+        let kind = |f: &&mut Finding| f.detector == finding.detector && f.label == finding.label;
+        match self.findings.iter_mut().find(kind) {
+            Some(known) => known.score = known.score.max(finding.score),
+            None => self.findings.push(finding),
+        }
+    }
+
+    /// Whether anything was added or grew graver since the last call.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     pub(super) fn findings(&self) -> &[Finding] {
@@ -102,6 +117,29 @@ mod tests {
         book.note(sighting("porn", 0.6), 0);
         book.note(sighting("porn", 0.6), 1001);
         assert_eq!(book.findings().len(), 2);
+    }
+
+    #[test]
+    fn a_flood_of_one_label_pushes_no_other_out() {
+        let mut book = SpanBook::new(None);
+        for _ in 0..5000 {
+            book.note(sighting("link:ip", 0.5), 0);
+        }
+        book.note(sighting("bank:illicit:x", 1.0), 0);
+        let found = book.into_findings();
+        assert_eq!(found.len(), MAX_FINDINGS + 1);
+        assert!(found.iter().any(|f| f.label == "bank:illicit:x"));
+    }
+
+    #[test]
+    fn only_news_counts_as_a_change() {
+        let mut book = SpanBook::new(Some(1000));
+        book.note(sighting("porn", 0.6), 0);
+        assert!(book.take_changed());
+        book.note(sighting("porn", 0.5), 500);
+        assert!(!book.take_changed(), "a weaker sighting in the same span tells nothing new");
+        book.note(sighting("porn", 0.9), 900);
+        assert!(book.take_changed(), "a stronger one may settle the matter");
     }
 
     #[test]

@@ -98,8 +98,7 @@ impl Analyser {
         if self.plan.ocr != Ocr::Off {
             let likelihood = textness::likelihood(&grey);
             measures.text_likelihood = Some(likelihood);
-            measures.ocr_gated =
-                matches!(self.plan.ocr, Ocr::Gated(percent) if likelihood * 100.0 < f32::from(percent));
+            measures.ocr_gated = matches!(self.plan.ocr, Ocr::Gated(percent) if likelihood * 100.0 < f32::from(percent));
             if !measures.ocr_gated && self.reading > READING_BUDGET {
                 measures.ocr_failed = Some("the item's time for reading words is spent".to_owned());
             } else if !measures.ocr_gated {

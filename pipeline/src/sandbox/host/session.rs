@@ -27,6 +27,9 @@ pub(super) struct Session<'a> {
     last_pts_ms: u64,
 }
 
+/// The most that the time of the detectors may prolong a session.
+const MOST_PATIENCE: Duration = Duration::from_secs(4);
+
 impl<'a> Session<'a> {
     pub(super) fn new(
         worker: Worker,
@@ -41,6 +44,7 @@ impl<'a> Session<'a> {
     /// Runs to the report. The worker is killed when `self` goes, whatever the outcome.
     pub(super) fn run(mut self, observer: &mut dyn Observer) -> Result<Report, WorkError> {
         let mut deadline = Instant::now() + self.wall;
+        let end = deadline + MOST_PATIENCE;
         loop {
             let said =
                 wire::hear(self.worker.socket(), Some(deadline)).map_err(|e| self.blame(e))?;
@@ -60,8 +64,8 @@ impl<'a> Session<'a> {
                 Said::Exited { signal, status } => return Err(self.obituary(signal, status)),
                 Said::Ready(_) => return Err(lied("it was ready twice")),
             }
-            // The worker is not charged for the time that the detectors take.
-            deadline += judged.elapsed();
+            // The worker is not charged for the time that the detectors take, within reason.
+            deadline = (deadline + judged.elapsed()).min(end);
         }
     }
 
