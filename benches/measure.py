@@ -1,6 +1,7 @@
 """Runs commands in turn and measures them: wall time, and the peak memory of the whole process tree."""
 
 import os
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -13,7 +14,7 @@ class Command:
 
     def __init__(self, name, *stages, good=(0,), env=None):
         self.name, self.stages, self.good, self.env = name, stages, good, env
-        self.seconds, self.memory = [], 0
+        self.seconds, self.memory, self.cpu = [], 0, 0.0
         self.output = ""
 
     @property
@@ -26,10 +27,10 @@ class Command:
         return (max(self.seconds) - min(self.seconds)) / 2 / self.median
 
     def run(self, watch_memory=False):
-        """One run; gives seconds. Standard output is kept in `output`."""
+        """One run; gives seconds. Standard output is kept in `output`, the processor time of the tree in `cpu`."""
         environment = os.environ | (self.env or {})
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            began = time.monotonic()
+            began, cpu = time.monotonic(), children_cpu()
             children, pipe = [], None
             for stage in self.stages:
                 last = stage is self.stages[-1]
@@ -44,6 +45,7 @@ class Command:
             watcher = Watcher([child.pid for child in children]) if watch_memory else None
             codes = [child.wait() for child in children]
             seconds = time.monotonic() - began
+            self.cpu = children_cpu() - cpu
             if watcher:
                 self.memory = max(self.memory, watcher.stop())
             out.seek(0)
@@ -52,6 +54,12 @@ class Command:
         if codes[-1] not in self.good or any(codes[:-1]):
             raise SystemExit(f"bench: {self.name} ended with {codes}: {complaint[-2000:]}")
         return seconds
+
+
+def children_cpu():
+    """Seconds of processor time of all children that have ended, and of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 class Watcher:

@@ -130,7 +130,7 @@ class Judge:
                 reasons.append("no_face")
             if any(age < 18 for age in found["ages"]):
                 reasons.append("underage")
-            if found["nsfw"]["porn"] > 0.5 or found["nsfw"]["sexy"] > 0.7:
+            if found["nsfw"]["porn"] > 0.5 or found["nsfw"]["hentai"] > 0.5 or found["nsfw"]["sexy"] > 0.7:
                 reasons.append("nsfw")
         return reasons
 

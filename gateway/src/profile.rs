@@ -12,7 +12,7 @@ use pipeline::hash::{Bank, BankSet};
 use pipeline::inspect::{Detectors, Inspector, Neural};
 use pipeline::link::{self, LinkDetector};
 use pipeline::measure::Ocr;
-use pipeline::sandbox::{Sandbox, SandboxConfig};
+use pipeline::sandbox::{Role, Sandbox, SandboxConfig};
 use pipeline::text::{self, TextDetector};
 
 use crate::paths;
@@ -45,20 +45,35 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Loads the detectors of a profile for `jobs` items at once, and starts the sandbox.
-pub fn inspector(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Result<Inspector> {
-    let mut config = SandboxConfig { spare: jobs.clamp(1, 16), ..SandboxConfig::default() };
-    if let Some(Detector::Ocr(ocr)) = profile.detectors.values().find(|d| d.kind() == "ocr") {
-        config.ocr_languages.clone_from(&ocr.languages);
-    }
+/// Loads the detectors of a profile for `jobs` items at once, and starts the half of the sandbox that is needed first.
+pub fn inspector(
+    profile: &Profile,
+    banks: &[PathBuf],
+    jobs: usize,
+    first: Role,
+) -> anyhow::Result<Inspector> {
+    let config = SandboxConfig {
+        spare: jobs.clamp(1, 16),
+        ocr_languages: ocr_languages(profile),
+        ..SandboxConfig::default()
+    };
     let sandbox =
         Sandbox::new(config).map_err(|e| anyhow!("the decoding sandbox cannot start: {e}"))?;
     // The zygote loads its libraries while models and lists are loaded here.
-    sandbox.warm(false);
+    sandbox.warm(first);
     let detectors = detectors(profile, banks, jobs)?;
     let limits = Limits { max_pixels: profile.limits.max_pixels, ..Limits::default() };
     let most_ms = profile.limits.max_duration_ms;
     Ok(Inspector::new(Arc::new(sandbox), detectors, limits, most_ms))
+}
+
+/// Languages that the sandbox loads for reading words: none where the profile reads none.
+fn ocr_languages(profile: &Profile) -> Vec<String> {
+    let read = profile.detectors.values().filter_map(|detector| match detector {
+        Detector::Ocr(ocr) => Some(ocr.languages.clone()),
+        _ => None,
+    });
+    read.flatten().collect()
 }
 
 fn detectors(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Result<Detectors> {

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use domain::{Context, Failure, Format, Policy};
 use pipeline::hls;
 use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
-use pipeline::sandbox::Item;
+use pipeline::sandbox::{Item, Role};
 use pipeline::sniff::sniff;
 
 use super::inputs::Input;
@@ -19,6 +19,9 @@ use crate::profile;
 
 /// The largest file that is read whatever the profile says, in bytes: it is held in memory while it is judged.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// As much of a file as tells its format.
+const HEAD_BYTES: u64 = 64 << 10;
 
 /// A profile made ready: detectors, policy and caption.
 pub struct Judge {
@@ -32,7 +35,11 @@ pub struct Judge {
 
 impl Judge {
     /// Reads profile, policy and banks, loads the models and starts the sandbox.
-    pub fn new(arguments: &CheckArguments, jobs: usize) -> anyhow::Result<Self> {
+    pub fn new(
+        arguments: &CheckArguments,
+        jobs: usize,
+        first: Option<&Input>,
+    ) -> anyhow::Result<Self> {
         let mut profile = profile::load(&arguments.profile)?;
         if let Some(file) = &arguments.policy {
             profile = profile::with_policy_file(profile, file)?;
@@ -44,7 +51,7 @@ impl Judge {
             profile.name,
             known.join(", ")
         );
-        let inspector = profile::inspector(&profile, &arguments.banks, jobs)?;
+        let inspector = profile::inspector(&profile, &arguments.banks, jobs, role(first))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             inspector,
@@ -105,6 +112,16 @@ impl Judge {
             total: ms(start.elapsed()),
         };
         Verdict::new(file, decision, inspection, timings)
+    }
+}
+
+/// Which half of the sandbox an input needs, by its first bytes; that for stills where they do not tell.
+fn role(input: Option<&Input>) -> Role {
+    let Some(Input::File(path)) = input else { return Role::Stills };
+    let mut head = Vec::new();
+    match open(path, MAX_BYTES).map(|file| file.take(HEAD_BYTES).read_to_end(&mut head)) {
+        Ok(Ok(_)) => Role::of(sniff(&head)),
+        _ => Role::Stills,
     }
 }
 

@@ -28,7 +28,7 @@ const AHEAD: usize = 64;
 pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
     let inputs = inputs(&arguments)?;
     let jobs = jobs(&arguments, inputs.len());
-    let judge = Judge::new(&arguments, jobs)?;
+    let judge = Judge::new(&arguments, jobs, inputs.first())?;
     let printed = judge_all(&judge, &inputs, jobs, arguments.json)?;
     Ok(printed.code())
 }

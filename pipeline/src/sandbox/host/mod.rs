@@ -47,12 +47,9 @@ impl Sandbox {
         self.stills.take(deadline).map_or(Level::None, |worker| worker.level())
     }
 
-    /// Starts the zygote for stills, and with `streams` also that for video, without waiting for either.
-    pub fn warm(&self, streams: bool) {
-        self.stills.start();
-        if streams {
-            self.streams.start();
-        }
+    /// Starts the zygote of a role without waiting for it; the other one starts when it is first needed.
+    pub fn warm(&self, role: Role) {
+        self.pool(role).start();
     }
 
     /// Has one worker decode `item` and tells `observer` what comes.
@@ -81,6 +78,13 @@ impl Sandbox {
         Session::new(worker, request, ring, memory, wall).run(observer)
     }
 
+    fn pool(&self, role: Role) -> &Pool {
+        match role {
+            Role::Stills => &self.stills,
+            Role::Streams => &self.streams,
+        }
+    }
+
     /// Gives the order to a worker that is fenced in well enough.
     fn hand_to_worker(
         &self,
@@ -88,10 +92,7 @@ impl Sandbox {
         order: &Order,
         fds: &[BorrowedFd<'_>],
     ) -> Result<Worker, WorkError> {
-        let pool = match role {
-            Role::Stills => &self.stills,
-            Role::Streams => &self.streams,
-        };
+        let pool = self.pool(role);
         let deadline = Instant::now() + Duration::from_millis(self.config.start_ms);
         let mut tries = 0;
         loop {
