@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Instant;
 
