@@ -122,7 +122,7 @@ impl<'a> Inspection<'a> {
 
     fn run(&mut self, bytes: &[u8]) -> Result<()> {
         let mut renditions = self.renditions.to_vec();
-        renditions.extend(Analyser::rendition(&self.plan));
+        renditions.extend(Analyser::renditions(&self.plan));
         let need = Need { renditions, max_gap_ms: 1000, threads: 1 };
         still::decode(bytes, Format::Jpeg, &need, &Limits::default(), self)?;
         Ok(())
