@@ -89,18 +89,19 @@ class Bench:
         side_by_side(commands, self.rounds)
         ours = commands[0]
         self.say(f"\n## {title}")
-        self.say(f"| {'':34} | {unit}/s | median s | ± | CPU s | peak PSS MiB | ratio | memory |")
+        self.say(f"| {'':38} | {unit}/s | median s | ± | CPU s | peak PSS MiB | ratio | memory |")
         self.say("|---|---|---|---|---|---|---|---|")
         for command in commands:
             ratio = command.median / ours.median
             memory = ours.memory / max(command.memory, 1)
             self.say(
-                f"| {command.name:34} | {count / command.median:7.1f} | {command.median:7.2f} | {command.spread:4.0%} | {command.cpu:5.1f} "
+                f"| {command.name:38} | {count / command.median:7.1f} | {command.median:7.2f} | {command.spread:4.0%} | {command.cpu:5.1f} "
                 f"| {command.memory / 2**20:6.0f} | {ratio:5.2f} | {memory:4.2f} |"
             )
         for name, least in targets.items():
             (other,) = (command for command in commands if command.name == name)
             self.goal(f"{title}, against {name}", other.median / ours.median, least, "×")
+            self.say(f"     by processor time: {other.cpu / ours.cpu:.2f} ×")
         self.results[title] = {
             command.name: {"seconds": command.seconds, "peak_pss_bytes": command.memory, "per_second": count / command.median}
             for command in commands
@@ -123,13 +124,14 @@ class Bench:
         with open(listing, "w") as file:
             file.write("\n".join(made) + "\n")
         peer = [*PEER, "photos", "--models", peer_models, "--jobs", str(JOBS), "--list", listing]
-        ours = self.weir_on("weir", "photo-dating", folder)
+        ours = self.weir_on("weir, photo-dating (words, QR, links)", "photo-dating", folder)
         full = Command("peer", peer)
         reduced = Command("peer, IMREAD_REDUCED_COLOR", [*peer, "--reduced"])
-        same = self.weir_on("weir, no words, codes or links", os.path.join(HERE, "same-work-1000.toml"), folder)
-        self.compare(f"{len(made)} {name}", [ours, full, reduced, same], len(made), "photos", {"peer": least})
-        self.goal(f"{name}, memory against peer", ours.memory / max(full.memory, 1), 0.5, "×", most=True)
-        self.agreement(ours, full)
+        same = self.weir_on("weir, same work", os.path.join(HERE, "same-work-1000.toml"), folder)
+        # The goal is on equal work; what words, codes and links cost besides is the ratio of the last line.
+        self.compare(f"{len(made)} {name}", [same, full, reduced, ours], len(made), "photos", {"peer": least})
+        self.goal(f"{name}, memory against peer", same.memory / max(full.memory, 1), 0.5, "×", most=True)
+        self.agreement(same, full)
         ours = self.weir_on("weir", os.path.join(HERE, "no-inference.toml"), folder)
         full = Command("peer", [*peer, "--no-inference"])
         reduced = Command("peer, IMREAD_REDUCED_COLOR", [*peer, "--no-inference", "--reduced"])
