@@ -28,7 +28,7 @@ const LEAST_CONTRAST: u8 = 40;
 /// Looks at a whole picture, each without the codes that were read before it.
 const MOST_ROUNDS: usize = 3;
 /// Looks at parts around three finder patterns: the decoder joins patterns of neighbouring codes where there are many.
-const MOST_PARTS: usize = 24;
+const MOST_PARTS: usize = 8;
 
 /// What a frame shows of QR codes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
