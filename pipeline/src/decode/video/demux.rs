@@ -124,6 +124,17 @@ impl Demux {
 
     /// Waits until the run has ended.
     pub fn wait(&self) -> End {
+        let end = self.wait_for_end();
+        // What came in before the end counts, whichever of the two was told first.
+        for sink in self.pipeline.iterate_sinks().into_iter().flatten() {
+            let Some(pad) = sink.static_pad("sink") else { continue };
+            let tags = (0..).map_while(|at| pad.sticky_event::<gst::event::Tag>(at));
+            lock(&self.tracks).cover |= tags.into_iter().any(|tag| pictured(tag.tag()));
+        }
+        end
+    }
+
+    fn wait_for_end(&self) -> End {
         let Some(bus) = self.pipeline.bus() else { return End::Stalled };
         let mut last = (self.moved.load(Ordering::Relaxed), Instant::now());
         loop {
