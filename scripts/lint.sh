@@ -11,7 +11,7 @@ cargo fmt --all --check
 step "clippy"
 cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items --quiet
+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --release --locked --workspace --no-deps --document-private-items --quiet
 step "unused dependencies"
 tool cargo-machete 0.9.2
 cargo machete

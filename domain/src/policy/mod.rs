@@ -213,7 +213,7 @@ impl Policy {
         self.rules.iter().flat_map(|rule| rule.surfaces.iter().map(String::as_str))
     }
 
-    /// Judges: see [`decide`].
+    /// Judges: see [`decide()`].
     pub fn decide(&self, evidence: &Evidence) -> Decision {
         decide(self, evidence)
     }

@@ -1,8 +1,8 @@
 //! One input to one verdict.
 
 use std::fs::File;
-use std::ops::Range;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 

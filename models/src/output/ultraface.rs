@@ -1,4 +1,4 @@
-//! Ultra-Light-Fast-Generic-Face-Detector: `scores` [n,2] (background, face) and `boxes` [n,4] (x1, y1, x2, y2 in
+//! Ultra-Light-Fast-Generic-Face-Detector: `scores` `[n,2]` (background, face) and `boxes` `[n,4]` (x1, y1, x2, y2 in
 //! 0..=1 of the stretched picture).
 
 use domain::BBox;

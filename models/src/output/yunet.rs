@@ -1,6 +1,6 @@
 //! YuNet (libfacedetection): anchor-free, one cell per `stride` × `stride` pixels.
 //!
-//! For each stride the model gives `cls` [n,1], `obj` [n,1] and `bbox` [n,4], with n = cells, row by row. The score is
+//! For each stride the model gives `cls` `[n,1]`, `obj` `[n,1]` and `bbox` `[n,4]`, with n = cells, row by row. The score is
 //! √(cls·obj); a box is centred at (column + dx, row + dy) · stride and measures (e^dw, e^dh) · stride pixels.
 
 use domain::BBox;
