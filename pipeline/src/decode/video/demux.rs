@@ -103,6 +103,8 @@ impl Demux {
             }
             None
         });
+        let seen = Arc::clone(&tracks);
+        pipeline.connect_deep_element_added(move |_, _, element| watch_tags(element, &seen));
         let (weak, seen) = (pipeline.downgrade(), Arc::clone(&tracks));
         parse.connect_pad_added(move |_, pad| {
             if let Some(pipeline) = weak.upgrade() {
@@ -124,26 +126,13 @@ impl Demux {
 
     /// Waits until the run has ended.
     pub fn wait(&self) -> End {
-        let end = self.wait_for_end();
-        // What came in before the end counts, whichever of the two was told first.
-        for sink in self.pipeline.iterate_sinks().into_iter().flatten() {
-            let Some(pad) = sink.static_pad("sink") else { continue };
-            let tags = (0..).map_while(|at| pad.sticky_event::<gst::event::Tag>(at));
-            lock(&self.tracks).cover |= tags.into_iter().any(|tag| pictured(tag.tag()));
-        }
-        end
-    }
-
-    fn wait_for_end(&self) -> End {
         let Some(bus) = self.pipeline.bus() else { return End::Stalled };
         let mut last = (self.moved.load(Ordering::Relaxed), Instant::now());
         loop {
-            let kinds = [gst::MessageType::Eos, gst::MessageType::Error, gst::MessageType::Tag];
+            let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
             match bus.timed_pop_filtered(gst::ClockTime::from_mseconds(100), &kinds) {
                 Some(message) => match message.view() {
                     gst::MessageView::Error(e) => return End::Error(e.error().to_string()),
-                    // Sinks report the tags of their streams before their end.
-                    gst::MessageView::Tag(tag) => lock(&self.tracks).cover |= pictured(&tag.tags()),
                     _ => return End::Eos,
                 },
                 None => {
@@ -224,6 +213,20 @@ fn source(file: Arc<File>, moved: Arc<AtomicU64>) -> Result<app::AppSrc, DecodeE
                 .build(),
         )
         .build())
+}
+
+/// Notes pictures among the tags that reach an element. Tags are watched on their way, since parsers may keep those of
+/// the file to themselves.
+fn watch_tags(element: &gst::Element, tracks: &Arc<Mutex<Tracks>>) {
+    for pad in element.sink_pads() {
+        let seen = Arc::clone(tracks);
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(gst::EventView::Tag(tag)) = info.event().map(|e| e.view()) {
+                lock(&seen).cover |= pictured(tag.tag());
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
 }
 
 /// Whether a picture is among the tags.
