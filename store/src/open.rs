@@ -191,7 +191,8 @@ fn requeue(
         "UPDATE effects SET state = 'queued', incarnation = NULL WHERE state = 'leased'",
         [],
     )?;
-    let mut txn = Txn { conn, now, tip: &mut tip, config, incarnation, appended: 0 };
+    let mut txn =
+        Txn { conn, now, tip: &mut tip, config, incarnation, appended: 0, truncate_log: false };
     let jobs = job::requeue_all(&mut txn, &Code::lossy("crashed"))?;
     transaction.commit()?;
     conn.execute("DELETE FROM claims WHERE until < ?", params![now.0])?;
