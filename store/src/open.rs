@@ -131,9 +131,13 @@ fn open_sound(
     path: &Path,
     config: &Config,
 ) -> Result<(Connection, Option<u32>), Error> {
+    if path.exists() {
+        // Without writing a byte: what a later release wrote stays as it is.
+        schema::refuse_newer(&schema::open_reader(path)?, dir)?;
+    }
     let conn = schema::open_writer(path, config)?;
     schema::check(&conn)?;
-    let found = schema::refuse_newer(&conn, dir)?;
+    let found = schema::found(&conn)?;
     if found == schema::SCHEMA {
         return Ok((conn, None));
     }

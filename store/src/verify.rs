@@ -25,6 +25,8 @@ pub struct Verified {
     pub sides_gone: u64,
     /// Decisions that were compared with their entries.
     pub decisions: u64,
+    /// Heads in checkpoints whose entries a salvage had to leave behind in the file that was set aside.
+    pub left_behind: u64,
     /// What does not hold; empty means that everything does. At most [`MOST_PROBLEMS`].
     pub problems: Vec<String>,
 }
@@ -183,13 +185,20 @@ impl Verified {
             match signed.verify(public_key) {
                 Ok(checkpoint) => {
                     for head in checkpoint.heads {
-                        let base = chains.range((checkpoint.epoch, head.lane, Seq(0))..).next();
-                        let pruned = base.is_some_and(|((epoch, lane, seq), _)| {
-                            (*epoch, *lane) == (checkpoint.epoch, head.lane) && *seq > head.seq
-                        });
-                        let ours = chains.get(&(checkpoint.epoch, head.lane, head.seq));
-                        if ours != Some(&head.chain) && !pruned {
-                            let lane = head.lane.number();
+                        let (epoch, lane) = (checkpoint.epoch, head.lane);
+                        let mut ours = chains
+                            .range((epoch, lane, Seq(0))..=(epoch, lane, Seq(u64::MAX)))
+                            .map(|((_, _, seq), _)| *seq);
+                        let (first, last) = (ours.next(), ours.next_back());
+                        let pruned = first.is_some_and(|base| base > head.seq);
+                        let lost = salvaged && last.or(first).is_none_or(|last| last < head.seq);
+                        if chains.get(&(epoch, lane, head.seq)) == Some(&head.chain) || pruned {
+                            continue;
+                        }
+                        if lost {
+                            self.left_behind += 1;
+                        } else {
+                            let lane = lane.number();
                             self.problem(format!(
                                 "checkpoint {n}: lane {lane} is not as it was at entry {}",
                                 head.seq.0
