@@ -175,6 +175,7 @@ impl Verified {
         public_key: &[u8],
         chains: &Chains,
     ) -> Result<(), Error> {
+        let salvaged = conn.prepare("SELECT 1 FROM epochs WHERE cause = 'salvaged'")?.exists([])?;
         let mut statement =
             conn.prepare("SELECT n, bytes, signature FROM checkpoints ORDER BY n")?;
         let mut rows = statement.query([])?;

@@ -122,7 +122,7 @@ fn three_reporters_hide_what_one_cannot() {
     let id = store.accept(submission("a")).wait().unwrap().id();
     let work = lease_one(&store);
     store.commit(work.lease.clone(), approve(&work), tell()).wait().unwrap();
-    let mut report = |reporter, source| store.report(report(id, reporter, source)).wait().unwrap();
+    let report = |reporter, source| store.report(report(id, reporter, source)).wait().unwrap();
     assert_eq!(report(Some(1), None).reporters, 1);
     assert_eq!(report(Some(1), None).reporters, 1, "the same person again");
     assert_eq!(report(None, Some("ip a")).reporters, 2);
