@@ -25,6 +25,8 @@ pub const DEFAULT_TESSDATA: &str = "/usr/share/tesseract-ocr/5/tessdata";
 const LIBRARY: &str = "libtesseract.so.5";
 /// `PSM_AUTO`: find columns and lines, do not turn the page.
 const PAGE_MODE: i32 = 3;
+/// `PSM_SINGLE_BLOCK`: take the picture for one block of lines.
+const BLOCK_MODE: i32 = 6;
 /// Told to the engine so that it does not guess; between a screen's 96 and a scan's 300.
 const RESOLUTION_PPI: i32 = 150;
 
@@ -101,11 +103,19 @@ impl Reader {
 
     /// Reads the words of a picture, shrunk to [`WORKING_SIDE`]; and why they may not be all.
     pub fn read(&mut self, grey: &Grey) -> (Words, Option<OcrError>) {
+        self.read_as(PAGE_MODE, grey)
+    }
+
+    /// The same of a picture that is all lines of text, without pictures or columns.
+    pub fn read_block(&mut self, grey: &Grey) -> (Words, Option<OcrError>) {
+        self.read_as(BLOCK_MODE, grey)
+    }
+
+    fn read_as(&mut self, mode: i32, grey: &Grey) -> (Words, Option<OcrError>) {
         let shrunk = grey.within(WORKING_SIDE);
         let grey = shrunk.as_ref().unwrap_or(grey);
         let size = (grey.width(), grey.height());
-        let (read, done) =
-            self.engine.read(grey.data(), size, PAGE_MODE, RESOLUTION_PPI, TIME_LIMIT);
+        let (read, done) = self.engine.read(grey.data(), size, mode, RESOLUTION_PPI, TIME_LIMIT);
         let mut words = Words::default();
         for word in read {
             words.text.push_str(word.text.trim());
