@@ -99,7 +99,8 @@ impl Fit {
         };
         let timing = 8..size - 8;
         let misses = |i: usize| {
-            usize::from(dark(6, i) != (i % 2 == 0)) + usize::from(dark(i, 6) != (i % 2 == 0))
+            usize::from(dark(6, i) != (i.is_multiple_of(2)))
+                + usize::from(dark(i, 6) != (i.is_multiple_of(2)))
         };
         let alignment = || {
             let modules = (0..5usize).flat_map(|y| (0..5usize).map(move |x| (y, x)));

@@ -44,7 +44,7 @@ pub(super) fn read(grey: &Grey, flip: u8, corner: &Corner) -> Option<(Code, Quad
     for (_, map) in tries.into_iter().take(MOST_TRIES) {
         match decode(map.size, |y, x| sampler.dark(&map, x, y)) {
             Some(Code::Illegible) => {
-                drop(illegible.get_or_insert((Code::Illegible, map.outline())))
+                illegible = illegible.or(Some((Code::Illegible, map.outline())))
             }
             Some(code) => return Some((code, map.outline())),
             None => {}

@@ -22,6 +22,8 @@ use finder::finders;
 use quad::{Quad, contains};
 use search::Search;
 
+/// `model` of findings: the decoder's version.
+pub const MODEL: &str = "rqrr@0.11";
 /// Longest side in pixels of a picture, or of a piece of an elongated one, that the decoder is given at first, for its
 /// cost grows with the area.
 pub const WORKING_SIDE: u32 = 1000;

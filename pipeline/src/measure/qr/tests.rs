@@ -2,7 +2,7 @@
 
 use models::RgbImage;
 
-use super::{MOST_CODES, QrCodes, WORKING_SIDE};
+use super::{MODEL, MOST_CODES, QrCodes, WORKING_SIDE};
 use crate::measure::grey::Grey;
 use crate::measure::testing::{discs, load, paint};
 
@@ -250,4 +250,11 @@ fn a_code_within_another_is_read() {
     });
     let found = read(&Grey::of(&both));
     assert!(found.contents.iter().any(|c| c == "https://scam.example"), "{found:?}");
+}
+
+#[test]
+fn the_model_is_the_decoder_that_is_built_in() {
+    let lock = include_str!("../../../../Cargo.lock");
+    let version = MODEL.trim_start_matches("rqrr@");
+    assert!(lock.contains(&format!("name = \"rqrr\"\nversion = \"{version}.")), "{MODEL}");
 }
