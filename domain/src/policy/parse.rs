@@ -192,7 +192,8 @@ fn rule(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Rule> {
         Err(mistakes) => {
             let rule = id.as_deref().unwrap_or("without id");
             for mistake in mistakes {
-                let message = format!("{mistake} (rule `{rule}`, condition `{}`)", shown(&when.value));
+                let message =
+                    format!("{mistake} (rule `{rule}`, condition `{}`)", shown(&when.value));
                 source.report(&when.key, Some(when.span.clone()), message);
             }
             None

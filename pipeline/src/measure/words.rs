@@ -147,3 +147,113 @@ fn crop(image: &RgbImage, x: u32, y: u32, width: u32, height: u32) -> Option<Rgb
     let data: Vec<u8> = rows.filter_map(|row| row.get(span.clone())).flatten().copied().collect();
     RgbImage::new(width, height, data)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+
+    use models::RgbImage;
+    use rig::media::{Line, Picture, page, scene};
+
+    use super::{ILLEGIBLE, TIME_SPENT};
+    use crate::measure::ocr::DEFAULT_TESSDATA;
+    use crate::measure::testing::resize;
+    use crate::measure::{Analyser, Measures, Ocr, Plan, preload};
+
+    const WORDS: &str = "send money to this account";
+
+    fn rgb(picture: &Picture) -> RgbImage {
+        RgbImage::new(picture.width, picture.height, picture.rgb.clone()).unwrap()
+    }
+
+    /// The words in letters of a height on some ground.
+    fn written(ground: &Picture, height: f32, colour: [u8; 3]) -> RgbImage {
+        let (left, baseline) = (20.0, ground.height as f32 / 2.0);
+        rgb(&page(ground, &[Line { text: WORDS, height, left, baseline, colour }]).unwrap())
+    }
+
+    fn plain(width: u32, height: u32, colour: [u8; 3]) -> Picture {
+        Picture::from_fn(width, height, |_, _| colour)
+    }
+
+    /// What is read of a picture whose frame has a long side of at most 1279, as decoders give it.
+    fn measured(full: &RgbImage) -> Measures {
+        preload(&["eng".to_owned()], Path::new(DEFAULT_TESSDATA)).unwrap();
+        let (width, height) = (full.width(), full.height());
+        let shrunk = |side: u32| {
+            let by = |n: u32| (n * side / width.max(height)).max(1);
+            resize(full, by(width), by(height))
+        };
+        let long = width.max(height);
+        let frame = if long < 1280 { full.clone() } else { shrunk(long / (long / 640)) };
+        Analyser::new(Plan { ocr: Ocr::Gated(50), ..Plan::default() }).analyse(
+            &frame,
+            (width, height),
+            &mut |side| Some(shrunk(side)),
+        )
+    }
+
+    fn assert_read(case: &str, picture: &RgbImage) {
+        let measures = measured(picture);
+        let text = measures.words.map(|w| w.text).unwrap_or_default();
+        assert!(text.contains("money") && text.contains("account"), "{case}: {text:?}");
+    }
+
+    #[test]
+    fn small_words_in_a_small_picture_are_read() {
+        assert_read("16 px", &written(&plain(280, 200, [255; 3]), 20.0, [0; 3]));
+    }
+
+    #[test]
+    fn small_words_in_a_large_picture_are_read() {
+        assert_read("1:70", &written(&plain(2800, 2000, [255; 3]), 32.0, [0; 3]));
+    }
+
+    #[test]
+    fn turned_words_are_read_either_way() {
+        let level = written(&plain(640, 200, [255; 3]), 40.0, [0; 3]);
+        let pixels = level.data().as_chunks::<3>().0;
+        let at = |x: i64, y: i64| pixels[(y * 640 + x) as usize];
+        let left = crate::measure::testing::paint(200, 640, |x, y| at(639 - y, x));
+        let right = crate::measure::testing::paint(200, 640, |x, y| at(y, 199 - x));
+        assert_read("left", &left);
+        assert_read("right", &right);
+    }
+
+    #[test]
+    fn words_in_a_colour_as_bright_as_their_ground_are_read() {
+        assert_read("red on green", &written(&plain(640, 200, [0, 102, 0]), 40.0, [200, 0, 0]));
+    }
+
+    #[test]
+    fn words_on_a_banner_across_a_photo_are_read() {
+        let mut photo = scene(900, 700, 3);
+        for (x, y) in (310..390).flat_map(|y| (0..900).map(move |x| (x, y))) {
+            photo.set(x, y, [180, 0, 0]);
+        }
+        assert_read("banner", &written(&photo, 48.0, [255, 255, 0]));
+    }
+
+    #[test]
+    fn lines_that_no_one_can_read_are_told() {
+        // Blocks in rows with the rhythm of letters.
+        let rows = Picture::from_fn(640, 480, |x, y| {
+            let line = (200..280).contains(&y) && y % 20 < 12 && (40..600).contains(&x);
+            [if line && (x / 4 * 7 + y / 6 * 3) % 5 < 2 { 0 } else { 255 }; 3]
+        });
+        let measures = measured(&rgb(&rows));
+        // On a slow machine the time may be over before the last try.
+        let told = measures.ocr_failed.unwrap();
+        assert!([ILLEGIBLE, TIME_SPENT].contains(&told.as_str()), "{told}");
+    }
+
+    #[test]
+    fn a_photo_without_words_is_not_read() {
+        for seed in 1..5 {
+            let measures = measured(&rgb(&scene(900, 700, seed)));
+            assert!(measures.ocr_gated && measures.ocr_failed.is_none(), "{seed}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::measure::grey::Grey;
 /// Rows looked at: one of so many. The middle square of a finder pattern is three modules high.
 const ROW_STEP: usize = 3;
 /// Least difference of luma between dark and light.
-const LEAST_CONTRAST: u8 = 18;
+const LEAST_CONTRAST: u8 = 30;
 
 /// A finder pattern that was seen.
 #[derive(Clone, Copy)]
