@@ -89,8 +89,12 @@ impl Judge {
         unseen: Option<Failure>,
         start: Instant,
     ) -> Verdict {
-        let submission =
-            Submission { caption: self.caption.as_deref(), context: self.context.clone(), media };
+        let submission = Submission {
+            caption: self.caption.as_deref(),
+            name: file.as_deref(),
+            context: self.context.clone(),
+            media,
+        };
         let watch = Watch {
             required: self.policy.required(),
             max_gap_ms: self.policy.max_gap_ms(),

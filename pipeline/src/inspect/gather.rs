@@ -1,6 +1,6 @@
 //! Listens to one worker: feeds frames to banks and models, keeps the scores, and ends the scan once settled.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use domain::media::Face;
@@ -13,7 +13,7 @@ use super::spans::SpanBook;
 use crate::decode::{Facts, Flow};
 use crate::hash::Hit;
 use crate::measure::pdq::{self, Pdq};
-use crate::measure::{Measures, quality};
+use crate::measure::{Measures, ocr, qr, quality};
 use crate::sandbox::Item;
 use crate::sandbox::protocol::{Observer, Report, Seen};
 
@@ -58,8 +58,8 @@ pub(super) struct Gather<'a> {
     words: BTreeSet<String>,
     links: BTreeSet<String>,
     pending: VecDeque<Pending<'a>>,
-    /// Detectors that failed on a frame.
-    pub(super) failed: BTreeSet<String>,
+    /// Detectors that failed on a frame, and why at first.
+    pub(super) failed: BTreeMap<String, String>,
     /// When this medium's time is over.
     end: Instant,
     stop: Option<Stop>,
@@ -98,7 +98,7 @@ impl<'a> Gather<'a> {
             words: BTreeSet::new(),
             links: BTreeSet::new(),
             pending: VecDeque::new(),
-            failed: BTreeSet::new(),
+            failed: BTreeMap::new(),
             end,
             stop: None,
         }
@@ -166,8 +166,9 @@ impl<'a> Gather<'a> {
     }
 
     fn fail(&mut self, name: &str, error: &dyn std::fmt::Display) {
-        if self.failed.insert(name.to_owned()) {
+        if !self.failed.contains_key(name) {
             tracing::warn!(detector = name, %error, "a detector failed on a frame");
+            self.failed.insert(name.to_owned(), error.to_string());
         }
     }
 
@@ -344,23 +345,23 @@ impl<'a> Gather<'a> {
                     }
                     kept.push_str(text);
                 }
-                let finding = self.finding(name, "tesseract".into(), "words".into(), 1.0);
+                let finding = self.finding(name, ocr::MODEL.into(), "words".into(), 1.0);
                 self.spans.note(finding, pts_ms);
                 let mut found = Vec::new();
                 let cut = self.detectors.read_text(text, Some(self.media), &mut found);
-                self.failed.extend(cut);
+                cut.iter().for_each(|name| self.fail(name, &super::TOO_MUCH_TEXT));
                 found.into_iter().for_each(|f| self.spans.note(f, pts_ms));
             }
         }
         let Some(name) = &self.detectors.qr else { return };
         for content in &measures.qr {
-            let mut finding = self.finding(name, "rqrr".into(), "qr".into(), 1.0);
+            let mut finding = self.finding(name, qr::MODEL.into(), "qr".into(), 1.0);
             finding.text = Some(content.clone());
             self.spans.note(finding, pts_ms);
             if self.links.insert(content.clone()) {
                 let mut found = Vec::new();
                 let cut = self.detectors.read_text(content, Some(self.media), &mut found);
-                self.failed.extend(cut);
+                cut.iter().for_each(|name| self.fail(name, &super::TOO_MUCH_TEXT));
                 found.into_iter().for_each(|f| self.spans.note(f, pts_ms));
             }
         }

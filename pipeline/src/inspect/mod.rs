@@ -8,7 +8,7 @@ mod gather;
 mod outcome;
 mod spans;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 pub struct Submission<'a> {
     /// Caption, where there is one.
     pub caption: Option<&'a str>,
+    /// The name under which the media were sent, whose words count as the caption's do.
+    pub name: Option<&'a str>,
     /// Where it comes from.
     pub context: Context,
     /// The media, each in a sealed memory file.
@@ -73,6 +75,8 @@ pub struct Inspection {
     pub evidence: Evidence,
     /// `name@version` of every model, bank and list that took part, sorted.
     pub models: Vec<String>,
+    /// Detectors that did not see all they had to, and why.
+    pub unseen: BTreeMap<String, String>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -107,7 +111,11 @@ impl Inspector {
         let mut seen = Seen::default();
         if let Some(caption) = submission.caption {
             let cut = self.detectors.read_text(caption, None, &mut evidence.findings);
-            seen.failed.extend(cut);
+            seen.note(cut);
+        }
+        if let Some(name) = submission.name {
+            let words = name_words(name);
+            seen.note(self.detectors.read_text(&words, Some(0), &mut evidence.findings));
         }
         for (index, item) in submission.media.iter().enumerate() {
             self.detectors.match_bytes(item.sha256(), index, &mut evidence.findings);
@@ -126,7 +134,8 @@ impl Inspector {
         // The worker's own figure, which is believed only as far as it can be true.
         let decode = decode.min(total);
         let timings = Timings { decode, detect: total - decode };
-        Inspection { evidence, models: self.detectors.models(seen.pictures), timings }
+        let models = self.detectors.models(seen.pictures);
+        Inspection { evidence, models, unseen: seen.failed, timings }
     }
 
     fn inspect_media(
@@ -243,33 +252,29 @@ impl Inspector {
                 media: Some(index),
                 permanent: false,
             });
-            seen.failed.extend(
-                self.detectors
-                    .each()
-                    .iter()
-                    .filter(|d| d.1 == Sight::Words)
-                    .map(|d| d.0.to_owned()),
-            );
+            let each = self.detectors.each();
+            let readers = each.iter().filter(|d| d.1 == Sight::Words);
+            seen.note(readers.map(|d| d.0.to_owned()));
             return;
         }
         let words = String::from_utf8_lossy(item.bytes());
         evidence.has_text = true;
         let cut = self.detectors.read_text(&words, Some(index), &mut evidence.findings);
-        seen.failed.extend(cut);
+        seen.note(cut);
     }
 
     /// Says which detectors ran on all that they had to see (which may be nothing: a caption has no pictures), and
     /// which required ones did not. Where a settled rejection ended the scan, what was left unseen is not missing.
     fn account(&self, coverage: &mut Coverage, seen: &Seen, required: &[String]) {
         let whole = |(name, sight): &(&str, Sight)| {
-            !seen.failed.contains(*name) && (*sight == Sight::Words || !seen.unfinished)
+            !seen.failed.contains_key(*name) && (*sight == Sight::Words || !seen.unfinished)
         };
         let each = self.detectors.each();
         coverage.detectors_run =
             each.iter().filter(|d| whole(d)).map(|(name, _)| (*name).to_owned()).collect();
         let missing = |name: &&String| {
             !coverage.detectors_run.contains(name)
-                && (!coverage.ended_early || seen.failed.contains(*name))
+                && (!coverage.ended_early || seen.failed.contains_key(*name))
         };
         coverage.detectors_missing = required.iter().filter(missing).cloned().collect();
         coverage.detectors_run.sort();
@@ -284,8 +289,30 @@ struct Seen {
     unfinished: bool,
     /// There were pictures to look at.
     pictures: bool,
-    /// Detectors that failed on something they had to see.
-    failed: BTreeSet<String>,
+    /// Detectors that failed on something they had to see, and why.
+    failed: BTreeMap<String, String>,
+}
+
+/// Why a detector of words did not see all.
+const TOO_MUCH_TEXT: &str = "there was more text than is read";
+
+impl Seen {
+    /// Notes detectors that could not read all of a text.
+    fn note(&mut self, cut: impl IntoIterator<Item = String>) {
+        for name in cut {
+            self.failed.entry(name).or_insert_with(|| TOO_MUCH_TEXT.to_owned());
+        }
+    }
+}
+
+/// A file's name as words: without folders and extension, as it stands (it may be an address) and with its separators
+/// as blanks.
+fn name_words(name: &str) -> String {
+    let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let stem =
+        base.rsplit_once('.').map_or(base, |(stem, _)| if stem.is_empty() { base } else { stem });
+    let spaced: String = stem.chars().map(|c| if "_-.+~".contains(c) { ' ' } else { c }).collect();
+    if spaced == stem { spaced } else { format!("{stem}\n{spaced}") }
 }
 
 fn unseen_media(item: &Item) -> Media {
@@ -300,5 +327,21 @@ fn unseen_media(item: &Item) -> Media {
         pdq: None,
         pdq_quality: None,
         faces: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_words;
+
+    #[test]
+    fn a_files_name_is_read_as_words_and_as_it_stands() {
+        assert_eq!(
+            name_words("a/b/kill_your-self.now.mp3"),
+            "kill_your-self.now\nkill your self now"
+        );
+        assert_eq!(name_words("scam.example.jpg"), "scam.example\nscam example");
+        assert_eq!(name_words("photo.jpg"), "photo");
+        assert_eq!(name_words(".hidden"), ".hidden\n hidden");
     }
 }
