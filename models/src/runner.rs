@@ -16,7 +16,7 @@ pub struct RunnerConfig {
     pub runners: usize,
     /// Threads that one run may use.
     pub intra_threads: usize,
-    /// Most pictures of one batch; a model with a fixed batch lowers it.
+    /// Most pictures of one batch; a model with a fixed batch lowers it, and so does an engine that gains nothing by it.
     pub max_batch: usize,
     /// Pictures that may wait; `submit` blocks beyond.
     pub queue: usize,
@@ -49,7 +49,8 @@ impl Runner {
     ) -> Result<Self, ModelError> {
         let manifest = Arc::new(manifest.clone());
         let (sender, jobs) = bounded(config.queue.max(1));
-        let max_batch = config.max_batch.clamp(1, manifest.input.max_batch.unwrap_or(usize::MAX));
+        let most = manifest.input.max_batch.unwrap_or(usize::MAX).min(engine.best_batch(&manifest));
+        let max_batch = config.max_batch.clamp(1, most.max(1));
         let mut runner =
             Self { manifest: Arc::clone(&manifest), jobs: Some(sender), threads: Vec::new() };
         let runners = config.runners.max(1);
