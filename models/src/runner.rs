@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::batcher::{Job, Worker};
-use crate::{Engine, Manifest, ModelError, Output, Rendition, RgbImage, resample};
+use crate::{Engine, Manifest, ModelError, Output, Rendition, RgbImage, Tensor, resample};
 
 /// How a model is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ impl Runner {
             let worker = Worker {
                 manifest: Arc::clone(&manifest),
                 session: engine.load(&manifest, weights, config.intra_threads)?,
+                input: Tensor::default(),
                 jobs: jobs.clone(),
                 max_batch,
                 runners,
@@ -87,13 +88,14 @@ impl Runner {
     }
 
     /// Queues a picture; blocks while the queue is full.
-    pub fn submit(&self, image: RgbImage) -> Ticket {
+    pub fn submit(&self, image: impl Into<Arc<RgbImage>>) -> Ticket {
+        let image = image.into();
         let (width, height) = (image.width(), image.height());
         let rendition = self.rendition();
         let image = if rendition.size(width, height) == (width, height) {
             image
         } else {
-            resample(&image, rendition)
+            Arc::new(resample(&image, rendition))
         };
         let scale = (width as f32 / image.width() as f32, height as f32 / image.height() as f32);
         // The channel holds the one answer, so that a runner never waits for a caller.
