@@ -22,16 +22,12 @@ const INHERITED: [&str; 9] = [
 ];
 
 /// What every zygote needs: no helper process for GStreamer's registry, no code made at run time (W^X), one OCR
-/// thread, and few malloc arenas, each of which would reserve 64 MiB of the address space. A worker starts without memory
-/// and lives for one item: what it frees it keeps, and large blocks come in huge pages, so that fewer pages are faulted in.
-const FIXED: [(&str, &str); 8] = [
+/// thread, and few malloc arenas, each of which would reserve 64 MiB of the address space. Large blocks come in huge
+/// pages: a worker starts without memory, and for pictures page faults were most of what the sandbox cost.
+const FIXED: [(&str, &str); 5] = [
     ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
     ("GST_REGISTRY_FORK", "no"),
     ("MALLOC_ARENA_MAX", "2"),
-    // The most that glibc takes: half of an arena's heap.
-    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
-    ("MALLOC_TOP_PAD_", "4194304"),
-    ("MALLOC_TRIM_THRESHOLD_", "268435456"),
     ("OMP_THREAD_LIMIT", "1"),
     ("ORC_CODE", "backup"),
 ];
