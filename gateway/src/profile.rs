@@ -200,9 +200,11 @@ impl Weights {
             );
         }
         let engine = if names.is_empty() { None } else { Some(CpuEngine::new()?) };
-        // More runners than cores would only cost memory.
+        // Every runner has weights and memory of its own. A picture goes through several models and its decoding takes
+        // cores as well, so one runner of each model for two cores is enough.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let config = RunnerConfig { runners: jobs.min(cores), ..RunnerConfig::default() };
+        let runners = jobs.min(cores).div_ceil(2);
+        let config = RunnerConfig { runners, ..RunnerConfig::default() };
         Ok(Self { catalogue, library, engine, config })
     }
 

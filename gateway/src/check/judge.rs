@@ -1,5 +1,6 @@
 //! One input to one verdict.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
@@ -14,6 +15,7 @@ use pipeline::sandbox::{Item, Role};
 use pipeline::sniff::sniff;
 
 use super::inputs::Input;
+use super::slots::Slots;
 use super::verdict::{TimingsView, Verdict};
 use crate::cli::CheckArguments;
 use crate::profile;
@@ -32,6 +34,7 @@ pub struct Judge {
     caption: Option<String>,
     context: Context,
     decode_threads: u32,
+    decoders: Slots,
 }
 
 impl Judge {
@@ -62,19 +65,23 @@ impl Judge {
             context: Context { surface: arguments.surface.clone(), language: String::new() },
             // With fewer items than cores, a video's decoder takes the cores that would idle.
             decode_threads: (cores / jobs).max(1) as u32,
+            decoders: Slots::new(jobs),
         })
     }
 
-    /// The verdict on one input; whatever goes wrong is a verdict too.
+    /// The verdict on one input; whatever goes wrong is a verdict too. Waits for its turn among `jobs` that read and
+    /// decode; the models come after that.
     pub fn judge(&self, input: &Input) -> Verdict {
+        let slot = Cell::new(Some(self.decoders.take()));
+        let decoded = || drop(slot.take());
         let start = Instant::now();
         match input {
-            Input::Caption => self.decide(None, &[], None, start),
+            Input::Caption => self.decide(None, &[], None, start, &decoded),
             Input::File(path) => {
                 let name = Some(path.to_string_lossy().into_owned());
                 match read(path, self.max_bytes) {
-                    Ok((item, unseen)) => self.decide(name, &[item], unseen, start),
-                    Err(unread) => self.decide(name, &[], Some(unread), start),
+                    Ok((item, unseen)) => self.decide(name, &[item], unseen, start, &decoded),
+                    Err(unread) => self.decide(name, &[], Some(unread), start, &decoded),
                 }
             }
         }
@@ -88,6 +95,7 @@ impl Judge {
         media: &[Item],
         unseen: Option<Failure>,
         start: Instant,
+        decoded: &dyn Fn(),
     ) -> Verdict {
         let submission = Submission {
             caption: self.caption.as_deref(),
@@ -100,6 +108,7 @@ impl Judge {
             max_gap_ms: self.policy.max_gap_ms(),
             settled: &|evidence| self.policy.settled(evidence),
             decode_threads: self.decode_threads,
+            decoded,
         };
         let mut inspection = self.inspector.inspect(&submission, &watch);
         inspection.evidence.failures.extend(unseen);

@@ -1,6 +1,7 @@
 //! Listens to one worker: feeds frames to banks and models, keeps the scores, and ends the scan once settled.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use domain::media::Face;
@@ -35,7 +36,7 @@ struct Pending<'a> {
 
 enum Ask<'a> {
     Classes(&'a Neural),
-    Faces { detector: &'a Neural, picture: Option<RgbImage> },
+    Faces { detector: &'a Neural, picture: Option<Arc<RgbImage>> },
     Age { detector: &'a Neural, face: usize, faces_of: Option<u64> },
 }
 
@@ -160,7 +161,7 @@ impl<'a> Gather<'a> {
         merge(&mut evidence.scores, self.scores);
     }
 
-    fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, image: RgbImage, neural: &Neural) {
+    fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, image: impl Into<Arc<RgbImage>>, neural: &Neural) {
         let ticket = neural.runner.submit(image);
         self.pending.push_back(Pending { pts_ms, ask, ticket });
     }
@@ -180,7 +181,7 @@ impl<'a> Gather<'a> {
                 self.classes(neural, &classes, pts_ms)
             }
             (Ask::Faces { detector, picture }, Ok(Output::Faces(found))) => {
-                self.found_faces(detector, picture.as_ref(), &found, pts_ms);
+                self.found_faces(detector, picture.as_deref(), &found, pts_ms);
             }
             (Ask::Age { detector, face, faces_of }, Ok(Output::Age { years })) => {
                 self.aged(detector, face, faces_of, years, pts_ms);
@@ -407,7 +408,8 @@ impl Observer for Gather<'_> {
             self.ask(seen.pts_ms, Ask::Classes(neural), picture, neural);
         }
         if let (Some(neural), Some(picture)) = (&detectors.faces, pictures.next()) {
-            let ask = Ask::Faces { detector: neural, picture: Some(picture.clone()) };
+            let picture = Arc::new(picture);
+            let ask = Ask::Faces { detector: neural, picture: Some(Arc::clone(&picture)) };
             self.ask(seen.pts_ms, ask, picture, neural);
         }
         while self.pending.len() > MAX_PENDING {

@@ -57,6 +57,8 @@ pub struct Watch<'a> {
     pub settled: &'a dyn Fn(&Evidence) -> bool,
     /// Threads of a video decoder.
     pub decode_threads: u32,
+    /// Called each time a medium is decoded and only the models are still at work on it: another one may be decoded now.
+    pub decoded: &'a dyn Fn(),
 }
 
 /// Where the time went.
@@ -203,6 +205,7 @@ impl Inspector {
                 wall = left;
                 continue;
             }
+            (watch.decoded)();
             gather.finish();
             let too_long = gather.duration_ms().filter(|&ms| ms > self.max_duration_ms);
             let stopped = gather.stopped();

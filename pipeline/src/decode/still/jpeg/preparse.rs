@@ -92,13 +92,20 @@ impl Outline {
 /// there 0xFF is followed by zero.
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
-        at += bytes.get(at..)?.iter().position(|b| *b == 0xff)?;
+        at += first_ff(bytes.get(at..)?)?;
         match *bytes.get(at + 1)? {
             0x00 => at += 2,
             0xff => at += 1,
             marker => return Some((marker, at + 2)),
         }
     }
+}
+
+/// The first 0xFF. In entropy-coded bytes it is a long way off: whole blocks are searched a word at a time.
+fn first_ff(bytes: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 64;
+    let start = bytes.chunks(BLOCK).position(|block| block.contains(&0xff))? * BLOCK;
+    Some(start + bytes.get(start..)?.iter().position(|b| *b == 0xff)?)
 }
 
 /// Width, height and components of a start-of-frame segment; refuses the kinds that no browser shows.
