@@ -201,8 +201,13 @@ impl Inspector {
                 || (result.is_err() && stopped != Some(Stop::Settled));
             seen.pictures |= gather.visual();
             seen.failed.append(&mut gather.failed);
-            let report = result.as_ref().copied().unwrap_or_default();
+            let report = result.as_ref().cloned().unwrap_or_default();
             gather.close(evidence, item, &report, format);
+            let words = &report.tally.words;
+            let cut = self.detectors.read_text(words, Some(index), &mut evidence.findings);
+            seen.failed.extend(cut);
+            let unseen = report.tally.unseen.iter();
+            evidence.failures.extend(unseen.map(|what| outcome::unseen(index, *what)));
             if let Err(error) = result {
                 evidence.failures.push(failure_of(&error, index));
             } else if stopped == Some(Stop::Overdue) {
