@@ -72,7 +72,7 @@ pub struct Facts {
 pub struct Frame {
     /// Position on the time line in milliseconds; 0 for a still.
     pub pts_ms: u64,
-    /// The pixels, composed over white where the source has transparency.
+    /// The pixels. A transparent picture comes over white, and a second time over black where that looks different.
     pub image: RgbImage,
 }
 
