@@ -163,18 +163,18 @@ fn read(path: &Path, max_bytes: u64) -> Result<(Item, Option<Failure>), Failure>
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     let playlist = String::from_utf8_lossy(item.bytes());
-    hls::assemble(&playlist, MAX_BYTES, &|name, range| segment(folder, name, range))
-        .map_err(anyhow::Error::from)
-        .and_then(|stream| {
-            let item = Item::from_reader(stream.bytes.as_slice(), MAX_BYTES)?;
-            Ok((item, unseen_variant(stream.unseen)))
-        })
-        .map_err(|error| Failure {
-            reason: "playlist".into(),
-            detail: error.to_string(),
-            media: Some(0),
-            permanent: true,
-        })
+    let failure = |detail: String, permanent| Failure {
+        reason: "playlist".into(),
+        detail,
+        media: Some(0),
+        permanent,
+    };
+    let stream = hls::assemble(&playlist, MAX_BYTES, &|name, range| segment(folder, name, range))
+        .map_err(|error| failure(error.to_string(), error.is_permanent()))?;
+    // Sealed memory that cannot be had is the host's matter.
+    let item = Item::from_reader(stream.bytes.as_slice(), MAX_BYTES)
+        .map_err(|error| failure(error.to_string(), false))?;
+    Ok((item, unseen_variant(stream.unseen)))
 }
 
 /// Whether a name promises a medium: a page of script under such a name is an attack on whoever shows it.
@@ -195,7 +195,12 @@ fn segment(folder: &Path, name: &str, range: Range<u64>) -> std::io::Result<Vec<
     if !path.starts_with(&inside) {
         return Err(std::io::Error::other("the segment lies outside the playlist's folder"));
     }
-    hls::part(open(&path, MAX_BYTES).map_err(std::io::Error::other)?, range)
+    let file =
+        open(&path, MAX_BYTES).map_err(|error| match error.downcast::<std::io::Error>() {
+            Ok(error) => error,
+            Err(error) => std::io::Error::other(error),
+        })?;
+    hls::part(file, range)
 }
 
 /// What a playlist offers beside the stream that is judged may show anything.

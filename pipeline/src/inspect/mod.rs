@@ -3,6 +3,7 @@
 //! Knows no policy: whoever calls says which detectors are required, how dense the time line must be looked
 //! at, and when the matter is settled.
 
+mod appended;
 mod detectors;
 mod gather;
 mod outcome;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind};
 
-use crate::decode::Limits;
+use crate::decode::{Limits, Unseen};
 use crate::sandbox::protocol::{Request, WorkError};
 use crate::sandbox::{Item, Sandbox};
 use crate::sniff::{sniff, unsupported};
@@ -171,21 +172,63 @@ impl Inspector {
             });
             return Duration::ZERO;
         }
-        self.decode_media(index, item, format, watch, evidence, seen)
+        let start = Instant::now();
+        let job = Work { index, item, format, start };
+        let decode = self.decode_media(job, watch, evidence, seen);
+        if !format.is_still() {
+            return decode;
+        }
+        decode + self.inspect_appended(job, watch, evidence, seen)
+    }
+
+    /// Looks at what is appended to a still as at further frames of it, within the time of the one item. Whether there is
+    /// a face and how sharp it is the picture itself says, for that is what a plain viewer shows.
+    fn inspect_appended(
+        &self,
+        job: Work<'_>,
+        watch: &Watch<'_>,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Duration {
+        let found = appended::find(job.item.bytes(), job.format);
+        let (mut decode, mut missed) = (Duration::ZERO, found.more);
+        let own = evidence.scores.clone();
+        for part in found.parts {
+            if (watch.settled)(evidence) {
+                evidence.coverage.ended_early = true;
+                missed = false;
+                break;
+            }
+            let before = (evidence.media.len(), evidence.failures.len());
+            let Ok(item) = Item::from_reader(part, part.len() as u64) else {
+                missed = true;
+                continue;
+            };
+            self.detectors.match_bytes(item.sha256(), job.index, &mut evidence.findings);
+            let work = Work { item: &item, format: sniff(part), ..job };
+            decode += self.decode_media(work, watch, evidence, seen);
+            evidence.media.truncate(before.0);
+            missed |= evidence.failures.len() > before.1;
+            evidence.failures.truncate(before.1);
+        }
+        let scores = &mut evidence.scores;
+        scores.has_face = own.has_face;
+        (scores.blur_variance, scores.blur_score) = (own.blur_variance, own.blur_score);
+        if missed {
+            evidence.failures.push(outcome::unseen(job.index, Unseen::Part));
+        }
+        decode
     }
 
     /// Decodes with one retry, since a worker may die for reasons that are not the item's.
     fn decode_media(
         &self,
-        index: usize,
-        item: &Item,
-        format: Format,
+        Work { index, item, format, start }: Work<'_>,
         watch: &Watch<'_>,
         evidence: &mut Evidence,
         seen: &mut Seen,
     ) -> Duration {
-        let start = Instant::now();
-        let mut wall = FIRST_TRY;
+        let mut wall = FIRST_TRY.min(ITEM_BUDGET.saturating_sub(start.elapsed()));
         let mut retried = false;
         loop {
             let request = self.request(item, format, watch, wall);
@@ -213,8 +256,13 @@ impl Inspector {
                 || (result.is_err() && stopped != Some(Stop::Settled));
             seen.pictures |= gather.visual();
             seen.failed.append(&mut gather.failed);
-            let report = result.as_ref().copied().unwrap_or_default();
+            let report = result.as_ref().cloned().unwrap_or_default();
             gather.close(evidence, item, &report, format);
+            let words = &report.tally.words;
+            let cut = self.detectors.read_text(words, Some(index), &mut evidence.findings);
+            seen.failed.extend(cut);
+            let unseen = report.tally.unseen.iter();
+            evidence.failures.extend(unseen.map(|what| outcome::unseen(index, *what)));
             if let Err(error) = result {
                 evidence.failures.push(failure_of(&error, index));
             } else if stopped == Some(Stop::Overdue) {
@@ -283,6 +331,16 @@ impl Inspector {
         coverage.detectors_run.sort();
         coverage.detectors_missing.sort();
     }
+}
+
+/// What is to be decoded: a medium, or a part of one.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    index: usize,
+    item: &'a Item,
+    format: Format,
+    /// When work on the whole medium began.
+    start: Instant,
 }
 
 /// What was seen and what was not, over all media of a submission.
