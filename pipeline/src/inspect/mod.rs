@@ -260,7 +260,7 @@ impl Inspector {
             gather.close(evidence, item, &report, format);
             let words = &report.tally.words;
             let cut = self.detectors.read_text(words, Some(index), &mut evidence.findings);
-            seen.failed.extend(cut);
+            seen.note(cut);
             let unseen = report.tally.unseen.iter();
             evidence.failures.extend(unseen.map(|what| outcome::unseen(index, *what)));
             if let Err(error) = result {
