@@ -78,7 +78,7 @@ pub struct Inspection {
     pub evidence: Evidence,
     /// `name@version` of every model, bank and list that took part, sorted.
     pub models: Vec<String>,
-    /// Detectors that did not see all they had to, and why.
+    /// Required detectors that failed on something they had to see, and why.
     pub unseen: BTreeMap<String, String>,
     /// Where the time went.
     pub timings: Timings,
@@ -117,8 +117,12 @@ impl Inspector {
             seen.note(cut);
         }
         if let Some(name) = submission.name {
-            let words = name_words(name);
-            seen.note(self.detectors.read_text(&words, Some(0), &mut evidence.findings));
+            for words in name_words(name) {
+                let mut found = Vec::new();
+                seen.note(self.detectors.read_text(&words, Some(0), &mut found));
+                found.retain(|f| !evidence.findings.iter().any(|known| known.label == f.label));
+                evidence.findings.append(&mut found);
+            }
         }
         for (index, item) in submission.media.iter().enumerate() {
             self.detectors.match_bytes(item.sha256(), index, &mut evidence.findings);
@@ -137,6 +141,8 @@ impl Inspector {
         // The worker's own figure, which is believed only as far as it can be true.
         let decode = decode.min(total);
         let timings = Timings { decode, detect: total - decode };
+        let missing = &evidence.coverage.detectors_missing;
+        seen.failed.retain(|name, _| missing.contains(name));
         let models = self.detectors.models(seen.pictures);
         Inspection { evidence, models, unseen: seen.failed, timings }
     }
@@ -366,14 +372,14 @@ impl Seen {
     }
 }
 
-/// A file's name as words: without folders and extension, as it stands (it may be an address) and with its separators
-/// as blanks.
-fn name_words(name: &str) -> String {
+/// A file's name as texts, without folders and extension: as it stands, for it may be an address, and with its
+/// separators as blanks. Apart, for together they would spell words that neither has.
+fn name_words(name: &str) -> Vec<String> {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let stem =
-        base.rsplit_once('.').map_or(base, |(stem, _)| if stem.is_empty() { base } else { stem });
+    let stem = base.rsplit_once('.').map(|(stem, _)| stem).filter(|stem| !stem.is_empty());
+    let stem = stem.unwrap_or(base).to_owned();
     let spaced: String = stem.chars().map(|c| if "_-.+~".contains(c) { ' ' } else { c }).collect();
-    if spaced == stem { spaced } else { format!("{stem}\n{spaced}") }
+    if spaced == stem { vec![stem] } else { vec![stem, spaced] }
 }
 
 fn unseen_media(item: &Item) -> Media {
@@ -399,10 +405,10 @@ mod tests {
     fn a_files_name_is_read_as_words_and_as_it_stands() {
         assert_eq!(
             name_words("a/b/kill_your-self.now.mp3"),
-            "kill_your-self.now\nkill your self now"
+            ["kill_your-self.now", "kill your self now"]
         );
-        assert_eq!(name_words("scam.example.jpg"), "scam.example\nscam example");
-        assert_eq!(name_words("photo.jpg"), "photo");
-        assert_eq!(name_words(".hidden"), ".hidden\n hidden");
+        assert_eq!(name_words("scam.example.jpg"), ["scam.example", "scam example"]);
+        assert_eq!(name_words("photo.jpg"), ["photo"]);
+        assert_eq!(name_words(".hidden"), [".hidden", " hidden"]);
     }
 }
