@@ -112,7 +112,7 @@ pub enum Unseen {
 /// What a decoder did, when it came to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Frames handed to the sink.
+    /// Frames of the item handed to the sink; one that is handed over twice, over white and over black, counts once.
     pub frames: u64,
     /// Largest gap in milliseconds on the time line between looked-at instants, edges included.
     pub max_gap_ms: u64,

@@ -208,6 +208,7 @@ mod tests {
             "formats/amedia_pixel-motion-photo-shortened.jpg",
             "formats/amedia_pixel-motion-photo-without-exif-shortened.jpg",
             "formats/amedia_ss-motion-photo-shortened.jpg",
+            "formats/amedia_sample_MP.heic",
             "formats/sharp_image-in-alpha.png",
         ];
         let honest: Vec<_> = names.iter().filter(|n| !known.contains(&n.as_str())).collect();

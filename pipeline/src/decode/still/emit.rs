@@ -32,12 +32,10 @@ pub(super) fn frame(
     damaged: bool,
 ) -> Tally {
     let Flat { white, black } = image.into();
-    let mut tally = Tally { frames: 1, damaged, ..Tally::default() };
     let flow = sink.frame(Frame { pts_ms: 0, image: turn.apply(white) });
     if let Some(image) = black.filter(|_| flow == Flow::More) {
-        tally.frames += 1;
         // Nothing follows: whether the sink wants more makes no difference.
         let _: Flow = sink.frame(Frame { pts_ms: 0, image: turn.apply(image) });
     }
-    tally
+    Tally { frames: 1, damaged, ..Tally::default() }
 }

@@ -133,7 +133,6 @@ impl Player<'_> {
             return Ok(flow);
         }
         self.black = Some(signature);
-        self.tally.frames += 1;
         Ok(self.sink.frame(Frame { pts_ms: start, image: self.turn.apply(black) }))
     }
 

@@ -98,6 +98,8 @@ struct Stream {
     caps: Option<gst::Caps>,
     syntax: Option<Syntax>,
     orientation: Orientation,
+    /// Whether units outside of what is shown count as shown.
+    all: bool,
     /// Time given to the last unit, for units without one; before `offset`.
     last: i64,
     /// What is added to the container's times, which have jumped back so far.
@@ -113,6 +115,8 @@ struct Collect {
     words: Mutex<Words>,
     max_units: usize,
     full: AtomicBool,
+    /// Whether units outside of what is shown count as shown: an edit list is set aside.
+    all: bool,
 }
 
 impl Units for Collect {
@@ -122,7 +126,9 @@ impl Units for Collect {
             self.full.store(true, Ordering::Relaxed);
             return Err(gst::FlowError::Eos);
         }
-        entry(&mut streams, stream).add(sample);
+        let stream = entry(&mut streams, stream);
+        stream.all = self.all;
+        stream.add(sample);
         Ok(())
     }
 
@@ -183,7 +189,10 @@ impl Stream {
         };
         let Some(time) = buffer.pts().or_else(|| buffer.dts()) else { return (counted(), false) };
         let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
-        let Some(segment) = segment else { return (signed(time.nseconds()), false) };
+        // Without its edit list a track with reordered frames reaches beyond its length, where the segment ends.
+        let Some(segment) = segment.filter(|_| !self.all) else {
+            return (signed(time.nseconds()), false);
+        };
         let hidden = segment.to_running_time(time).is_none();
         let time = match segment.to_running_time_full(time) {
             Some(gst::Signed::Positive(t)) => signed(t.nseconds()),
@@ -230,14 +239,15 @@ fn signed(ns: u64) -> i64 {
 /// Reads the whole container once. Of several video streams the largest counts, as in ffmpeg, and the first by name of
 /// equals; what the others show is unseen, and so is what lies behind `max_units`.
 pub fn scan(file: &Arc<File>, max_units: usize) -> Result<Scanned, DecodeError> {
+    let mut promise = container::read(file);
+    let edits: Arc<[u64]> = std::mem::take(&mut promise.edits).into();
     let collect = Arc::new(Collect {
         streams: Mutex::default(),
         words: Mutex::default(),
         max_units,
         full: AtomicBool::default(),
+        all: !edits.is_empty(),
     });
-    let mut promise = container::read(file);
-    let edits: Arc<[u64]> = std::mem::take(&mut promise.edits).into();
     let units = Arc::clone(&collect) as Arc<dyn Units>;
     let demux = Demux::new(Arc::clone(file), Arc::clone(&edits), units)?;
     demux.start()?;

@@ -29,7 +29,8 @@ impl Markup {
                 Some("pango-markup") => Some(Self::Tags),
                 _ => Some(Self::Plain),
             },
-            "application/x-subtitle-vtt" => Some(Self::Tags),
+            // Matroska's WebVTT comes under the second name; what is no text there is told.
+            "application/x-subtitle-vtt" | "application/x-subtitle-unknown" => Some(Self::Tags),
             "application/x-ass" | "application/x-ssa" => Some(Self::Events),
             _ => None,
         }

@@ -43,7 +43,8 @@ fn gif_frames_are_taken_off_as_they_ask_for() {
     // The second went back to what was before it, the third left a hole.
     assert_eq!((at(2, 1, 1), at(2, 0, 0)), (RED, BLUE));
     assert_eq!((at(3, 0, 0), at(3, 3, 3)), (WHITE, BLUE));
-    assert_eq!(album.frames.iter().map(|f| f.pts_ms).collect::<Vec<_>>(), [0, 100, 200, 300]);
+    // The hole looks different on black.
+    assert_eq!(album.frames.iter().map(|f| f.pts_ms).collect::<Vec<_>>(), [0, 100, 200, 300, 300]);
     let facts = album.facts.unwrap();
     assert_eq!(
         (facts.kind, facts.frames, facts.duration_ms),
@@ -59,8 +60,10 @@ fn long_animation_is_sampled_evenly_and_the_gap_is_told() {
     let limits = Limits { max_frames: 100, ..Limits::default() };
     let (album, tally) = open_as(&bytes, Format::Gif, &full(), &limits).unwrap();
     assert_eq!(album.facts.unwrap().frames, Some(10_000));
-    assert_eq!(album.frames.len(), 100);
-    assert_eq!((album.frames[0].pts_ms, album.frames[99].pts_ms), (0, 999_900));
+    // The first comes over black as well; what follows looks there as it does.
+    let times: Vec<_> = album.frames.iter().map(|f| f.pts_ms).collect();
+    assert_eq!((times.len(), tally.frames), (101, 100));
+    assert_eq!((times[0], times[1], times[100]), (0, 0, 999_900));
     // 9,999 steps over 99 spans are 101 frames a span, of which 100 are not seen.
     assert_eq!(tally.max_gap_ms, 10_000);
 }

@@ -73,9 +73,9 @@ fn play(
         match picture(grey, page, job) {
             Ok((Flat { white, black }, whole)) => {
                 tally.damaged |= !whole;
+                tally.frames += 1;
                 let mut grounds = std::iter::once(white).chain(black);
                 let enough = grounds.any(|image| {
-                    tally.frames += 1;
                     let image = page.orientation.apply(image);
                     sink.frame(Frame { pts_ms: 0, image }) == Flow::Enough
                 });

@@ -52,7 +52,10 @@ pub(super) fn read(file: &File, size: u64, promise: &mut Promise) {
         promise.cut_short |= end.is_some_and(|end| end > size);
         match found.id {
             SEGMENT if segments > 0 => drop(promise.unseen.insert(Unseen::Track)),
-            SEGMENT => segments += 1,
+            SEGMENT => {
+                segments += 1;
+                promise.claims = found.length.is_none();
+            }
             ATTACHMENTS => {
                 let length = found.length.unwrap_or(0).min(MAX_ATTACHMENTS);
                 if pictured(&stretch(file, body, length)) {

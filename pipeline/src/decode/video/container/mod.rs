@@ -28,7 +28,8 @@ pub(super) struct Promise {
     pub words: usize,
     /// Places of the type of `edts` boxes that leave footage out. Read as `free`, all of it is shown.
     pub edits: Vec<u64>,
-    /// Whether the length that the header claims can be held against what is there.
+    /// Whether the length that the header claims is to be held against what is there, because the structure does not say
+    /// where the file ends.
     pub claims: bool,
 }
 
@@ -38,10 +39,8 @@ pub(super) fn read(file: &File) -> Promise {
     let Ok(size) = file.metadata().map(|m| m.len()) else { return promise };
     let head = stretch(file, 0, 1024);
     if head.starts_with(b"\x1a\x45\xdf\xa3") {
-        promise.claims = true;
         ebml::read(file, size, &mut promise);
     } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"AVI ") {
-        promise.claims = true;
         riff::read(file, size, &mut promise);
     } else if head.starts_with(b"FLV\x01") {
         promise.claims = true;

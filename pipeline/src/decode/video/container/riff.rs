@@ -16,7 +16,11 @@ pub(super) fn read(file: &File, size: u64, promise: &mut Promise) {
             return;
         };
         // Writers that cannot go back leave 0 or all ones.
-        if !head.starts_with(b"RIFF") || length == 0 || length == u32::MAX {
+        if !head.starts_with(b"RIFF") {
+            return;
+        }
+        if length == 0 || length == u32::MAX {
+            promise.claims = true;
             return;
         }
         let end = at.saturating_add(8).saturating_add(u64::from(length));
