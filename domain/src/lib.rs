@@ -6,12 +6,14 @@ pub mod coverage;
 pub mod decision;
 pub mod evidence;
 pub mod finding;
+pub mod journal;
 pub mod media;
 pub mod policy;
 pub mod problem;
 pub mod profile;
 pub mod reader;
 pub mod severity;
+pub mod standing;
 
 pub use category::Category;
 pub use coverage::Coverage;

@@ -1,0 +1,50 @@
+//! All SQLite of a box: submissions, work, decisions, journal, lists, people's rows.
+//!
+//! One thread writes, in groups that share an fsync; a [`Reply`] comes after the COMMIT, so that whoever has an answer can
+//! give one. Reads go through a small pool. The store knows no network, no HTTP and no files but its own.
+//!
+//! docs/store.md tells tables, invariants and what each file of the directory is for.
+#![forbid(unsafe_code)]
+
+mod author;
+mod bank;
+mod blob;
+mod config;
+mod decision;
+mod effect;
+mod error;
+mod head_file;
+mod identity;
+mod job;
+mod lock;
+mod open;
+mod reply;
+mod rows;
+mod salvage;
+mod schema;
+mod snapshot;
+mod space;
+mod store;
+mod submission;
+mod txn;
+mod writer;
+
+pub use author::StrikeRow;
+pub use bank::{BankEntry, Basis, Hash, NewBankEntry};
+pub use blob::{Claim, path_in};
+pub use config::{Clock, Config, Durability, OnFatal};
+pub use decision::{DecisionRow, MediaVerdict, SeenPdq, Settled, Tell, Verdict};
+pub use effect::{Again, Effect, EffectFailure, EffectKind, NewEffect};
+pub use error::Error;
+pub use job::{DeadLetter, Fate, JobKind, Lease, QueueDepth, Work};
+pub use open::Opened;
+pub use reply::Reply;
+pub use salvage::Salvaged;
+pub use schema::{OLDEST_SQLITE, SCHEMA};
+pub use snapshot::{Restored, restore, snapshot};
+pub use store::Store;
+pub use submission::{
+    Acceptance, Filter, HIGHEST_PRIORITY, MOST_MEDIA, MediaRow, NewMedia, NewSubmission, State,
+    StoredMedia, Submission,
+};
+pub use txn::{Place, SideKind};
