@@ -21,6 +21,10 @@ pub struct Cli {
 pub enum Command {
     /// Judge files and print their verdicts.
     Check(CheckArguments),
+    /// Run the gateway: submissions over HTTP, judged behind.
+    Serve(ServeArguments),
+    /// Show and check the settings of `serve`.
+    Config(ConfigArguments),
     /// List, fetch, verify and measure models.
     Models(ModelsArguments),
     /// Check and test policies.
@@ -56,6 +60,42 @@ pub struct CheckArguments {
     /// How many items are worked on at once; default: the number of cores.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
+}
+
+/// Run the gateway.
+///
+/// Settings come from options, the environment (`WEIR_…`), the file of --config, and defaults, in this order.
+#[derive(Args, Debug, Default)]
+pub struct ServeArguments {
+    /// The file of settings (TOML; docs/serve.md has every key).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Folder of database, spool and secrets [default: /var/lib/weir where it exists, else the user's data folder].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Profile of tenants that name none [default: starter].
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+}
+
+/// Show and check the settings of `serve`.
+#[derive(Args, Debug)]
+pub struct ConfigArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to do with settings.
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Report every error at once.
+    Check(ServeArguments),
+    /// Print each setting in force and where it comes from.
+    Show(ServeArguments),
 }
 
 /// List, fetch, verify and measure models.

@@ -3,11 +3,14 @@
 
 mod check;
 mod cli;
+mod config;
+mod config_command;
 mod logging;
 mod models_command;
 mod paths;
 mod policy_command;
 mod profile;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
     logging::start(cli.verbose);
     let outcome = match cli.command {
         Command::Check(arguments) => check::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Config(arguments) => config_command::run(arguments),
         Command::Models(arguments) => models_command::run(arguments),
         Command::Policy(arguments) => policy_command::run(arguments),
     };

@@ -5,7 +5,7 @@ mod judge;
 mod progress;
 mod table;
 mod turns;
-mod verdict;
+pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, ErrorKind, Write};

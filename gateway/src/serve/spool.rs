@@ -108,8 +108,9 @@ impl Spool {
             folder,
             waiting: Mutex::default(),
         }));
-        let used = spool.names()?.iter().filter_map(|name| Some(spool.path(name).metadata().ok()?.len()));
-        spool.0.used.store(used.sum(), Ordering::Relaxed);
+        let names = spool.names()?;
+        let sizes = names.iter().filter_map(|name| Some(spool.path(name).metadata().ok()?.len()));
+        spool.0.used.store(sizes.sum(), Ordering::Relaxed);
         Ok(spool)
     }
 
