@@ -2,8 +2,10 @@
 
 mod chores;
 mod engine;
+mod fetch;
 mod http;
 mod metrics;
+mod outbound;
 mod progress;
 mod server;
 mod spool;
@@ -39,6 +41,8 @@ pub struct App {
     gatekeeper: Gatekeeper,
     progress: Progress,
     metrics: Metrics,
+    /// For media that are named by address.
+    agent: ureq::Agent,
     /// There is a job that nobody was told of.
     work_ready: Notify,
     /// There is a file to delete or somebody to tell.
@@ -188,6 +192,7 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     let tenants = tenant::open_all(&config, &store)?;
     Ok(App {
         gatekeeper: Gatekeeper::new(&config),
+        agent: outbound::agent(config.fetch.allow.clone(), config.fetch.timeout),
         config,
         store,
         spool,

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::engine::{Judged, Single};
 use super::progress::Stage;
-use super::{App, Tenant};
+use super::{App, Tenant, fetch};
 
 /// How often the queue is looked at when nobody says that there is something: retries become due by themselves.
 const TICK: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ async fn one_job(app: &Arc<App>, work: Work) {
     let (id, lease) = (work.submission.id, work.lease.clone());
     let outcome = match work.lease.kind {
         JobKind::Judge => judge(app, work).await,
-        JobKind::Fetch => Err(Code::lossy("fetch_unsupported")),
+        JobKind::Fetch => fetch::fetch(app, work).await,
     };
     match outcome {
         Ok(()) => {}
