@@ -155,7 +155,8 @@ mod tests {
         use Category::{Quality, Sexual, SexualMinors, Underage, Violence};
         use Severity::{Critical, High, Medium};
         // severity, action, categories, verified → strike, ban
-        let table: [(Severity, Action, &[Category], bool, bool, bool); 9] = [
+        type Row = (Severity, Action, &'static [Category], bool, bool, bool);
+        let table: [Row; 9] = [
             (High, Reject, &[Sexual], false, true, false),
             (High, Hide, &[Sexual], false, false, false),
             (Medium, Reject, &[Sexual], false, false, false),

@@ -36,6 +36,7 @@ CREATE INDEX submissions_tenant ON submissions (tenant, id);
 CREATE INDEX submissions_state ON submissions (tenant, state, id);
 CREATE INDEX submissions_author ON submissions (author, received_at) WHERE author IS NOT NULL;
 CREATE INDEX submissions_received ON submissions (received_at);
+CREATE INDEX submissions_ip ON submissions (received_at) WHERE ip IS NOT NULL AND instr(ip, '/') = 0;
 
 CREATE TABLE media (
     submission BLOB NOT NULL, n INTEGER NOT NULL,

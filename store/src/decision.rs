@@ -45,7 +45,8 @@ pub struct Verdict {
     pub verified: bool,
     /// The tenant's rules for strikes.
     pub ladder: Ladder,
-    /// How long the bytes stay for an appeal; `None`: no longer than anything else needs them.
+    /// How long from now the bytes stay for a review or an appeal; zero lets them go at once. `None` leaves the window as
+    /// an earlier decision set it; with a first decision that is none.
     pub keep_media: Option<Duration>,
     /// The state of policy and lists on which it rests; `None` for a person's decision.
     pub basis: Option<Basis>,
@@ -201,6 +202,31 @@ impl Store {
                 })
                 .optional()?;
             Ok(found)
+        })
+    }
+}
+
+impl Store {
+    /// What the gate may answer for a tenant, newest first: to fill a memory with at the start.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn media_verdicts(
+        &self,
+        tenant: &TenantId,
+        limit: u32,
+    ) -> Result<Vec<(Code, MediaVerdict)>, Error> {
+        self.read(|conn| {
+            let mut statement = conn.prepare_cached(
+                "SELECT surface, sha256, status FROM media_verdicts JOIN tenants USING (tenant, generation)
+                 WHERE tenant = ? ORDER BY at DESC LIMIT ?",
+            )?;
+            let rows = statement.query_map(params![tenant.as_str(), limit], |row| {
+                let sha256 = Sha256(row.get("sha256")?);
+                let status = rows::unslug(row, "status")?;
+                Ok((rows::word(row, "surface")?, MediaVerdict { sha256, status }))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 }
@@ -370,10 +396,11 @@ fn record_media(
             params![submission.id.0, seen.media as i64, k as i64, tenant, seen.pdq, seen.quality],
         )?;
     }
-    let until = verdict.keep_media.map_or(txn.now, |keep| txn.now.after(keep));
-    txn.conn
-        .prepare_cached("UPDATE media SET keep_until = ? WHERE submission = ?")?
-        .execute(params![until.0, submission.id.0])?;
+    if let Some(keep) = verdict.keep_media {
+        txn.conn
+            .prepare_cached("UPDATE media SET keep_until = ? WHERE submission = ?")?
+            .execute(params![txn.now.after(keep).0, submission.id.0])?;
+    }
     for name in submission.media.iter().filter_map(|media| media.blob.as_deref()) {
         blob::release(txn, name)?;
     }

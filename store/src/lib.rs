@@ -6,19 +6,24 @@
 //! docs/store.md tells tables, invariants and what each file of the directory is for.
 #![forbid(unsafe_code)]
 
+mod access;
 mod author;
 mod bank;
 mod blob;
 mod config;
 mod decision;
 mod effect;
+mod erase;
 mod error;
 mod head_file;
 mod identity;
 mod job;
+mod journal;
 mod lock;
 mod open;
 mod reply;
+mod report;
+mod retention;
 mod rows;
 mod salvage;
 mod schema;
@@ -27,18 +32,24 @@ mod space;
 mod store;
 mod submission;
 mod txn;
+mod verify;
 mod writer;
 
+pub use access::{ApiKey, NewKey};
 pub use author::StrikeRow;
 pub use bank::{BankEntry, Basis, Hash, NewBankEntry};
 pub use blob::{Claim, path_in};
 pub use config::{Clock, Config, Durability, OnFatal};
 pub use decision::{DecisionRow, MediaVerdict, SeenPdq, Settled, Tell, Verdict};
 pub use effect::{Again, Effect, EffectFailure, EffectKind, NewEffect};
+pub use erase::Erasure;
 pub use error::Error;
 pub use job::{DeadLetter, Fate, JobKind, Lease, QueueDepth, Work};
+pub use journal::{LaneState, RawEntry};
 pub use open::Opened;
 pub use reply::Reply;
+pub use report::{AppealRow, Hide, NewReport, ReportOutcome, ReportRow, Resolution};
+pub use retention::Retained;
 pub use salvage::Salvaged;
 pub use schema::{OLDEST_SQLITE, SCHEMA};
 pub use snapshot::{Restored, restore, snapshot};
@@ -48,3 +59,4 @@ pub use submission::{
     StoredMedia, Submission,
 };
 pub use txn::{Place, SideKind};
+pub use verify::{MOST_PROBLEMS, Verified, remains, verify};

@@ -131,9 +131,13 @@ fn open_sound(
     path: &Path,
     config: &Config,
 ) -> Result<(Connection, Option<u32>), Error> {
+    if path.exists() {
+        // Without writing a byte: what a later release wrote stays as it is.
+        schema::refuse_newer(&schema::open_reader(path)?, dir)?;
+    }
     let conn = schema::open_writer(path, config)?;
     schema::check(&conn)?;
-    let found = schema::refuse_newer(&conn, dir)?;
+    let found = schema::found(&conn)?;
     if found == schema::SCHEMA {
         return Ok((conn, None));
     }
@@ -191,7 +195,8 @@ fn requeue(
         "UPDATE effects SET state = 'queued', incarnation = NULL WHERE state = 'leased'",
         [],
     )?;
-    let mut txn = Txn { conn, now, tip: &mut tip, config, incarnation, appended: 0 };
+    let mut txn =
+        Txn { conn, now, tip: &mut tip, config, incarnation, appended: 0, truncate_log: false };
     let jobs = job::requeue_all(&mut txn, &Code::lossy("crashed"))?;
     transaction.commit()?;
     conn.execute("DELETE FROM claims WHERE until < ?", params![now.0])?;

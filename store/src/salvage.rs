@@ -131,7 +131,7 @@ fn prove(conn: &Connection) -> Result<u64, Error> {
         "DELETE FROM journal WHERE NOT EXISTS (SELECT 1 FROM lanes l WHERE l.epoch = journal.epoch AND l.lane = journal.lane)",
         [],
     )?;
-    // A checkpoint over entries that are gone proves nothing any more.
+    // Checkpoints stay: one over entries that are gone tells how many there were.
     for lane in Lane::ALL {
         conn.execute(
             "DELETE FROM sides WHERE lane = ?1 AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.epoch = sides.epoch AND j.lane = ?1 AND j.seq = sides.seq)
@@ -145,7 +145,8 @@ fn prove(conn: &Connection) -> Result<u64, Error> {
 /// Makes whole what hangs together: every submission without a decision has a job, and none has a decision that is lost.
 fn mend(conn: &Connection, config: &Config) -> Result<(), Error> {
     conn.execute_batch(
-        "UPDATE submissions SET decision = (SELECT max(number) FROM decisions d WHERE d.submission = submissions.id);
+        "INSERT OR IGNORE INTO epochs (epoch, cause, at) SELECT DISTINCT epoch, 'lost', 0 FROM lanes;
+         UPDATE submissions SET decision = (SELECT max(number) FROM decisions d WHERE d.submission = submissions.id);
          UPDATE submissions SET state = 'pending' WHERE decision IS NULL AND state <> 'failed';
          DELETE FROM jobs WHERE NOT EXISTS (SELECT 1 FROM submissions s WHERE s.id = jobs.submission);
          DELETE FROM decisions WHERE NOT EXISTS (SELECT 1 FROM submissions s WHERE s.id = decisions.submission);",

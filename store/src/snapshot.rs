@@ -149,7 +149,8 @@ pub(crate) fn begin_epoch(
         )?;
     }
     let body = Body::EpochBegan(EpochBegan { cause, previous: previous.clone() });
-    let mut txn = Txn { conn, now, tip: &mut tip, config, incarnation: 0, appended: 0 };
+    let mut txn =
+        Txn { conn, now, tip: &mut tip, config, incarnation: 0, appended: 0, truncate_log: false };
     let (actor, subject) = (&Actor::System, Subject::Box);
     txn.append(Entry { lane: Lane::Critical, actor, subject, body, side: None })?;
     transaction.commit()?;

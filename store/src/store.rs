@@ -29,14 +29,16 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+type Queue = Sender<Box<dyn Write>>;
+
 pub(crate) struct Parts {
     pub dir: PathBuf,
     pub of: BoxId,
     pub epoch: Epoch,
     pub config: Arc<Config>,
     pub tight: Arc<AtomicBool>,
-    pub urgent: Sender<Box<dyn Write>>,
-    pub normal: Sender<Box<dyn Write>>,
+    pub urgent: Queue,
+    pub normal: Queue,
     pub readers: Vec<Connection>,
     pub changes: watch::Receiver<u64>,
     pub thread: JoinHandle<()>,
@@ -50,7 +52,7 @@ struct Inner {
     config: Arc<Config>,
     tight: Arc<AtomicBool>,
     /// The urgent and the normal queue; taken away at the end.
-    queues: Option<(Sender<Box<dyn Write>>, Sender<Box<dyn Write>>)>,
+    queues: Option<(Queue, Queue)>,
     readers: (Sender<Connection>, Receiver<Connection>),
     changes: watch::Receiver<u64>,
     thread: Option<JoinHandle<()>>,
@@ -156,11 +158,17 @@ impl Store {
             return Reply::refused(Error::Closed);
         };
         let (reply, receiver) = oneshot::channel();
-        let call = Box::new(Call { write, grows: way == Way::Growing, value: None, reply });
-        let queue = if way == Way::Urgent { urgent } else { normal };
-        match queue.try_send(call) {
+        let call: Box<dyn Write> =
+            Box::new(Call { write, grows: way == Way::Growing, value: None, reply });
+        let first = if way == Way::Urgent { urgent } else { normal };
+        let sent = match (first.try_send(call), way) {
+            // A flood of new work must not keep the old from being finished.
+            (Err(TrySendError::Full(call)), Way::Normal) => urgent.try_send(call),
+            (sent, _) => sent,
+        };
+        match sent {
             Ok(()) => Reply::sent(receiver),
-            Err(TrySendError::Full(_)) => Reply::refused(Error::Busy(queue.len())),
+            Err(TrySendError::Full(_)) => Reply::refused(Error::Busy(self.waiting())),
             Err(TrySendError::Disconnected(_)) => Reply::refused(Error::Closed),
         }
     }

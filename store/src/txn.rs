@@ -97,6 +97,8 @@ pub(crate) struct Txn<'c> {
     pub incarnation: u64,
     /// Entries appended since the last checkpoint.
     pub appended: u64,
+    /// Whether the log is to be emptied after the commit: erased bytes would stay in it.
+    pub truncate_log: bool,
 }
 
 impl Txn<'_> {

@@ -97,10 +97,8 @@ impl Writer {
         if self.unsealed > 0 {
             self.seal();
         }
-        // The log is folded into the database, so that a copy of the one file is whole.
-        if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::warn!(%error, "the log was not folded into the database at the end; the next start does it");
-        }
+        // So that a copy of the one file is whole.
+        self.truncate_log();
         drop(self.lock);
     }
 
@@ -209,7 +207,7 @@ impl Writer {
         let room = !group.iter().any(|write| write.grows()) || self.space.admits(&self.conn)?;
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut results = Vec::with_capacity(group.len());
-        let mut appended = 0;
+        let (mut appended, mut truncate_log) = (0, false);
         for write in group {
             if write.grows() && !room {
                 results.push(Err(Error::Full));
@@ -224,10 +222,12 @@ impl Writer {
                 config: &self.config,
                 incarnation: self.incarnation,
                 appended: 0,
+                truncate_log: false,
             };
             match write.run(&mut txn) {
                 Ok(()) => {
                     appended += txn.appended;
+                    truncate_log |= txn.truncate_log;
                     results.push(Ok(()));
                 }
                 Err(
@@ -244,7 +244,23 @@ impl Writer {
             self.conn.prepare_cached("RELEASE one")?.execute([])?;
         }
         self.conn.prepare_cached("COMMIT")?.execute([])?;
+        if truncate_log {
+            self.truncate_log();
+        }
         Ok((results, appended))
+    }
+
+    /// Folds the log into the database and empties it. The commit stands, whether or not a reader keeps this from happening.
+    fn truncate_log(&self) {
+        let busy =
+            self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        match busy {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!("a reader keeps the log from being emptied; the next one does it")
+            }
+            Err(error) => tracing::warn!(%error, "the log was not folded into the database"),
+        }
     }
 
     /// Signs where the lanes have come to.

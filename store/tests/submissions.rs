@@ -84,7 +84,9 @@ fn priority_passes_but_nothing_waits_for_ever() {
     let replies: Vec<_> = (0..1000)
         .map(|_| store.accept(store::NewSubmission { priority: 1, ..submission("y") }))
         .collect();
-    replies.into_iter().for_each(|reply| drop(reply.wait().unwrap()));
+    for reply in replies {
+        reply.wait().unwrap();
+    }
     let order: Vec<_> =
         store.lease(1001).wait().unwrap().into_iter().map(|work| work.submission.id).collect();
     let place = order.iter().position(|id| *id == old).unwrap();
