@@ -5,12 +5,15 @@ mod check;
 mod cli;
 mod config;
 mod config_command;
+mod control;
 mod logging;
 mod models_command;
 mod paths;
 mod policy_command;
 mod profile;
 mod serve;
+mod store_command;
+mod token_command;
 
 use std::process::ExitCode;
 
@@ -36,6 +39,9 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_command::run(arguments),
+        Command::Token(arguments) => token_command::token(arguments),
+        Command::Flag(arguments) => token_command::flag(arguments),
+        Command::Store(arguments) => store_command::run(arguments),
         Command::Models(arguments) => models_command::run(arguments),
         Command::Policy(arguments) => policy_command::run(arguments),
     };

@@ -1,10 +1,12 @@
 //! `weir serve`: takes submissions in over HTTP, judges behind, remembers, tells.
 
 mod chores;
+mod control;
 mod engine;
 mod fetch;
 mod http;
 mod metrics;
+mod notify;
 mod outbound;
 mod progress;
 mod server;
@@ -28,6 +30,7 @@ use crate::cli::ServeArguments;
 use crate::config::{self, Config};
 use http::{Gatekeeper, Problem};
 use metrics::Metrics;
+use notify::Gone;
 use progress::Progress;
 use spool::Spool;
 use tenant::Tenant;
@@ -45,8 +48,12 @@ pub struct App {
     agent: ureq::Agent,
     /// There is a job that nobody was told of.
     work_ready: Notify,
-    /// There is a file to delete or somebody to tell.
+    /// There is a file to delete.
     effects_ready: Notify,
+    /// There is somebody to tell.
+    messages_ready: Notify,
+    /// Endpoints that are not called any more.
+    gone: Gone,
     /// Jobs that waited when they were last counted.
     queued: AtomicU64,
     stop: watch::Receiver<bool>,
@@ -153,7 +160,10 @@ async fn serve(
     let listener = TcpListener::from_std(listener).context("cannot set up the socket")?;
     let address = listener.local_addr().context("cannot tell the address")?;
     chores::sweep(&app).await?;
+    let socket = control::bind(&app.config.data)?;
+    let control = tokio::spawn(control::run(Arc::clone(&app), socket));
     let work = tokio::spawn(work::run(Arc::clone(&app)));
+    let messages = tokio::spawn(notify::run(Arc::clone(&app)));
     let chores = tokio::spawn(chores::run(Arc::clone(&app)));
     let router = http::router(Arc::clone(&app));
     let stop = app.stop.clone();
@@ -171,7 +181,8 @@ async fn serve(
     tell_stop.send_replace(true);
     app.work_ready.notify_one();
     app.effects_ready.notify_one();
-    for (name, task) in [("calls", serving), ("work", work), ("chores", chores)] {
+    app.messages_ready.notify_one();
+    for (name, task) in [("calls", serving), ("work", work), ("messages", messages), ("chores", chores), ("control", control)] {
         if let Err(error) = task.await {
             tracing::error!(%error, name, "a part of the service ended badly");
         }
@@ -201,6 +212,8 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         metrics: Metrics::default(),
         work_ready: Notify::new(),
         effects_ready: Notify::new(),
+        messages_ready: Notify::new(),
+        gone: Gone::default(),
         queued: AtomicU64::new(0),
         stop,
     })

@@ -14,6 +14,7 @@ use ring::rand::SecureRandom as _;
 use store::Store;
 
 use super::engine::Engine;
+use super::notify::Endpoint;
 use crate::config::Config;
 use crate::profile;
 
@@ -30,6 +31,8 @@ pub struct Tenant {
     pub held_as_pending: bool,
     /// Whether the gate lets through what it does not know.
     pub gate_open: bool,
+    /// Who is told.
+    pub endpoints: Vec<Endpoint>,
     secret: hmac::Key,
 }
 
@@ -66,6 +69,7 @@ pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<Tenan
             engine: Arc::clone(engine),
             held_as_pending: tenant.held_as_pending,
             gate_open: tenant.gate_open,
+            endpoints: tenant.webhooks.iter().map(Endpoint::open).collect::<Result<_, _>>()?,
             secret: hmac::Key::new(hmac::HMAC_SHA256, &secret(&config.data, id)?),
         };
         tenants.insert(id.clone(), ready);

@@ -12,13 +12,13 @@ use domain::journal::{Code, Sha256};
 use domain::standing::Ladder;
 use domain::{Context, Failure, Status};
 use pipeline::sandbox::Item;
-use store::{JobKind, Lease, MediaVerdict, NewEffect, SeenPdq, Settled, Submission, Tell, Verdict, Work};
+use store::{JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::engine::{Judged, Single};
 use super::progress::Stage;
-use super::{App, Tenant, fetch};
+use super::{App, fetch, notify};
 
 /// How often the queue is looked at when nobody says that there is something: retries become due by themselves.
 const TICK: Duration = Duration::from_secs(1);
@@ -120,10 +120,11 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
     app.metrics.decode.note(Duration::from_secs_f64(timings.decode.max(0.0) / 1e3));
     app.metrics.detect.note(Duration::from_secs_f64(timings.detect.max(0.0) / 1e3));
     let status = judged.decision.status;
+    let told = notify::tell(tenant, &judged.decision);
     let mut verdict = verdict(&submission, judged)?;
     verdict.basis = Some(basis);
     let committing = Instant::now();
-    match app.store.commit(lease, verdict, tell(tenant)).await {
+    match app.store.commit(lease, verdict, told).await {
         Ok(settled) => {
             tracing::debug!(submission = %submission.id, ?status, took = ?committing.elapsed(), "decided");
             app.metrics.decided(status);
@@ -131,6 +132,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
             app.metrics.turnaround.note(Duration::from_millis(turnaround.cast_unsigned()));
             app.progress.tell(&submission.tenant, submission.id, Stage::Settled);
             app.effects_ready.notify_one();
+            app.messages_ready.notify_one();
             Ok(())
         }
         Err(error) => Err(Code::lossy(match error {
@@ -204,10 +206,4 @@ fn seen_pdqs(media: &[Single]) -> Vec<SeenPdq> {
         Some(SeenPdq { media: index, pdq: pdq.0, quality: *quality })
     });
     seen.collect()
-}
-
-/// Who is told of a decision, and what.
-fn tell(tenant: &Tenant) -> Tell {
-    let _ = tenant;
-    Box::new(|_: &Submission, _: &Settled| Vec::<NewEffect>::new())
 }

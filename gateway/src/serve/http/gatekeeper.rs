@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -41,19 +40,9 @@ impl Gatekeeper {
         }
     }
 
-    /// Who calls.
-    ///
-    /// # Errors
-    /// 401 without a credential that is known.
-    pub fn caller(&self, _parts: &Parts) -> Outcome<Caller> {
-        match &self.open {
-            Some(caller) => Ok(caller.clone()),
-            None => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "credential_missing",
-                "send an API key: `Authorization: Bearer …` (`weir token create` makes one)",
-            )),
-        }
+    /// Who calls where no credential is asked for.
+    pub fn open(&self) -> Option<&Caller> {
+        self.open.as_ref()
     }
 
     /// The address that calls: the peer's, or what a trusted proxy says of it.
@@ -153,7 +142,10 @@ pub async fn layer(
     let address = keeper.address(peer.0.ip(), request.headers());
     let checked = keeper
         .check_names(request.uri(), request.headers())
-        .and_then(|()| if keeper.open.is_some() { Ok(()) } else { keeper.check_rate(address) });
+        .and_then(|()| {
+            let anonymous = !request.headers().contains_key(header::AUTHORIZATION);
+            if anonymous && keeper.open.is_none() { keeper.check_rate(address) } else { Ok(()) }
+        });
     if let Err(problem) = checked {
         return problem.into_response();
     }

@@ -22,6 +22,7 @@ use axum::routing::{get, post};
 
 pub use gatekeeper::Gatekeeper;
 pub use problem::Problem;
+pub use view::time;
 
 use super::App;
 
