@@ -27,12 +27,7 @@ impl<'t> Source<'t> {
     }
 
     /// Notes a mistake.
-    pub fn report(
-        &mut self,
-        key: &str,
-        span: Option<Range<usize>>,
-        message: impl Into<String>,
-    ) {
+    pub fn report(&mut self, key: &str, span: Option<Range<usize>>, message: impl Into<String>) {
         let line = span.and_then(|s| self.text.get(..s.start)).map(|t| t.matches('\n').count() + 1);
         self.problems.push(Problem { key: key.to_owned(), line, message: message.into() });
     }
@@ -125,20 +120,12 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A string.
-    pub fn string(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Option<At<String>> {
+    pub fn string(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<At<String>> {
         self.read(source, name, "a string in quotes", |v| v.as_str().map(str::to_owned))
     }
 
     /// `true` or `false`.
-    pub fn boolean(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Option<At<bool>> {
+    pub fn boolean(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<At<bool>> {
         self.read(source, name, "true or false", DeValue::as_bool)
     }
 
@@ -175,11 +162,7 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A list of strings; absent is empty.
-    pub fn strings(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Vec<At<String>> {
+    pub fn strings(&mut self, source: &mut Source<'_>, name: &'static str) -> Vec<At<String>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         strings(source, &self.key(name), value)
     }
@@ -196,21 +179,13 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A table under this one.
-    pub fn table(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Option<Table<'d, 't>> {
+    pub fn table(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<Table<'d, 't>> {
         let value = self.value(name)?;
         subtable(source, &self.key(name), value)
     }
 
     /// A list of tables (`[[name]]`); absent is empty.
-    pub fn tables(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Vec<Table<'d, 't>> {
+    pub fn tables(&mut self, source: &mut Source<'_>, name: &'static str) -> Vec<Table<'d, 't>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let key = self.key(name);
         let Some(array) = value.get_ref().as_array() else {
@@ -283,11 +258,7 @@ pub fn strings(
 }
 
 /// One of a few words; notes a mistake for any other.
-pub fn pick<T: Copy>(
-    source: &mut Source<'_>,
-    word: &At<String>,
-    words: &[(&str, T)],
-) -> Option<T> {
+pub fn pick<T: Copy>(source: &mut Source<'_>, word: &At<String>, words: &[(&str, T)]) -> Option<T> {
     let found = words.iter().find(|(w, _)| *w == word.value).map(|(_, value)| *value);
     if found.is_none() {
         let hint = suggestion(&word.value, words.iter().map(|(w, _)| *w));

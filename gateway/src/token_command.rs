@@ -33,11 +33,21 @@ pub fn token(arguments: TokenArguments) -> anyhow::Result<ExitCode> {
             let keys = ask(&data, Request::TokenList { tenant })?;
             for key in keys.as_array().into_iter().flatten() {
                 let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
-                let scopes: Vec<&str> =
-                    key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let scopes: Vec<&str> = key["scopes"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
                 let state = if key["revoked_at"].is_null() { "in force" } else { "revoked" };
                 let scopes = scopes.join(" ");
-                writeln!(out, "{}  {}  {}  {state}  {scopes}", text("id"), text("tenant"), text("name"))?;
+                writeln!(
+                    out,
+                    "{}  {}  {}  {state}  {scopes}",
+                    text("id"),
+                    text("tenant"),
+                    text("name")
+                )?;
             }
         }
         TokenCommand::Revoke { tenant, id } => {

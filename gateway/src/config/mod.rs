@@ -249,7 +249,10 @@ fn auth(pick: &mut Pick, listen: SocketAddr) -> Auth {
         }
         (None, None) => {
             if issuer.is_some() || audience.is_some() {
-                pick.problem("auth.jwt", "the issuer's keys are missing: write `jwks_file` or `jwks_url`");
+                pick.problem(
+                    "auth.jwt",
+                    "the issuer's keys are missing: write `jwks_file` or `jwks_url`",
+                );
             }
             return Auth { required, jwt: None };
         }
@@ -257,7 +260,10 @@ fn auth(pick: &mut Pick, listen: SocketAddr) -> Auth {
     let jwt = match (keys, issuer, audience) {
         (Some(keys), Some(issuer), Some(audience)) => Some(Jwt { keys, issuer, audience }),
         (Some(_), _, _) => {
-            pick.problem("auth.jwt", "`issuer` and `audience` are missing: a token is believed only with both");
+            pick.problem(
+                "auth.jwt",
+                "`issuer` and `audience` are missing: a token is believed only with both",
+            );
             None
         }
         _ => None,
@@ -281,9 +287,9 @@ fn tls(pick: &mut Pick) -> Option<Tls> {
 }
 
 fn tenants(pick: &mut Pick, profile: &str) -> BTreeMap<TenantId, Tenant> {
-    let raw = pick.first(|r| r.tenants.clone()).unwrap_or_else(|| {
-        BTreeMap::from([(DEFAULT_TENANT.to_owned(), RawTenant::default())])
-    });
+    let raw = pick
+        .first(|r| r.tenants.clone())
+        .unwrap_or_else(|| BTreeMap::from([(DEFAULT_TENANT.to_owned(), RawTenant::default())]));
     let mut tenants = BTreeMap::new();
     for (name, raw) in raw {
         let key = format!("tenant.{name}");
@@ -359,7 +365,11 @@ pub fn missing_files(config: &Config) -> Vec<Problem> {
     }
     let unread = |(key, path): (String, &Path)| {
         let error = std::fs::File::open(path).err()?;
-        Some(Problem { key, line: None, message: format!("cannot read {}: {error}", path.display()) })
+        Some(Problem {
+            key,
+            line: None,
+            message: format!("cannot read {}: {error}", path.display()),
+        })
     };
     files.into_iter().filter_map(unread).collect()
 }

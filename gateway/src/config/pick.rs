@@ -99,7 +99,8 @@ impl Pick {
     ) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for text in self.list(key, of) {
-            let network = text.parse().or_else(|_| text.parse().map(|ip: std::net::IpAddr| ip.into()));
+            let network =
+                text.parse().or_else(|_| text.parse().map(|ip: std::net::IpAddr| ip.into()));
             match network {
                 Ok(network) => networks.push(network),
                 Err(_) => self.problem(
@@ -118,6 +119,10 @@ impl Pick {
 
     /// The result, unless there was a mistake.
     pub fn finish(self, config: Config) -> Result<(Config, Vec<Shown>), Problems> {
-        if self.problems.is_empty() { Ok((config, self.shown)) } else { Err(Problems(self.problems)) }
+        if self.problems.is_empty() {
+            Ok((config, self.shown))
+        } else {
+            Err(Problems(self.problems))
+        }
     }
 }

@@ -92,7 +92,8 @@ fn calls_without_a_credential_are_for_loopback_only() {
 
 #[test]
 fn a_token_is_believed_only_with_issuer_audience_and_one_source_of_keys() {
-    let jwt = |rest: &str| build(vec![file(&format!("[auth.jwt]\n{rest}"))]).map(|(c, _)| c.auth.jwt);
+    let jwt =
+        |rest: &str| build(vec![file(&format!("[auth.jwt]\n{rest}"))]).map(|(c, _)| c.auth.jwt);
     assert!(jwt("jwks_file = \"k\"\nissuer = \"i\"\naudience = \"a\"\n").unwrap().is_some());
     assert!(jwt("").unwrap().is_none());
     for wrong in [

@@ -36,7 +36,10 @@ pub async fn sweep(app: &Arc<App>) -> anyhow::Result<()> {
         let listing: BTreeSet<String> = names.into_iter().collect();
         let missing = store.missing(&listing).context("cannot compare the store with the spool")?;
         if !missing.is_empty() {
-            tracing::error!(count = missing.len(), "files of the spool are gone; what needs them is held");
+            tracing::error!(
+                count = missing.len(),
+                "files of the spool are gone; what needs them is held"
+            );
         }
         Ok(orphans.len())
     });

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Action, Context, Coverage, Decision, Evidence, Failure, Profile, Scores, Severity, Status};
+use domain::{
+    Action, Context, Coverage, Decision, Evidence, Failure, Profile, Scores, Severity, Status,
+};
 use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
 use pipeline::sandbox::{Item, Role};
 use serde::Serialize;
@@ -328,7 +330,10 @@ mod tests {
             (whole.status, whole.complete, whole.reasons.first().cloned().unwrap_or_default())
         };
         assert_eq!(of(&[(Approved, true), (Approved, true)]), (Approved, true, "Approved".into()));
-        assert_eq!(of(&[(Approved, true), (Approved, false)]), (Approved, false, "Approved".into()));
+        assert_eq!(
+            of(&[(Approved, true), (Approved, false)]),
+            (Approved, false, "Approved".into())
+        );
         assert_eq!(of(&[(Approved, true), (Failed, false)]), (Failed, false, "Failed".into()));
         assert_eq!(of(&[(Failed, false), (Held, false)]), (Held, false, "Held".into()));
         assert_eq!(of(&[(Held, false), (Rejected, true)]), (Rejected, true, "Rejected".into()));
@@ -348,6 +353,9 @@ mod tests {
         merge_scores(&mut sum, one(300.0, true, Some(40.0)));
         merge_scores(&mut sum, one(80.0, false, Some(17.0)));
         merge_scores(&mut sum, one(900.0, true, None));
-        assert_eq!((sum.blur_variance, sum.has_face, sum.estimated_age), (Some(80.0), Some(false), Some(17.0)));
+        assert_eq!(
+            (sum.blur_variance, sum.has_face, sum.estimated_age),
+            (Some(80.0), Some(false), Some(17.0))
+        );
     }
 }

@@ -80,7 +80,10 @@ impl Metrics {
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let accepted = self.accepted.load(Ordering::Relaxed);
-        writeln!(text, "# HELP weir_submissions_accepted_total Submissions accepted since the start.")?;
+        writeln!(
+            text,
+            "# HELP weir_submissions_accepted_total Submissions accepted since the start."
+        )?;
         writeln!(text, "# TYPE weir_submissions_accepted_total counter")?;
         writeln!(text, "weir_submissions_accepted_total {accepted}")?;
         writeln!(text, "# HELP weir_decisions_total Machine decisions since the start.")?;
@@ -94,8 +97,16 @@ impl Metrics {
         writeln!(text, "# HELP weir_attempts_failed_total Attempts at a job that failed.")?;
         writeln!(text, "# TYPE weir_attempts_failed_total counter")?;
         writeln!(text, "weir_attempts_failed_total {failed}")?;
-        self.decode.render(text, "weir_decode_seconds", "Time in the decoder for each submission.")?;
-        self.detect.render(text, "weir_detect_seconds", "Time in the detectors for each submission.")?;
+        self.decode.render(
+            text,
+            "weir_decode_seconds",
+            "Time in the decoder for each submission.",
+        )?;
+        self.detect.render(
+            text,
+            "weir_detect_seconds",
+            "Time in the detectors for each submission.",
+        )?;
         self.turnaround.render(text, "weir_turnaround_seconds", "From acceptance to decision.")
     }
 }

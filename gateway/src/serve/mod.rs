@@ -88,7 +88,8 @@ impl App {
             return Err(Problem::full());
         }
         if self.is_crowded() {
-            let detail = "too many submissions wait to be judged: try again later, or on another box";
+            let detail =
+                "too many submissions wait to be judged: try again later, or on another box";
             return Err(Problem::unavailable("queue_full", detail, Duration::from_secs(10)));
         }
         Ok(())
@@ -125,7 +126,8 @@ impl App {
             // What was missed does not matter: the caller looks at the state.
             while listener.receive().await.is_ok_and(|stage| !stage.is_last()) {}
         });
-        let decided = self.read(move |store| Ok(store.submission(&of, id)?.decision.is_some())).await;
+        let decided =
+            self.read(move |store| Ok(store.submission(&of, id)?.decision.is_some())).await;
         if decided != Ok(true) {
             let _ = tokio::time::timeout(time, waiting).await;
         }
@@ -182,7 +184,13 @@ async fn serve(
     app.work_ready.notify_one();
     app.effects_ready.notify_one();
     app.messages_ready.notify_one();
-    for (name, task) in [("calls", serving), ("work", work), ("messages", messages), ("chores", chores), ("control", control)] {
+    for (name, task) in [
+        ("calls", serving),
+        ("work", work),
+        ("messages", messages),
+        ("chores", chores),
+        ("control", control),
+    ] {
         if let Err(error) = task.await {
             tracing::error!(%error, name, "a part of the service ended badly");
         }

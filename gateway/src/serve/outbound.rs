@@ -25,7 +25,11 @@ pub fn agent(allow: Vec<IpNet>, timeout: Duration) -> Agent {
         .proxy(None)
         .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
         .build();
-    Agent::with_parts(config, DefaultConnector::default(), Guard { allow, inner: DefaultResolver::default() })
+    Agent::with_parts(
+        config,
+        DefaultConnector::default(),
+        Guard { allow, inner: DefaultResolver::default() },
+    )
 }
 
 /// Resolves, and gives only what may be called.
@@ -89,9 +93,8 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [a, b, c, ..] = ip.segments();
     // NAT64 (RFC 6052) and 6to4 (RFC 3056) carry an IPv4 address, which is where the call goes.
     let [.., hi, lo] = ip.segments();
-    let embedded = |hi: u16, lo: u16| {
-        is_public_v4(Ipv4Addr::from((u32::from(hi) << 16) | u32::from(lo)))
-    };
+    let embedded =
+        |hi: u16, lo: u16| is_public_v4(Ipv4Addr::from((u32::from(hi) << 16) | u32::from(lo)));
     if ip.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
         return embedded(hi, lo);
     }
@@ -100,7 +103,8 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     }
     // Global unicast, without protocol assignments (Teredo among them) and documentation.
     let unicast = a & 0xe000 == 0x2000;
-    let special = (a == 0x2001 && b < 0x200) || (a == 0x2001 && b == 0xdb8) || (a == 0x3fff && b < 0x1000);
+    let special =
+        (a == 0x2001 && b < 0x200) || (a == 0x2001 && b == 0xdb8) || (a == 0x3fff && b < 0x1000);
     unicast && !special
 }
 
@@ -116,15 +120,52 @@ mod tests {
     #[test]
     fn only_addresses_of_the_public_internet_are_public() {
         let public = |ip: &str| is_public(ip.parse::<IpAddr>().unwrap().to_canonical());
-        for ip in ["1.1.1.1", "8.8.8.8", "100.63.255.255", "172.32.0.1", "2606:4700::1111", "2002:101:101::1", "64:ff9b::808:808"] {
+        for ip in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "172.32.0.1",
+            "2606:4700::1111",
+            "2002:101:101::1",
+            "64:ff9b::808:808",
+        ] {
             assert!(public(ip), "{ip}");
         }
         for ip in [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1",
-            "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1",
-            "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-            "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::1", "2002:a00:1::", "2001::1",
-            "2001:db8::1", "3fff::1", "fc00::1", "fd00:ec2::254", "fe80::1", "ff02::1", "100::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.8.8.8",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::1",
+            "2002:a00:1::",
+            "2001::1",
+            "2001:db8::1",
+            "3fff::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "ff02::1",
+            "100::1",
         ] {
             assert!(!public(ip), "{ip}");
         }

@@ -253,7 +253,8 @@ impl Upload {
     async fn write_out(&mut self) -> Result<(), SpoolError> {
         let (file, path) = (self.file.take(), self.path());
         let buffer = std::mem::take(&mut self.buffer);
-        let written = spawn_blocking(move || write(file, &path, buffer)).await.map_err(joined)??;
+        let written =
+            spawn_blocking(move || write(file, &path, buffer)).await.map_err(joined)??;
         (self.file, self.buffer) = (Some(written.0), written.1);
         Ok(())
     }
@@ -269,7 +270,14 @@ impl Upload {
         let renamed = spawn_blocking(move || {
             let (file, _) = write(file, &path, buffer)?;
             match file.sync_data() {
-                Err(error) if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => lost(&error),
+                Err(error)
+                    if !matches!(
+                        error.kind(),
+                        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                    ) =>
+                {
+                    lost(&error)
+                }
                 other => other.map_err(SpoolError::io("sync"))?,
             }
             std::fs::rename(&path, &target).map_err(SpoolError::io("rename"))
@@ -301,7 +309,11 @@ impl Drop for Upload {
     }
 }
 
-fn write(file: Option<File>, path: &Path, mut buffer: Vec<u8>) -> Result<(File, Vec<u8>), SpoolError> {
+fn write(
+    file: Option<File>,
+    path: &Path,
+    mut buffer: Vec<u8>,
+) -> Result<(File, Vec<u8>), SpoolError> {
     let make = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_or_else(make, Ok).map_err(SpoolError::io("make a file"))?;
     file.write_all(&buffer).map_err(SpoolError::io("write"))?;

@@ -71,7 +71,9 @@ pub async fn run(app: Arc<App>) {
     }
     let finish = async { while hands.join_next().await.is_some() {} };
     if tokio::time::timeout(app.config.drain, finish).await.is_err() {
-        tracing::warn!("jobs in hand were given up at the end of the drain; the next start takes them up");
+        tracing::warn!(
+            "jobs in hand were given up at the end of the drain; the next start takes them up"
+        );
     }
 }
 
@@ -162,7 +164,10 @@ fn read(app: &App, submission: &Submission, index: usize) -> Result<Item, Failur
     let item = File::open(app.spool.path(name)).and_then(|file| Item::from_reader(file, most));
     match item {
         Ok(item) if item.sha256() == &sha256.0 => Ok(item),
-        Ok(_) => Err(fail("bytes_changed", "the bytes in the spool are not those that were accepted".into())),
+        Ok(_) => Err(fail(
+            "bytes_changed",
+            "the bytes in the spool are not those that were accepted".into(),
+        )),
         Err(error) => Err(fail("unreadable", format!("cannot read the bytes: {error}"))),
     }
 }

@@ -63,9 +63,8 @@ async fn admit(
     let key = body::idempotency_key(&headers)?;
     let wait = body::wait_seconds(&headers, LONGEST_WAIT);
     let taking = take(app, tenant, request);
-    let (meta, kept) = tokio::time::timeout(app.config.limits.body, taking)
-        .await
-        .map_err(|_| slow())??;
+    let (meta, kept) =
+        tokio::time::timeout(app.config.limits.body, taking).await.map_err(|_| slow())??;
     let new = NewSubmission {
         id: id.unwrap_or_else(|| SubmissionId(uuid::Uuid::now_v7())),
         tenant: caller.tenant.clone(),
@@ -96,7 +95,11 @@ async fn admit(
 }
 
 /// Bytes from the network: `meta` and the media, all durable.
-async fn take<'a>(app: &'a App, tenant: &Tenant, request: Request) -> Outcome<(Meta, Ownerless<'a>)> {
+async fn take<'a>(
+    app: &'a App,
+    tenant: &Tenant,
+    request: Request,
+) -> Outcome<(Meta, Ownerless<'a>)> {
     let media_type = body::media_type(request.headers());
     let (meta, kept) = match media_type.as_str() {
         "application/json" => {
@@ -260,7 +263,9 @@ fn kind(format: Format) -> MediaKind {
 /// without its query: a presigned one is signed anew for each try.
 fn fingerprint(meta: &Meta, kept: &[Kept]) -> Sha256 {
     let mut parts: Vec<Vec<u8>> = Vec::new();
-    let text = |value: &Option<String>| value.clone().map_or(b"-".to_vec(), |v| [b"+", v.as_bytes()].concat());
+    let text = |value: &Option<String>| {
+        value.clone().map_or(b"-".to_vec(), |v| [b"+", v.as_bytes()].concat())
+    };
     for value in [&meta.surface, &meta.author, &meta.text, &meta.language, &meta.client_tag] {
         parts.push(text(value));
     }

@@ -114,7 +114,8 @@ impl Meta {
     /// 422 where it is none.
     pub fn language(&self) -> Outcome<Option<Code>> {
         let Some(language) = &self.language else { return Ok(None) };
-        let tag = language.len() <= 35 && language.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let tag =
+            language.len() <= 35 && language.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let code = language.parse().ok().filter(|_| tag);
         code.map(Some).ok_or_else(|| {
             Problem::invalid("language", "`language` is a tag such as `fr` or `sw-KE`")
@@ -143,7 +144,9 @@ pub fn wait_seconds(headers: &HeaderMap, most: u64) -> Option<u64> {
     let prefers = headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok());
     let seconds = prefers.flat_map(|v| v.split([',', ';'])).find_map(|p| {
         let (name, value) = p.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').parse().ok())?
+        name.trim()
+            .eq_ignore_ascii_case("wait")
+            .then(|| value.trim().trim_matches('"').parse().ok())?
     });
     seconds.map(|s: u64| s.min(most))
 }
@@ -199,7 +202,13 @@ mod tests {
     #[test]
     fn a_wish_to_wait_is_read_as_the_standard_says() {
         let read = |value: &str| {
-            wait_seconds(&HeaderMap::from_iter([(header::HeaderName::from_static("prefer"), value.parse().unwrap())]), 30)
+            wait_seconds(
+                &HeaderMap::from_iter([(
+                    header::HeaderName::from_static("prefer"),
+                    value.parse().unwrap(),
+                )]),
+                30,
+            )
         };
         assert_eq!(read("wait=5"), Some(5));
         assert_eq!(read("respond-async, wait=10"), Some(10));

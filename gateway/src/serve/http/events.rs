@@ -76,7 +76,9 @@ impl Step {
                     Some((event("progress", &data), Self::Wait { app, caller, id, listener }))
                 }
                 // What was missed does not matter: the state as it is now does.
-                Err(RecvError::Lagged(_)) => Box::pin(Self::Look { app, caller, id, listener }.next()).await,
+                Err(RecvError::Lagged(_)) => {
+                    Box::pin(Self::Look { app, caller, id, listener }.next()).await
+                }
                 Err(RecvError::Closed) => None,
             },
         }

@@ -91,9 +91,9 @@ pub async fn verdict(
     Query(question): Query<Question>,
 ) -> Outcome<Json<Value>> {
     caller.may(Scope::Read)?;
-    let hash: Sha256 = sha256.parse().map_err(|_| {
-        Problem::invalid("sha256", "a SHA-256 has 64 hexadecimal digits")
-    })?;
+    let hash: Sha256 = sha256
+        .parse()
+        .map_err(|_| Problem::invalid("sha256", "a SHA-256 has 64 hexadecimal digits"))?;
     match status_of(&app, &caller, question.surface.as_deref(), hash).await? {
         Some(status) => Ok(Json(json!({ "sha256": sha256.to_lowercase(), "status": status }))),
         None => Err(Problem::not_found("verdict in force for these bytes")),

@@ -30,7 +30,8 @@ pub struct Gatekeeper {
 impl Gatekeeper {
     /// As the settings say.
     pub fn new(config: &Config) -> Self {
-        let a_second = NonZeroU32::new(config.limits.anonymous_per_second).unwrap_or(NonZeroU32::MIN);
+        let a_second =
+            NonZeroU32::new(config.limits.anonymous_per_second).unwrap_or(NonZeroU32::MIN);
         let open = (!config.auth.required).then(|| config.tenants.keys().next().cloned()).flatten();
         Self {
             hosts: config.hosts.iter().map(|host| host.to_lowercase()).collect(),
@@ -140,12 +141,10 @@ pub async fn layer(
 ) -> Response {
     let keeper = &app.gatekeeper;
     let address = keeper.address(peer.0.ip(), request.headers());
-    let checked = keeper
-        .check_names(request.uri(), request.headers())
-        .and_then(|()| {
-            let anonymous = !request.headers().contains_key(header::AUTHORIZATION);
-            if anonymous && keeper.open.is_none() { keeper.check_rate(address) } else { Ok(()) }
-        });
+    let checked = keeper.check_names(request.uri(), request.headers()).and_then(|()| {
+        let anonymous = !request.headers().contains_key(header::AUTHORIZATION);
+        if anonymous && keeper.open.is_none() { keeper.check_rate(address) } else { Ok(()) }
+    });
     if let Err(problem) = checked {
         return problem.into_response();
     }
@@ -179,10 +178,18 @@ mod tests {
         let check = |pairs: &[(&'static str, &str)]| {
             keeper().check_names(&Uri::from_static("/v1/text"), &headers(pairs)).is_ok()
         };
-        for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "weir.example", "WEIR.example.:443"] {
+        for host in
+            ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "weir.example", "WEIR.example.:443"]
+        {
             assert!(check(&[("host", host)]), "{host}");
         }
-        for host in ["evil.example", "weir.example.evil.example", "localhost.evil.example", "", "localhost@evil.example"] {
+        for host in [
+            "evil.example",
+            "weir.example.evil.example",
+            "localhost.evil.example",
+            "",
+            "localhost@evil.example",
+        ] {
             assert!(!check(&[("host", host)]), "{host}");
         }
         assert!(!check(&[]));
@@ -195,7 +202,9 @@ mod tests {
     #[test]
     fn only_trusted_proxies_say_who_calls() {
         let address = |peer: &str, forwarded: &str| {
-            keeper().address(peer.parse().unwrap(), &headers(&[("x-forwarded-for", forwarded)])).to_string()
+            keeper()
+                .address(peer.parse().unwrap(), &headers(&[("x-forwarded-for", forwarded)]))
+                .to_string()
         };
         assert_eq!(address("192.0.2.1", "203.0.113.9"), "192.0.2.1");
         assert_eq!(address("10.0.0.1", "203.0.113.9"), "203.0.113.9");

@@ -26,6 +26,7 @@ pub async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
         None
     };
     let code = if why.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let body = json!({ "status": if why.is_some() { "not_ready" } else { "ready" }, "reason": why });
+    let body =
+        json!({ "status": if why.is_some() { "not_ready" } else { "ready" }, "reason": why });
     (code, Json(body))
 }

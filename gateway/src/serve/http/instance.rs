@@ -47,7 +47,11 @@ fn is_plain(response: &Response) -> bool {
 
 /// 404.
 pub async fn no_such_call(uri: Uri) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_call", format!("there is nothing at {}", uri.path()))
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_call",
+        format!("there is nothing at {}", uri.path()),
+    )
 }
 
 /// 405.

@@ -12,9 +12,8 @@ use crate::serve::App;
 
 /// All metrics.
 pub async fn show(State(app): State<Arc<App>>) -> Outcome<impl IntoResponse> {
-    let (states, depth, now) = app
-        .read(|store| Ok((store.count_by_state()?, store.queue_depth()?, store.now())))
-        .await?;
+    let (states, depth, now) =
+        app.read(|store| Ok((store.count_by_state()?, store.queue_depth()?, store.now()))).await?;
     let mut text = app.metrics.render();
     let mut gauge = |name: &str, help: &str, value: f64| {
         writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")
@@ -31,7 +30,9 @@ pub async fn show(State(app): State<Arc<App>>) -> Outcome<impl IntoResponse> {
             gauge("weir_store_waiting_writes", "Writes that wait.", app.store.waiting() as f64)
         })
         .map_err(|error| Problem::internal(&error))?;
-    text.push_str("# HELP weir_submissions Submissions kept, by state.\n# TYPE weir_submissions gauge\n");
+    text.push_str(
+        "# HELP weir_submissions Submissions kept, by state.\n# TYPE weir_submissions gauge\n",
+    );
     for (state, count) in states {
         let state = serde_json::to_value(state).unwrap_or_default();
         let state = state.as_str().unwrap_or_default();

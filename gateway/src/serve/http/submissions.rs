@@ -55,9 +55,9 @@ pub async fn list(
         return Err(Problem::bad("query", format!("`limit` is 1 to {LONGEST_PAGE}")));
     }
     let before = listing.cursor.map(|cursor| {
-        cursor.parse::<SubmissionId>().map_err(|_| {
-            Problem::bad("query", "`cursor` is the `next` of the page before")
-        })
+        cursor
+            .parse::<SubmissionId>()
+            .map_err(|_| Problem::bad("query", "`cursor` is the `next` of the page before"))
     });
     let tenant = app.tenant(&caller.tenant)?;
     let key = listing.author.map(|author| tenant.author_key(&author));
@@ -96,12 +96,10 @@ pub async fn retry(
 }
 
 /// `GET /v1/dead-letters`, oldest first.
-pub async fn dead_letters(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Outcome<Json<Value>> {
+pub async fn dead_letters(State(app): State<Arc<App>>, caller: Caller) -> Outcome<Json<Value>> {
     may_read(&caller)?;
-    let letters = app.read(move |store| store.dead_letters(&caller.tenant, None, LONGEST_PAGE)).await?;
+    let letters =
+        app.read(move |store| store.dead_letters(&caller.tenant, None, LONGEST_PAGE)).await?;
     let items: Vec<Value> = letters
         .iter()
         .map(|letter| {
