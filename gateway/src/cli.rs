@@ -63,7 +63,7 @@ pub struct CheckArguments {
     /// A file of listed hashes; may be given more than once.
     #[arg(long = "bank", value_name = "FILE")]
     pub banks: Vec<PathBuf>,
-    /// How many items are worked on at once; default: the number of cores.
+    /// How many items are decoded at once, while as many more are with the models; default: the number of cores.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
 }

@@ -11,7 +11,7 @@ use pipeline::decode::Limits;
 use pipeline::hash::{Bank, BankSet};
 use pipeline::inspect::{Detectors, Inspector, Neural};
 use pipeline::link::{self, LinkDetector};
-use pipeline::measure::Ocr;
+use pipeline::measure::{Ocr, ocr};
 use pipeline::sandbox::{Role, Sandbox, SandboxConfig};
 use pipeline::text::{self, TextDetector};
 
@@ -52,6 +52,7 @@ pub fn inspector(
     jobs: usize,
     first: Role,
 ) -> anyhow::Result<Inspector> {
+    languages_are_here(profile)?;
     let config = SandboxConfig {
         spare: jobs.clamp(1, 16),
         ocr_languages: ocr_languages(profile),
@@ -65,6 +66,16 @@ pub fn inspector(
     let limits = Limits { max_pixels: profile.limits.max_pixels, ..Limits::default() };
     let most_ms = profile.limits.max_duration_ms;
     Ok(Inspector::new(Arc::new(sandbox), detectors, limits, most_ms))
+}
+
+/// Refuses a profile that reads languages whose data are not installed, all of them named.
+fn languages_are_here(profile: &Profile) -> anyhow::Result<()> {
+    let missing = ocr::problems(&ocr_languages(profile), Path::new(ocr::DEFAULT_TESSDATA));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> = missing.iter().map(|problem| format!("  {problem}")).collect();
+    bail!("the profile `{}` cannot read words:\n{}", profile.name, lines.join("\n"))
 }
 
 /// Languages that the sandbox loads for reading words: none where the profile reads none.
@@ -165,11 +176,21 @@ impl Weights {
         let catalogue = catalogue(&paths::models_dir())?;
         let library = Library::new(paths::models_dir());
         let names = profile.models();
-        let mut missing = Vec::new();
+        let (mut missing, mut unknown) = (Vec::new(), Vec::new());
         for name in &names {
-            if let Err(error) = library.locate(catalogue.find(name)?) {
-                missing.push(format!("  {error}"));
+            match catalogue.find(name).map(|manifest| library.locate(manifest)) {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => missing.push(format!("  {error}")),
+                Err(error) => unknown.push(format!("  {error}")),
             }
+        }
+        if !unknown.is_empty() {
+            unknown.append(&mut missing);
+            bail!(
+                "the profile `{}` names models that cannot be had:\n{}",
+                profile.name,
+                unknown.join("\n")
+            );
         }
         if !missing.is_empty() {
             bail!(
@@ -179,9 +200,11 @@ impl Weights {
             );
         }
         let engine = if names.is_empty() { None } else { Some(CpuEngine::new()?) };
-        // More runners than cores would only cost memory.
+        // Every runner has weights and memory of its own. A picture goes through several models and its decoding takes
+        // cores as well, so one runner of each model for two cores is enough.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let config = RunnerConfig { runners: jobs.min(cores), ..RunnerConfig::default() };
+        let runners = jobs.min(cores).div_ceil(2);
+        let config = RunnerConfig { runners, ..RunnerConfig::default() };
         Ok(Self { catalogue, library, engine, config })
     }
 

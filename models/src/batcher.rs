@@ -5,23 +5,26 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::output::{Extent, decode};
-use crate::preprocess::{canvas, pack};
-use crate::{Manifest, ModelError, Output, RgbImage, Session};
+use crate::preprocess::{canvas, pack_into};
+use crate::{Manifest, ModelError, Output, RgbImage, Session, Tensor};
 
 /// A picture that waits for its answer. Pictures have the manifest's rendition.
 pub(crate) struct Job {
-    pub(crate) image: RgbImage,
+    pub(crate) image: Arc<RgbImage>,
     pub(crate) reply: Sender<Result<Output, ModelError>>,
 }
 
 /// What one runner thread needs.
 pub(crate) struct Worker {
-    pub(crate) manifest: std::sync::Arc<Manifest>,
+    pub(crate) manifest: Arc<Manifest>,
     pub(crate) session: Box<dyn Session>,
+    /// What the session was last given: fresh memory for every run would cost more than filling it.
+    pub(crate) input: Tensor,
     pub(crate) jobs: Receiver<Job>,
     pub(crate) max_batch: usize,
     pub(crate) runners: usize,
@@ -47,16 +50,15 @@ impl Worker {
         let (images, replies): (Vec<_>, Vec<_>) =
             group.into_iter().map(|job| (job.image, job.reply)).unzip();
         let outcome =
-            catch_unwind(AssertUnwindSafe(|| run(&self.manifest, self.session.as_mut(), &images)))
-                .unwrap_or_else(|panic| {
-                    let detail = panic
-                        .downcast_ref::<String>()
-                        .map(String::as_str)
-                        .or_else(|| panic.downcast_ref::<&str>().copied())
-                        .unwrap_or("no message");
-                    let detail = format!("the runner panicked: {detail}");
-                    Err(ModelError::Run { name: self.manifest.name.clone(), detail })
-                });
+            catch_unwind(AssertUnwindSafe(|| self.run(&images))).unwrap_or_else(|panic| {
+                let detail = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                let detail = format!("the runner panicked: {detail}");
+                Err(ModelError::Run { name: self.manifest.name.clone(), detail })
+            });
         match outcome {
             Ok(outputs) => {
                 for (reply, output) in replies.iter().zip(outputs) {
@@ -71,25 +73,26 @@ impl Worker {
             }
         }
     }
-}
 
-/// Runs pictures that share one canvas as one batch; one answer each, in order.
-pub(crate) fn run(
-    manifest: &Manifest,
-    session: &mut dyn Session,
-    images: &[RgbImage],
-) -> Result<Vec<Result<Output, ModelError>>, ModelError> {
-    let views: Vec<&RgbImage> = images.iter().collect();
-    let tensors = session.run(&pack(&manifest.input, &views))?;
-    Ok(images
-        .iter()
-        .enumerate()
-        .map(|(index, image)| {
-            let picture = (image.width(), image.height());
-            let canvas = canvas(&manifest.input, picture.0, picture.1);
-            decode(manifest, &tensors, index, Extent { picture, canvas })
-        })
-        .collect())
+    /// Runs pictures that share one canvas as one batch; one answer each, in order.
+    fn run(
+        &mut self,
+        images: &[Arc<RgbImage>],
+    ) -> Result<Vec<Result<Output, ModelError>>, ModelError> {
+        let manifest = &*self.manifest;
+        let views: Vec<&RgbImage> = images.iter().map(|image| &**image).collect();
+        pack_into(&manifest.input, &views, &mut self.input);
+        let tensors = self.session.run(&self.input)?;
+        Ok(views
+            .iter()
+            .enumerate()
+            .map(|(index, image)| {
+                let picture = (image.width(), image.height());
+                let canvas = canvas(&manifest.input, picture.0, picture.1);
+                decode(manifest, &tensors, index, Extent { picture, canvas })
+            })
+            .collect())
+    }
 }
 
 /// Only pictures that fill tensors of one size can share a batch.

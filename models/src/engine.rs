@@ -31,6 +31,11 @@ pub trait Engine: Send + Sync {
     /// Short name for health and logs, for example `cpu`.
     fn name(&self) -> &'static str;
 
+    /// The most pictures of one run beyond which a larger batch gains nothing here; at least 1.
+    fn best_batch(&self, _manifest: &Manifest) -> usize {
+        usize::MAX
+    }
+
     /// Loads the weights at `path`. `threads` is how many threads one run may use.
     ///
     /// # Errors

@@ -18,22 +18,28 @@ pub fn canvas(input: &Input, width: u32, height: u32) -> (u32, u32) {
 /// and layout. Pictures must already have the manifest's rendition and share one [`canvas`]; what lies outside it
 /// is cut off.
 pub fn pack(input: &Input, images: &[&RgbImage]) -> Tensor {
+    let mut tensor = Tensor::default();
+    pack_into(input, images, &mut tensor);
+    tensor
+}
+
+/// [`pack`] into a tensor whose memory is used again, whatever it held.
+pub(crate) fn pack_into(input: &Input, images: &[&RgbImage], tensor: &mut Tensor) {
     let (width, height) =
         images.first().map_or((0, 0), |image| canvas(input, image.width(), image.height()));
     let (w, h) = (width as usize, height as usize);
-    let mut data = vec![0f32; images.len() * 3 * w * h];
+    tensor.data.resize(images.len() * 3 * w * h, 0.0);
     let planes = Planes::of(input);
-    for (image, item) in images.iter().zip(data.chunks_exact_mut((3 * w * h).max(1))) {
+    for (image, item) in images.iter().zip(tensor.data.chunks_exact_mut((3 * w * h).max(1))) {
         match input.layout {
             Layout::Nchw => planes.fill_planar(image, item, w, h),
             Layout::Nhwc => planes.fill_packed(image, item, w),
         }
     }
-    let shape = match input.layout {
+    tensor.shape = match input.layout {
         Layout::Nchw => vec![images.len(), 3, h, w],
         Layout::Nhwc => vec![images.len(), h, w, 3],
     };
-    Tensor { shape, data }
 }
 
 /// For each channel of the tensor: which channel of the pixel, and value = pixel × gain + offset.

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::batcher::{Job, Worker};
-use crate::{Engine, Manifest, ModelError, Output, Rendition, RgbImage, resample};
+use crate::{Engine, Manifest, ModelError, Output, Rendition, RgbImage, Tensor, resample};
 
 /// How a model is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct RunnerConfig {
     pub runners: usize,
     /// Threads that one run may use.
     pub intra_threads: usize,
-    /// Most pictures of one batch; a model with a fixed batch lowers it.
+    /// Most pictures of one batch; a model with a fixed batch lowers it, and so does an engine that gains nothing by it.
     pub max_batch: usize,
     /// Pictures that may wait; `submit` blocks beyond.
     pub queue: usize,
@@ -49,7 +49,8 @@ impl Runner {
     ) -> Result<Self, ModelError> {
         let manifest = Arc::new(manifest.clone());
         let (sender, jobs) = bounded(config.queue.max(1));
-        let max_batch = config.max_batch.clamp(1, manifest.input.max_batch.unwrap_or(usize::MAX));
+        let most = manifest.input.max_batch.unwrap_or(usize::MAX).min(engine.best_batch(&manifest));
+        let max_batch = config.max_batch.clamp(1, most.max(1));
         let mut runner =
             Self { manifest: Arc::clone(&manifest), jobs: Some(sender), threads: Vec::new() };
         let runners = config.runners.max(1);
@@ -57,6 +58,7 @@ impl Runner {
             let worker = Worker {
                 manifest: Arc::clone(&manifest),
                 session: engine.load(&manifest, weights, config.intra_threads)?,
+                input: Tensor::default(),
                 jobs: jobs.clone(),
                 max_batch,
                 runners,
@@ -86,13 +88,14 @@ impl Runner {
     }
 
     /// Queues a picture; blocks while the queue is full.
-    pub fn submit(&self, image: RgbImage) -> Ticket {
+    pub fn submit(&self, image: impl Into<Arc<RgbImage>>) -> Ticket {
+        let image = image.into();
         let (width, height) = (image.width(), image.height());
         let rendition = self.rendition();
         let image = if rendition.size(width, height) == (width, height) {
             image
         } else {
-            resample(&image, rendition)
+            Arc::new(resample(&image, rendition))
         };
         let scale = (width as f32 / image.width() as f32, height as f32 / image.height() as f32);
         // The channel holds the one answer, so that a runner never waits for a caller.

@@ -14,6 +14,32 @@ use std::time::{Duration, Instant};
 
 use crate::decode::DecodeError;
 
+/// Why a playlist cannot be assembled.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaylistError {
+    /// The playlist or what it refers to is at fault.
+    #[error(transparent)]
+    Content(#[from] DecodeError),
+    /// The host cannot read a file that may be in order; another day may tell.
+    #[error("cannot read {name}: {source}")]
+    Host {
+        /// The file, relative to the playlist.
+        name: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file is absent: damage, or a folder that is still being written.
+    #[error("{0} is absent")]
+    Absent(String),
+}
+
+impl PlaylistError {
+    /// Whether it stays so on another day.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Content(_))
+    }
+}
+
 /// Most segments of one playlist: 20,000 are 33 hours at 6 s.
 pub const MAX_SEGMENTS: usize = 20_000;
 /// Longest text of a playlist in bytes.
@@ -53,9 +79,10 @@ pub fn part(mut file: File, range: Range<u64>) -> io::Result<Vec<u8>> {
 /// Assembles the stream that a playlist stands for, for which at most `max_bytes` bytes are read.
 ///
 /// # Errors
-/// `Encrypted` for any key but `NONE`; `Unsupported` for names that lead elsewhere; `TooLarge`; `Damaged` for bad
-/// numbers, missing segments, and playlists that name playlists in a circle or nothing at all.
-pub fn assemble(text: &str, max_bytes: u64, load: Load<'_>) -> Result<Assembled, DecodeError> {
+/// `Content` with `Encrypted` for any key but `NONE`, `Unsupported` for names that lead elsewhere, `TooLarge`, and
+/// `Damaged` for bad numbers and playlists that name playlists in a circle or nothing at all; `Absent` for missing
+/// segments; `Host` where reading fails.
+pub fn assemble(text: &str, max_bytes: u64, load: Load<'_>) -> Result<Assembled, PlaylistError> {
     check_text(text)?;
     let mut reader = Reader { load, left: max_bytes, reads: 0, start: Instant::now() };
     let mut variants = variants(text)?;
@@ -71,19 +98,24 @@ pub fn assemble(text: &str, max_bytes: u64, load: Load<'_>) -> Result<Assembled,
                 return Ok(assembled);
             }
             // A variant whose file is not here is passed over; what else is wrong is the author's matter.
-            Err(e @ DecodeError::Damaged(_)) => first_error = first_error.or(Some(e)),
+            Err(
+                e @ (PlaylistError::Content(DecodeError::Damaged(_)) | PlaylistError::Absent(_)),
+            ) => {
+                first_error = first_error.or(Some(e));
+            }
             Err(e) => return Err(e),
         }
     }
-    Err(first_error.unwrap_or_else(|| damaged("no variant")))
+    Err(first_error.unwrap_or_else(|| damaged("no variant").into()))
 }
 
-fn media_of(name: &str, reader: &mut Reader<'_>) -> Result<Assembled, DecodeError> {
+fn media_of(name: &str, reader: &mut Reader<'_>) -> Result<Assembled, PlaylistError> {
     let text = reader.read(name, 0..MAX_TEXT_BYTES as u64 + 1)?;
     let text = String::from_utf8(text).map_err(|_| damaged(&format!("{name} is not text")))?;
     check_text(&text)?;
     if !variants(&text)?.is_empty() {
-        return Err(damaged(&format!("{name} is a master playlist within a master playlist")));
+        let what = format!("{name} is a master playlist within a master playlist");
+        return Err(damaged(&what).into());
     }
     let folder = name.rfind('/').map_or("", |slash| name.get(..=slash).unwrap_or(""));
     media(&text, folder, reader)
@@ -100,20 +132,29 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The bytes of a stretch that the file has.
-    fn read(&mut self, name: &str, range: Range<u64>) -> Result<Vec<u8>, DecodeError> {
+    fn read(&mut self, name: &str, range: Range<u64>) -> Result<Vec<u8>, PlaylistError> {
         self.reads += 1;
         if self.reads > MAX_READS || self.start.elapsed() > READ_BUDGET {
-            return Err(DecodeError::TooLarge("segments that take too long to read".into()));
+            return Err(DecodeError::TooLarge("segments that take too long to read".into()).into());
         }
         // One byte more than there may be tells that there are more.
         let most = range.start.saturating_add(self.left).saturating_add(1);
-        let bytes = (self.load)(name, range.start..range.end.min(most))
-            .map_err(|e| damaged(&format!("cannot read {name}: {e}")))?;
+        let bytes = (self.load)(name, range.start..range.end.min(most)).map_err(|source| {
+            let name = name.to_owned();
+            match source.kind() {
+                io::ErrorKind::NotFound => PlaylistError::Absent(name),
+                // What the caller's own rules forbid, such as a link that leads elsewhere.
+                io::ErrorKind::Other | io::ErrorKind::InvalidInput => {
+                    damaged(&format!("cannot read {name}: {source}")).into()
+                }
+                _ => PlaylistError::Host { name, source },
+            }
+        })?;
         match self.left.checked_sub(bytes.len() as u64) {
             Some(left) => self.left = left,
             None => {
                 let what = format!("segments of more than {} bytes still allowed", self.left);
-                return Err(DecodeError::TooLarge(what));
+                return Err(DecodeError::TooLarge(what).into());
             }
         }
         Ok(bytes)
@@ -211,12 +252,12 @@ struct Joiner<'r, 'a> {
     follows: (String, u64),
 }
 
-fn media(text: &str, folder: &str, reader: &mut Reader<'_>) -> Result<Assembled, DecodeError> {
+fn media(text: &str, folder: &str, reader: &mut Reader<'_>) -> Result<Assembled, PlaylistError> {
     // Before anything is read: a list that is encrypted further on is not judged by its clear beginning.
     for attributes in lines(text).filter_map(|line| line.strip_prefix("#EXT-X-KEY:")) {
         let method = attribute(attributes, "METHOD").unwrap_or("");
         if method != "NONE" {
-            return Err(DecodeError::Encrypted(format!("HLS key of method {method:?}")));
+            return Err(DecodeError::Encrypted(format!("HLS key of method {method:?}")).into());
         }
     }
     let mut joiner = Joiner { reader, out: Vec::new(), follows: (String::new(), 0) };
@@ -237,7 +278,8 @@ fn media(text: &str, folder: &str, reader: &mut Reader<'_>) -> Result<Assembled,
         } else if !line.starts_with('#') {
             segments += 1;
             if segments > MAX_SEGMENTS {
-                return Err(DecodeError::TooLarge(format!("more than {MAX_SEGMENTS} segments")));
+                let what = format!("more than {MAX_SEGMENTS} segments");
+                return Err(DecodeError::TooLarge(what).into());
             }
             let name = inside(folder, line)?;
             let part = range.take();
@@ -247,14 +289,14 @@ fn media(text: &str, folder: &str, reader: &mut Reader<'_>) -> Result<Assembled,
         }
     }
     if segments == 0 {
-        return Err(damaged("a playlist without segments"));
+        return Err(damaged("a playlist without segments").into());
     }
     let unseen = lines(text).filter(|line| left_out(line)).count();
     Ok(Assembled { bytes: joiner.out, unseen })
 }
 
 impl Joiner<'_, '_> {
-    fn add(&mut self, name: &str, stretch: Option<Stretch>) -> Result<(), DecodeError> {
+    fn add(&mut self, name: &str, stretch: Option<Stretch>) -> Result<(), PlaylistError> {
         if self.follows.0 != name {
             self.follows = (name.into(), 0);
         }
@@ -267,7 +309,7 @@ impl Joiner<'_, '_> {
         self.follows.1 = end;
         let mut bytes = self.reader.read(name, start..end)?;
         if (bytes.len() as u64) < length {
-            return Err(damaged(&format!("byte range {start}..{end} is not in {name}")));
+            return Err(damaged(&format!("byte range {start}..{end} is not in {name}")).into());
         }
         self.out.append(&mut bytes);
         Ok(())
@@ -317,177 +359,5 @@ fn inside(folder: &str, name: &str) -> Result<String, DecodeError> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
-
-    use super::*;
-
-    fn load(name: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
-        let bytes: &[u8] = match name {
-            "a.ts" => b"AAAA",
-            "b.ts" => b"bb",
-            "init" => b"I",
-            "low.m3u8" => b"#EXTM3U\nb.ts\n",
-            "hi/x.m3u8" => b"#EXTM3U\n#EXTINF:1,\nseg\n",
-            "hi/seg" => b"high",
-            "loop.m3u8" => b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nloop.m3u8\n",
-            _ => return Err(io::ErrorKind::NotFound.into()),
-        };
-        let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(bytes.len());
-        Ok(bytes[at(range.start)..at(range.end)].to_vec())
-    }
-
-    fn assembled(text: &str) -> Result<Assembled, DecodeError> {
-        assemble(&format!("#EXTM3U\n{text}"), 1000, &load)
-    }
-
-    fn run(text: &str) -> Result<Vec<u8>, DecodeError> {
-        assembled(text).map(|a| a.bytes)
-    }
-
-    fn unseen(text: &str) -> usize {
-        assembled(text).unwrap().unseen
-    }
-
-    #[test]
-    fn what_else_a_master_playlist_offers_is_unseen_whether_it_is_here_or_not() {
-        let variant = "#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=640x360\nhi/x.m3u8\n";
-        assert_eq!(unseen(variant), 0);
-        assert_eq!(unseen(&variant.repeat(3)), 0);
-        for other in [
-            "#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8",
-            "#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=1920x1080\ngone.m3u8",
-            "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i.m3u8\"",
-            "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"v\",NAME=\"n\",URI=\"angle.m3u8\"",
-            "b.ts",
-        ] {
-            assert_eq!(unseen(&format!("{variant}{other}\n")), 1, "{other}");
-        }
-        let sound = "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"n\",URI=\"sound.m3u8\"\n";
-        assert_eq!(unseen(&format!("{sound}{variant}")), 0);
-    }
-
-    #[test]
-    fn gaps_parts_skips_and_inserted_clips_are_unseen() {
-        assert_eq!(unseen("#EXTINF:1,\na.ts\n#EXT-X-DATERANGE:ID=\"plain\""), 0);
-        for tag in [
-            "#EXT-X-GAP\nnone.ts",
-            "#EXT-X-PART:DURATION=1,URI=\"p.ts\"",
-            "#EXT-X-SKIP:SKIPPED-SEGMENTS=3",
-            "#EXT-X-DATERANGE:ID=\"ad\",X-ASSET-URI=\"https://example.org/ad.m3u8\"",
-        ] {
-            assert_eq!(unseen(&format!("a.ts\n{tag}\n")), 1, "{tag}");
-        }
-    }
-
-    #[test]
-    fn only_the_stretch_asked_for_is_read_and_all_that_is_read_counts() {
-        let read = std::cell::Cell::new(0);
-        let sparse = |_: &str, range: Range<u64>| -> io::Result<Vec<u8>> {
-            let length = range.end.min(100 << 20).saturating_sub(range.start);
-            read.set(read.get() + length);
-            Ok(vec![0; length as usize])
-        };
-        let both = "#EXT-X-BYTERANGE:9@99\na.ts\n#EXT-X-BYTERANGE:9@99\nb.ts\n";
-        let text = format!("#EXTM3U\n{}", both.repeat(200));
-        let out = assemble(&text, 1 << 30, &sparse).unwrap();
-        assert_eq!((out.bytes.len(), read.get()), (3600, 3600));
-        read.set(0);
-        assert!(matches!(assemble(&text, 1000, &sparse), Err(DecodeError::TooLarge(_))));
-        assert!(read.get() <= 1009, "{}", read.get());
-        read.set(0);
-        assert!(matches!(
-            assemble("#EXTM3U\nwhole.ts", 1000, &sparse),
-            Err(DecodeError::TooLarge(_))
-        ));
-        assert_eq!(read.get(), 1001);
-    }
-
-    #[test]
-    fn part_gives_what_the_file_has() {
-        use std::io::Write as _;
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(b"0123456789").unwrap();
-        assert_eq!(part(file.try_clone().unwrap(), 2..5).unwrap(), b"234");
-        assert_eq!(part(file.try_clone().unwrap(), 8..u64::MAX).unwrap(), b"89");
-        assert_eq!(part(file, 20..30).unwrap(), b"");
-    }
-
-    #[test]
-    fn segments_are_joined_in_order_after_their_map() {
-        assert_eq!(
-            run("#EXT-X-MAP:URI=\"init\"\n#EXTINF:1,\na.ts\n#EXTINF:1,\nb.ts\n").unwrap(),
-            b"IAAAAbb"
-        );
-    }
-
-    #[test]
-    fn byte_ranges_follow_each_other_and_gaps_are_left_out() {
-        let text =
-            "#EXT-X-BYTERANGE:1@1\na.ts\n#EXT-X-BYTERANGE:2\na.ts\n#EXT-X-GAP\nnone.ts\nb.ts";
-        assert_eq!(run(text).unwrap(), b"AAAbb");
-        assert!(matches!(run("#EXT-X-BYTERANGE:9@0\na.ts"), Err(DecodeError::Damaged(_))));
-        let text = "#EXT-X-BYTERANGE:99999999999999999999@-1\na.ts";
-        assert!(matches!(run(text), Err(DecodeError::Damaged(_))));
-    }
-
-    #[test]
-    fn the_largest_variant_counts_and_its_names_are_relative_to_it() {
-        let text = "#EXT-X-STREAM-INF:BANDWIDTH=9,CODECS=\"a,b\",RESOLUTION=64x64\nlow.m3u8\n\
-                    #EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=640x360\nhi/x.m3u8\n";
-        assert_eq!(run(text).unwrap(), b"high");
-    }
-
-    #[test]
-    fn circles_absent_files_and_empty_lists_are_damage() {
-        for text in ["#EXT-X-STREAM-INF:BANDWIDTH=1\nloop.m3u8", "gone.ts", "#EXT-X-ENDLIST"] {
-            assert!(matches!(run(text), Err(DecodeError::Damaged(_))), "{text}");
-        }
-        assert!(matches!(assemble("a.ts", 9, &load), Err(DecodeError::Damaged(_))));
-    }
-
-    #[test]
-    fn names_that_lead_elsewhere_are_not_asked_for() {
-        let asked =
-            |name: &str, _: Range<u64>| -> io::Result<Vec<u8>> { panic!("asked for {name}") };
-        for name in [
-            "../a.ts",
-            "/etc/passwd",
-            "https://example.org/a.ts",
-            "file:a",
-            "x/../../a",
-            "\\\\h\\a",
-        ] {
-            let out = assemble(&format!("#EXTM3U\n{name}\n"), 1000, &asked);
-            assert!(matches!(out, Err(DecodeError::Unsupported(_))), "{name}");
-        }
-    }
-
-    #[test]
-    fn keys_encrypt_unless_their_method_is_none() {
-        assert!(run("#EXT-X-KEY:METHOD=NONE\na.ts").is_ok());
-        let text = "a.ts\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\nb.ts";
-        assert!(matches!(run(text), Err(DecodeError::Encrypted(_))));
-    }
-
-    #[test]
-    fn bytes_and_segments_are_bounded() {
-        assert!(matches!(assemble("#EXTM3U\na.ts\nb.ts", 5, &load), Err(DecodeError::TooLarge(_))));
-        let many = format!("#EXTM3U\n{}", "#EXT-X-GAP\nb.ts\n".repeat(MAX_SEGMENTS + 1));
-        assert!(matches!(assemble(&many, 5, &load), Err(DecodeError::TooLarge(_))));
-    }
-
-    #[test]
-    fn shared_hostile_playlists_are_refused() {
-        let data = rig::shared!();
-        let folder = data.join("malformed");
-        for name in ["bad_byterange", "self_loop", "20000_segments"] {
-            let text =
-                std::fs::read_to_string(folder.join(format!("own_m3u8_{name}.m3u8"))).unwrap();
-            let out = assemble(&text, 1 << 30, &|name, range| {
-                part(File::open(folder.join(name))?, range)
-            });
-            assert!(out.is_err(), "{name}");
-        }
-    }
-}
+#[path = "hls_tests.rs"]
+mod tests;

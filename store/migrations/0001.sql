@@ -51,9 +51,10 @@ CREATE TABLE pdqs (
     PRIMARY KEY (submission, n, k)
 ) WITHOUT ROWID;
 
--- Work. One job a submission; its rank is its number, less a thousand for each step of priority.
+-- Work. One job a submission; its rank is its number, less a thousand for each step of priority. Numbers are never used
+-- again: the lease on a job that is done must not fit the next one.
 CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY, submission BLOB NOT NULL UNIQUE, tenant TEXT NOT NULL, kind TEXT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, submission BLOB NOT NULL UNIQUE, tenant TEXT NOT NULL, kind TEXT NOT NULL,
     priority INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
     failures INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,
     not_before INTEGER NOT NULL, set_at INTEGER NOT NULL, incarnation INTEGER, reason TEXT

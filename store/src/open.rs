@@ -47,36 +47,14 @@ impl Store {
         fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         let lock = lock::take(dir)?;
         let identity = Identity::open(dir)?;
-        let space = Space::new(dir, &config);
+        let mut space = Space::new(dir, &config);
+        let prepared = match prepare(dir, &identity, &config) {
+            // Also a start on a full disk has the ballast to give.
+            Err(Error::Full) if space.relieve() => prepare(dir, &identity, &config),
+            other => other,
+        };
+        let Prepared { conn, tip, incarnation, opened } = prepared?;
         let path = dir.join(schema::DATABASE);
-        let (mut cause, mut salvaged) = (None, None);
-        if !path.exists() {
-            cause = Some(EpochCause::Fresh);
-            // A log without its database says nothing, and must not be taken for the new one's.
-            if dir.join(format!("{}-wal", schema::DATABASE)).exists() {
-                snapshot::set_aside(dir, "orphan", config.clock.now())?;
-            }
-        }
-        let (conn, upgraded_from) = match open_sound(dir, &path, &config) {
-            Ok(opened) => opened,
-            Err(Error::Damaged(why)) => {
-                let report = salvage::salvage(dir, &why, &config)?;
-                cause = Some(EpochCause::Salvaged);
-                salvaged = Some(report);
-                open_sound(dir, &path, &config)?
-            }
-            Err(error) => return Err(error),
-        };
-        let (tip, began) = tip(dir, &conn, &identity, cause, &config)?;
-        let incarnation = u64::from_le_bytes(random()?);
-        let requeued = requeue(&conn, incarnation, tip, &config)?;
-        let tip = Tip {
-            heads: [
-                head_of(&conn, tip.epoch, Lane::Critical)?,
-                head_of(&conn, tip.epoch, Lane::Bulk)?,
-            ],
-            ..tip
-        };
         let head_file = HeadFile::open(dir)?;
         head_file.write(&tip).map_err(Error::io("write", dir.join("head")))?;
         let readers = (0..config.readers.max(1))
@@ -121,8 +99,46 @@ impl Store {
             changes: changes_receiver,
             thread,
         });
-        Ok((store, Opened { began, salvaged, upgraded_from, requeued }))
+        Ok((store, opened))
     }
+}
+
+/// A database that is ready to be written.
+struct Prepared {
+    conn: Connection,
+    tip: Tip,
+    incarnation: u64,
+    opened: Opened,
+}
+
+/// Opens, salvages, upgrades, begins an epoch and requeues, as far as each is due. Can be done again from anywhere in it.
+fn prepare(dir: &Path, identity: &Identity, config: &Config) -> Result<Prepared, Error> {
+    let path = dir.join(schema::DATABASE);
+    let (mut cause, mut salvaged) = (None, None);
+    if !path.exists() {
+        // A log without its database says nothing, and must not be taken for the new one's.
+        if dir.join(format!("{}-wal", schema::DATABASE)).exists() {
+            snapshot::set_aside(dir, "orphan", config.clock.now())?;
+        }
+        let finished = salvage::finish(dir)?;
+        cause = Some(if finished { EpochCause::Salvaged } else { EpochCause::Fresh });
+    }
+    let (conn, upgraded_from) = match open_sound(dir, &path, config) {
+        Ok(opened) => opened,
+        Err(Error::Damaged(why)) => {
+            salvaged = Some(salvage::salvage(dir, &why, config)?);
+            cause = Some(EpochCause::Salvaged);
+            open_sound(dir, &path, config)?
+        }
+        Err(error) => return Err(error),
+    };
+    let (tip, began) = tip(dir, &conn, identity, cause, config)?;
+    let incarnation = u64::from_le_bytes(random()?);
+    let requeued = requeue(&conn, incarnation, tip, config)?;
+    let heads =
+        [head_of(&conn, tip.epoch, Lane::Critical)?, head_of(&conn, tip.epoch, Lane::Bulk)?];
+    let opened = Opened { began, salvaged, upgraded_from, requeued };
+    Ok(Prepared { conn, tip: Tip { heads, ..tip }, incarnation, opened })
 }
 
 /// Opens the database, checks it and brings it to our schema.

@@ -1,17 +1,20 @@
 //! A damaged database: it is renamed aside, and what can be read of it goes into a new one with a new epoch.
 //!
+//! The new database grows under the name `store.salvage.partial`, is renamed to `store.salvage` when it is whole, and takes
+//! the database's place when that is set aside: a death in between loses nothing, the next start goes on from there.
 //! Every table is read from both ends until the damage stops the reading. The journal is carried over as far as its chain
 //! proves it from the beginning; the file that was set aside keeps the rest for a person.
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
 };
 
 use domain::journal::{Lane, Seq, Sha256, link};
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
-use crate::{Config, Error, schema, snapshot};
+use crate::{Config, Error, identity::sync_dir, schema, snapshot};
 
 /// What became of a damaged database.
 #[derive(Clone, Debug)]
@@ -28,40 +31,75 @@ pub struct Salvaged {
     pub unproven: u64,
 }
 
-/// Sets the database aside and makes a new one of what can be read. The caller begins the epoch.
+const PARTIAL: &str = "store.salvage.partial";
+const WHOLE: &str = "store.salvage";
+
+/// Makes a new database of what can be read of the present one, which is set aside. The caller begins the epoch.
 pub(crate) fn salvage(dir: &Path, why: &str, config: &Config) -> Result<Salvaged, Error> {
-    let aside = snapshot::set_aside(dir, "damaged", config.clock.now())?;
-    let fresh = schema::open_writer(&dir.join(schema::DATABASE), config)?;
+    let partial = dir.join(PARTIAL);
+    for left in [PARTIAL, "store.salvage.partial-wal", "store.salvage.partial-shm", WHOLE] {
+        match fs::remove_file(dir.join(left)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", dir.join(left))(error));
+            }
+            _ => {}
+        }
+    }
+    let fresh = schema::open_writer(&partial, config)?;
     schema::migrate(&fresh, 0, config)?;
     let mut report = Salvaged {
         why: why.to_owned(),
-        aside,
+        aside: PathBuf::new(),
         rows: BTreeMap::new(),
         incomplete: Vec::new(),
         unproven: 0,
     };
-    let old = match schema::open_reader(&report.aside) {
-        Ok(old) => old,
-        Err(_) => {
-            report.incomplete.push("all".to_owned());
-            return Ok(report);
-        }
-    };
+    match schema::open_reader(&dir.join(schema::DATABASE)) {
+        Ok(old) => carry_over(&old, &fresh, config, &mut report)?,
+        Err(_) => report.incomplete.push("all".to_owned()),
+    }
+    fresh.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    fresh.close().map_err(|(_, error)| error)?;
+    fs::rename(&partial, dir.join(WHOLE)).map_err(Error::io("rename", &partial))?;
+    sync_dir(dir)?;
+    report.aside = snapshot::set_aside(dir, "damaged", config.clock.now())?;
+    finish(dir)?;
+    Ok(report)
+}
+
+/// Puts a whole salvage in the place of the database, which is not there; whether there was one.
+pub(crate) fn finish(dir: &Path) -> Result<bool, Error> {
+    let whole = dir.join(WHOLE);
+    if !whole.exists() {
+        return Ok(false);
+    }
+    fs::rename(&whole, dir.join(schema::DATABASE)).map_err(Error::io("rename", &whole))?;
+    sync_dir(dir)?;
+    Ok(true)
+}
+
+fn carry_over(
+    old: &Connection,
+    fresh: &Connection,
+    config: &Config,
+    report: &mut Salvaged,
+) -> Result<(), Error> {
     let transaction = fresh.unchecked_transaction()?;
-    for (table, key) in tables(&fresh)? {
+    for (table, key) in tables(fresh)? {
         let mut copied = 0;
-        let forward = copy(&old, &fresh, &table, &key, "ASC", &mut copied);
-        if forward.is_err() {
+        if let Err(error) = copy(old, fresh, &table, &key, "ASC", &mut copied) {
+            if matches!(error, Error::Full | Error::Fatal(_) | Error::ReadOnly) {
+                return Err(error);
+            }
             report.incomplete.push(table.clone());
             // From the other end, up to the damage; rows that are there already stay as they are.
-            let _ = copy(&old, &fresh, &table, &key, "DESC", &mut copied);
+            let _ = copy(old, fresh, &table, &key, "DESC", &mut copied);
         }
         report.rows.insert(table, copied);
     }
-    report.unproven = prove(&fresh)?;
-    mend(&fresh, config)?;
-    transaction.commit()?;
-    Ok(report)
+    report.unproven = prove(fresh)?;
+    mend(fresh, config)?;
+    Ok(transaction.commit()?)
 }
 
 /// Every table with the columns of its key.
@@ -92,9 +130,12 @@ fn copy(
     let mut rows = read.query([])?;
     while let Some(row) = rows.next()? {
         let values: Result<Vec<Value>, _> = (0..width).map(|n| row.get(n)).collect();
-        // A row that breaks a rule of the table is damage too.
-        if let Ok(changed) = values.and_then(|values| insert.execute(params_from_iter(values))) {
-            *copied += changed as u64;
+        let inserted = values.and_then(|values| insert.execute(params_from_iter(values)));
+        match inserted.map_err(Error::from) {
+            Ok(changed) => *copied += changed as u64,
+            Err(error @ (Error::Full | Error::Fatal(_) | Error::ReadOnly)) => return Err(error),
+            // A row that breaks a rule of the table is damage too.
+            Err(_) => {}
         }
     }
     Ok(())

@@ -188,6 +188,19 @@ fn a_damaged_page_sets_the_database_aside_and_saves_the_rest() {
 }
 
 #[test]
+fn a_salvage_that_was_cut_short_is_finished_by_the_next_start() {
+    let (dir, time) = (tempfile::tempdir().unwrap(), Time::new());
+    let store = open(dir.path(), &time);
+    let ids = fill(&store, 4);
+    drop(store);
+    // Dead between the two renames: the database is set aside, the whole salvage not yet in its place.
+    fs::rename(dir.path().join("store.db"), dir.path().join("store.salvage")).unwrap();
+    let (store, opened) = reopen(dir.path(), &time);
+    assert_eq!(opened.began, Some(EpochCause::Salvaged));
+    assert!(ids.iter().all(|id| store.submission(&tenant(), *id).is_ok()));
+}
+
+#[test]
 fn a_database_that_is_no_database_is_set_aside() {
     let (dir, time) = (tempfile::tempdir().unwrap(), Time::new());
     drop(open(dir.path(), &time));

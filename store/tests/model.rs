@@ -67,14 +67,16 @@ struct Item {
 struct Model {
     items: BTreeMap<SubmissionId, Item>,
     keys: BTreeMap<u8, SubmissionId>,
-    /// Job numbers as SQLite gives them: one more than the highest in use.
-    leases: Vec<Work>,
+    /// Jobs so far: their numbers are never used again.
+    arrivals: i64,
+    /// Every lease of this process with the number of its job, done or not.
+    leases: Vec<(Work, i64)>,
 }
 
 impl Model {
-    fn arrive(&self) -> i64 {
-        let live = self.items.values().filter(|item| item.job.is_some());
-        live.map(|item| item.arrival).max().unwrap_or(0) + 1
+    fn arrive(&mut self) -> i64 {
+        self.arrivals += 1;
+        self.arrivals
     }
 
     fn pick<T>(list: &[T], which: usize) -> Option<&T> {
@@ -86,10 +88,11 @@ impl Model {
     }
 
     /// The item whose job this lease still holds.
-    fn held(&mut self, work: &Work) -> Option<&mut Item> {
+    fn held(&mut self, (work, arrival): &(Work, i64)) -> Option<&mut Item> {
         let attempt = work.lease.attempt;
         let item = self.items.get_mut(&work.submission.id)?;
-        (item.job == Some(Job::Leased { attempt })).then_some(item)
+        let same = item.arrival == *arrival && item.job == Some(Job::Leased { attempt });
+        same.then_some(item)
     }
 }
 
@@ -112,11 +115,12 @@ impl Run {
             Step::Accept { key, request, priority } => self.accept(key, request, priority),
             Step::Lease(most) => self.lease(most),
             Step::Commit { which, reject: no } => {
-                let Some(work) = Model::pick(&self.model.leases, which).cloned() else { return };
-                let verdict = if no { reject(&work) } else { approve(&work) };
+                let Some(held) = Model::pick(&self.model.leases, which).cloned() else { return };
+                let work = &held.0;
+                let verdict = if no { reject(work) } else { approve(work) };
                 let status = verdict.decision.status;
                 let result = self.store().commit(work.lease.clone(), verdict, tell()).wait();
-                match self.model.held(&work) {
+                match self.model.held(&held) {
                     Some(item) => {
                         assert_eq!(result.unwrap().number as usize, item.decisions.len());
                         item.decisions.push(status);
@@ -127,9 +131,10 @@ impl Run {
             }
             Step::Fail(which) => self.fail(which),
             Step::Release(which) => {
-                let Some(work) = Model::pick(&self.model.leases, which).cloned() else { return };
+                let Some(held) = Model::pick(&self.model.leases, which).cloned() else { return };
+                let work = &held.0;
                 let result = self.store().release(work.lease.clone()).wait();
-                match self.model.held(&work) {
+                match self.model.held(&held) {
                     Some(item) => item.job = Some(Job::Queued { not_before: 0 }),
                     None => assert!(matches!(result, Err(Error::LeaseLost))),
                 }
@@ -166,7 +171,7 @@ impl Run {
                         item.job = Some(Job::Queued { not_before: 0 });
                     }
                 }
-                self.stale.append(&mut self.model.leases);
+                self.stale.extend(self.model.leases.drain(..).map(|(work, _)| work));
             }
         }
     }
@@ -186,8 +191,9 @@ impl Run {
             Some(_) => assert!(matches!(result, Err(Error::Conflict(_)))),
             None => {
                 assert_eq!(result.unwrap(), Acceptance::New(new.id));
+                let arrival = self.model.arrive();
                 let item = Item {
-                    arrival: self.model.arrive(),
+                    arrival,
                     priority: priority.into(),
                     request,
                     job: Some(Job::Queued { not_before: 0 }),
@@ -214,20 +220,23 @@ impl Run {
         wanted.truncate(most as usize);
         let order = |works: &[Work]| works.iter().map(|w| w.submission.id).collect::<Vec<_>>();
         assert_eq!(order(&got), wanted.iter().map(|(id, _)| **id).collect::<Vec<_>>());
+        let mut arrivals = vec![];
         for ((_, item), work) in wanted.into_iter().zip(&got) {
             item.attempts += 1;
             assert_eq!(work.lease.attempt, item.attempts);
             assert_eq!(work.lease.last, item.failures == 2);
             item.job = Some(Job::Leased { attempt: item.attempts });
+            arrivals.push(item.arrival);
         }
-        self.model.leases.extend(got);
+        self.model.leases.extend(got.into_iter().zip(arrivals));
     }
 
     fn fail(&mut self, which: usize) {
         let now = self.time.now().0;
-        let Some(work) = Model::pick(&self.model.leases, which).cloned() else { return };
+        let Some(held) = Model::pick(&self.model.leases, which).cloned() else { return };
+        let work = &held.0;
         let result = self.store().fail(work.lease.clone(), code("worker_crashed")).wait();
-        let Some(item) = self.model.held(&work) else {
+        let Some(item) = self.model.held(&held) else {
             assert!(matches!(result, Err(Error::LeaseLost)));
             return;
         };
@@ -244,8 +253,13 @@ impl Run {
 
     fn decide(&mut self, which: usize, supersedes: u32, no: bool) {
         let Some(id) = Model::pick(&self.model.ids(), which).copied() else { return };
-        let Some(work) =
-            self.model.leases.iter().chain(&self.stale).find(|w| w.submission.id == id)
+        let Some(work) = self
+            .model
+            .leases
+            .iter()
+            .map(|(work, _)| work)
+            .chain(&self.stale)
+            .find(|w| w.submission.id == id)
         else {
             return;
         };

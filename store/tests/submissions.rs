@@ -185,3 +185,16 @@ fn a_clock_that_jumps_ten_years_changes_no_order_and_holds_nothing_up() {
         store.lease(3).wait().unwrap().into_iter().map(|work| work.submission.id).collect();
     assert_eq!(order, [first, second, third]);
 }
+
+#[test]
+fn a_lease_that_was_used_fits_no_later_job() {
+    let (_dir, _time, store) = start();
+    let id = store.accept(submission("a")).wait().unwrap().id();
+    let work = lease_one(&store);
+    store.commit(work.lease.clone(), approve(&work), tell()).wait().unwrap();
+    store.rejudge(tenant(), id).wait().unwrap();
+    let again = lease_one(&store);
+    assert_eq!((again.submission.id, again.lease.attempt), (id, work.lease.attempt));
+    let twice = store.commit(work.lease.clone(), approve(&work), tell()).wait();
+    assert!(matches!(twice, Err(Error::LeaseLost)));
+}

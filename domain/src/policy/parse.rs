@@ -190,8 +190,11 @@ fn rule(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Rule> {
     let condition = when.and_then(|when| match Condition::compile(&when.value) {
         Ok(condition) => Some((condition, when)),
         Err(mistakes) => {
+            let rule = id.as_deref().unwrap_or("without id");
             for mistake in mistakes {
-                source.report(&when.key, Some(when.span.clone()), mistake);
+                let message =
+                    format!("{mistake} (rule `{rule}`, condition `{}`)", shown(&when.value));
+                source.report(&when.key, Some(when.span.clone()), message);
             }
             None
         }
@@ -229,6 +232,16 @@ fn rule(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Rule> {
         settles: settles.is_some_and(|s| s.value),
         surfaces,
     })
+}
+
+/// A condition on one line, cut where it is long.
+fn shown(condition: &str) -> String {
+    const MOST: usize = 120;
+    let line = condition.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
 }
 
 /// Why the rule may not do what it says, as far as the file shows it.

@@ -1,5 +1,6 @@
 //! One input to one verdict.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
@@ -14,6 +15,7 @@ use pipeline::sandbox::{Item, Role};
 use pipeline::sniff::sniff;
 
 use super::inputs::Input;
+use super::slots::Slots;
 use super::verdict::{TimingsView, Verdict};
 use crate::cli::CheckArguments;
 use crate::profile;
@@ -32,6 +34,7 @@ pub struct Judge {
     caption: Option<String>,
     context: Context,
     decode_threads: u32,
+    decoders: Slots,
 }
 
 impl Judge {
@@ -62,19 +65,23 @@ impl Judge {
             context: Context { surface: arguments.surface.clone(), language: String::new() },
             // With fewer items than cores, a video's decoder takes the cores that would idle.
             decode_threads: (cores / jobs).max(1) as u32,
+            decoders: Slots::new(jobs),
         })
     }
 
-    /// The verdict on one input; whatever goes wrong is a verdict too.
+    /// The verdict on one input; whatever goes wrong is a verdict too. Waits for its turn among `jobs` that read and
+    /// decode; the models come after that.
     pub fn judge(&self, input: &Input) -> Verdict {
+        let slot = Cell::new(Some(self.decoders.take()));
+        let decoded = || drop(slot.take());
         let start = Instant::now();
         match input {
-            Input::Caption => self.decide(None, &[], None, start),
+            Input::Caption => self.decide(None, &[], None, start, &decoded),
             Input::File(path) => {
                 let name = Some(path.to_string_lossy().into_owned());
                 match read(path, self.max_bytes) {
-                    Ok((item, unseen)) => self.decide(name, &[item], unseen, start),
-                    Err(unread) => self.decide(name, &[], Some(unread), start),
+                    Ok((item, unseen)) => self.decide(name, &[item], unseen, start, &decoded),
+                    Err(unread) => self.decide(name, &[], Some(unread), start, &decoded),
                 }
             }
         }
@@ -88,14 +95,20 @@ impl Judge {
         media: &[Item],
         unseen: Option<Failure>,
         start: Instant,
+        decoded: &dyn Fn(),
     ) -> Verdict {
-        let submission =
-            Submission { caption: self.caption.as_deref(), context: self.context.clone(), media };
+        let submission = Submission {
+            caption: self.caption.as_deref(),
+            name: file.as_deref(),
+            context: self.context.clone(),
+            media,
+        };
         let watch = Watch {
             required: self.policy.required(),
             max_gap_ms: self.policy.max_gap_ms(),
             settled: &|evidence| self.policy.settled(evidence),
             decode_threads: self.decode_threads,
+            decoded,
         };
         let mut inspection = self.inspector.inspect(&submission, &watch);
         inspection.evidence.failures.extend(unseen);
@@ -150,18 +163,18 @@ fn read(path: &Path, max_bytes: u64) -> Result<(Item, Option<Failure>), Failure>
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     let playlist = String::from_utf8_lossy(item.bytes());
-    hls::assemble(&playlist, MAX_BYTES, &|name, range| segment(folder, name, range))
-        .map_err(anyhow::Error::from)
-        .and_then(|stream| {
-            let item = Item::from_reader(stream.bytes.as_slice(), MAX_BYTES)?;
-            Ok((item, unseen_variant(stream.unseen)))
-        })
-        .map_err(|error| Failure {
-            reason: "playlist".into(),
-            detail: error.to_string(),
-            media: Some(0),
-            permanent: true,
-        })
+    let failure = |detail: String, permanent| Failure {
+        reason: "playlist".into(),
+        detail,
+        media: Some(0),
+        permanent,
+    };
+    let stream = hls::assemble(&playlist, MAX_BYTES, &|name, range| segment(folder, name, range))
+        .map_err(|error| failure(error.to_string(), error.is_permanent()))?;
+    // Sealed memory that cannot be had is the host's matter.
+    let item = Item::from_reader(stream.bytes.as_slice(), MAX_BYTES)
+        .map_err(|error| failure(error.to_string(), false))?;
+    Ok((item, unseen_variant(stream.unseen)))
 }
 
 /// Whether a name promises a medium: a page of script under such a name is an attack on whoever shows it.
@@ -182,7 +195,12 @@ fn segment(folder: &Path, name: &str, range: Range<u64>) -> std::io::Result<Vec<
     if !path.starts_with(&inside) {
         return Err(std::io::Error::other("the segment lies outside the playlist's folder"));
     }
-    hls::part(open(&path, MAX_BYTES).map_err(std::io::Error::other)?, range)
+    let file =
+        open(&path, MAX_BYTES).map_err(|error| match error.downcast::<std::io::Error>() {
+            Ok(error) => error,
+            Err(error) => std::io::Error::other(error),
+        })?;
+    hls::part(file, range)
 }
 
 /// What a playlist offers beside the stream that is judged may show anything.

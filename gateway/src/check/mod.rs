@@ -3,6 +3,7 @@
 mod inputs;
 mod judge;
 mod progress;
+mod slots;
 mod table;
 mod turns;
 pub mod verdict;
@@ -20,6 +21,9 @@ use progress::Progress;
 use table::Table;
 use turns::Turns;
 use verdict::Verdict;
+
+/// Threads for each job: while the models look at one item, the next is decoded.
+const THREADS_PER_JOB: usize = 2;
 
 /// Verdicts, for each job, that may wait for an earlier one before the jobs pause.
 const AHEAD: usize = 64;
@@ -55,12 +59,12 @@ fn jobs(arguments: &CheckArguments, inputs: usize) -> usize {
     arguments.jobs.map_or(cores, usize::from).min(inputs).max(1)
 }
 
-/// Judges on `jobs` threads and prints in input order.
+/// Judges `jobs` items at once, with as many more at the models, and prints in input order.
 fn judge_all(judge: &Judge, inputs: &[Input], jobs: usize, json: bool) -> anyhow::Result<Printed> {
     let turns = Turns::new(inputs.len(), jobs * AHEAD);
     let (send, receive) = crossbeam_channel::bounded::<(usize, Box<Verdict>)>(jobs);
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
+        for _ in 0..(jobs * THREADS_PER_JOB).min(inputs.len()) {
             let send = send.clone();
             let turns = &turns;
             let started = std::thread::Builder::new().spawn_scoped(scope, move || {

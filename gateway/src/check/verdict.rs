@@ -105,7 +105,7 @@ impl Verdict {
             policy: decision.policy,
             models: inspection.models,
             timings_ms: timings,
-            error: error_line(&evidence.failures),
+            error: error_line(&evidence.failures, &inspection.unseen),
         }
     }
 
@@ -120,8 +120,10 @@ impl Verdict {
     }
 }
 
-fn error_line(failures: &[Failure]) -> Option<String> {
-    let lines: Vec<_> = failures.iter().map(|f| format!("{}: {}", f.reason, f.detail)).collect();
+fn error_line(failures: &[Failure], unseen: &BTreeMap<String, String>) -> Option<String> {
+    let failures = failures.iter().map(|f| format!("{}: {}", f.reason, f.detail));
+    let unseen = unseen.iter().map(|(detector, why)| format!("{detector}: {why}"));
+    let lines: Vec<_> = failures.chain(unseen).collect();
     (!lines.is_empty()).then(|| lines.join("; "))
 }
 

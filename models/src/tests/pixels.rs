@@ -1,8 +1,8 @@
 //! Resampling and packing against values computed elsewhere: numpy (align corners), OpenCV 4 (`INTER_LINEAR`) and
 //! Pillow (`BILINEAR`).
 
-use crate::preprocess::{canvas, pack};
-use crate::{Filter, Fit, Manifest, Rendition, RgbImage, crop_face, resample};
+use crate::preprocess::{canvas, pack, pack_into};
+use crate::{Filter, Fit, Manifest, Rendition, RgbImage, Tensor, crop_face, resample};
 use domain::BBox;
 
 /// 5 × 4 pixels of noise.
@@ -101,6 +101,24 @@ fn packing_by_hand_planar_bgr_padded() {
     let want = [55.0, -5.0, 70.0, -5.0, 22.5, -5.0, 30.0, -5.0, 14.0, -6.0, 20.0, -6.0];
     for (value, want) in tensor.data.iter().zip(want) {
         assert!((value - want).abs() < 1e-3, "{:?}", tensor.data);
+    }
+}
+
+#[test]
+fn what_a_tensor_held_before_shows_nowhere() {
+    for layout in ["nchw", "nhwc"] {
+        let input = format!(
+            "width = 8\nheight = 8\nlayout = '{layout}'\nchannels = 'rgb'\nfit = 'within'\nmultiple_of = 4\n\
+             filter = 'triangle'\nmean = [1.0, 2.0, 3.0]"
+        );
+        let input = manifest(&input).input;
+        // Each has padding on both sides, and they take more room and less in turn.
+        let mut tensor = Tensor { shape: vec![7], data: vec![f32::NAN; 7] };
+        for (width, height) in [(3, 2), (7, 5), (1, 6)] {
+            let image = super::flat(width, height, [50, 60, 70]);
+            pack_into(&input, &[&image, &image], &mut tensor);
+            assert_eq!(tensor, pack(&input, &[&image, &image]), "{layout} {width} × {height}");
+        }
     }
 }
 

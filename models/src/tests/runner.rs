@@ -46,6 +46,7 @@ fn every_asker_gets_the_answer_to_its_own_picture() {
 struct Gated {
     entered: Sender<Vec<usize>>,
     go: Receiver<Word>,
+    best_batch: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -60,8 +61,13 @@ impl Engine for Gated {
         "gated"
     }
 
+    fn best_batch(&self, _: &Manifest) -> usize {
+        self.best_batch
+    }
+
     fn load(&self, _: &Manifest, _: &Path, _: usize) -> Result<Box<dyn Session>, ModelError> {
-        Ok(Box::new(Gated { entered: self.entered.clone(), go: self.go.clone() }))
+        let (entered, go) = (self.entered.clone(), self.go.clone());
+        Ok(Box::new(Gated { entered, go, best_batch: self.best_batch }))
     }
 }
 
@@ -80,10 +86,19 @@ impl Session for Gated {
 }
 
 fn gated(manifest: &Manifest, max_batch: usize) -> (Runner, Receiver<Vec<usize>>, Sender<Word>) {
+    gated_at(manifest, max_batch, usize::MAX)
+}
+
+fn gated_at(
+    manifest: &Manifest,
+    max_batch: usize,
+    best_batch: usize,
+) -> (Runner, Receiver<Vec<usize>>, Sender<Word>) {
     let (entered, shapes) = unbounded();
     let (words, go) = unbounded();
     let config = RunnerConfig { max_batch, ..RunnerConfig::default() };
-    let runner = Runner::load(&Gated { entered, go }, manifest, Path::new(""), config).unwrap();
+    let engine = Gated { entered, go, best_batch };
+    let runner = Runner::load(&engine, manifest, Path::new(""), config).unwrap();
     (runner, shapes, words)
 }
 
@@ -105,6 +120,30 @@ fn a_lone_picture_runs_at_once_and_what_waits_shares_a_batch() {
     for ticket in tickets {
         assert_eq!(scores(ticket.wait().unwrap()), [0.25; 3]);
     }
+}
+
+#[test]
+fn no_batch_is_larger_than_what_the_engine_gains_from() {
+    let (runner, shapes, words) = gated_at(&tiny_manifest(), 8, 2);
+    let tickets: Vec<_> = (0..5).map(|_| runner.submit(flat(4, 4, [1; 3]))).collect();
+    let mut answered = 0;
+    while answered < 5 {
+        let batch = next(&shapes)[0];
+        assert!(batch <= 2, "{batch}");
+        words.send(Word::Answer).unwrap();
+        answered += batch;
+    }
+    tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+}
+
+#[test]
+fn on_the_cpu_only_small_pictures_share_a_batch() {
+    let mut manifest = tiny_manifest();
+    let mut best = |width, height| {
+        (manifest.input.width, manifest.input.height) = (width, height);
+        engine().best_batch(&manifest)
+    };
+    assert_eq!([best(640, 640), best(224, 224), best(112, 112)], [1, 1, 4]);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 pub mod still;
 pub mod video;
 
+use std::collections::BTreeSet;
+
 use domain::{Format, MediaKind};
 use models::{Rendition, RgbImage};
 use serde::{Deserialize, Serialize};
@@ -70,7 +72,7 @@ pub struct Facts {
 pub struct Frame {
     /// Position on the time line in milliseconds; 0 for a still.
     pub pts_ms: u64,
-    /// The pixels, composed over white where the source has transparency.
+    /// The pixels. A transparent picture comes over white, and a second time over black where that looks different.
     pub image: RgbImage,
 }
 
@@ -91,8 +93,24 @@ pub trait Sink {
     fn frame(&mut self, frame: Frame) -> Flow;
 }
 
+/// What an item has for the eye beside what was looked at. Nothing is wrong with such a file; only the verdict is not
+/// on all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Unseen {
+    /// Further tracks of pictures, a second movie, further programs of a transport stream.
+    Track,
+    /// A picture among the tags or attachments, such as a cover.
+    Cover,
+    /// Words that a player lays over the picture and that were not read, or not all.
+    Words,
+    /// Footage that an edit list leaves out, which other players show.
+    Edit,
+    /// Further pictures of a still, or what is appended to it.
+    Part,
+}
+
 /// What a decoder did, when it came to its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Frames handed to the sink.
     pub frames: u64,
@@ -100,6 +118,10 @@ pub struct Tally {
     pub max_gap_ms: u64,
     /// Whether the file was cut short or damaged but some of it could be read.
     pub damaged: bool,
+    /// What there is besides.
+    pub unseen: BTreeSet<Unseen>,
+    /// Words of text tracks, a line each.
+    pub words: String,
 }
 
 /// Why an item cannot be decoded.

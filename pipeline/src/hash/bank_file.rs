@@ -35,6 +35,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use toml::Spanned;
+use toml::de::DeTable;
 
 use super::bank::{Bank, Entry, Kind};
 use crate::measure::pdq::from_hex;
@@ -79,13 +80,34 @@ pub struct ListHead {
     pub severity: Severity,
 }
 
+/// The keys of a bank, those that it must have first, each with an example.
+const BANK_KEYS: [(&str, Option<&str>); 10] = [
+    ("name", Some("\"campaign-2026\"")),
+    ("kind", Some("\"pdq\"")),
+    ("category", Some("\"listed\"")),
+    ("severity", Some("\"high\"")),
+    ("version", None),
+    ("distance", None),
+    ("protected", None),
+    ("verified", None),
+    ("negative", None),
+    ("entries", None),
+];
+/// Those of an entry.
+const ENTRY_KEYS: [(&str, Option<&str>); 4] =
+    [("hash", Some("\"…\"")), ("quality", None), ("note", None), ("enabled", None)];
+
+// Which keys there are is checked apart, so that all that is wrong is told at once.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawBank {
+    #[serde(default = "unsaid")]
     name: Spanned<String>,
     version: Option<Version>,
+    #[serde(default = "unsaid")]
     kind: Spanned<String>,
+    #[serde(default = "unsaid")]
     category: Spanned<String>,
+    #[serde(default = "unsaid")]
     severity: Spanned<String>,
     distance: Option<Spanned<u32>>,
     #[serde(default)]
@@ -99,8 +121,8 @@ struct RawBank {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawEntry {
+    #[serde(default = "unsaid")]
     hash: Spanned<String>,
     quality: Option<Spanned<u32>>,
     #[serde(default)]
@@ -113,6 +135,15 @@ fn yes() -> bool {
     true
 }
 
+/// Stands for a key that is missing, which is told as such.
+fn unsaid() -> Spanned<String> {
+    Spanned::new(0..0, String::new())
+}
+
+fn is_said(value: &Spanned<String>) -> bool {
+    !value.span().is_empty()
+}
+
 /// Collects faults with the lines they are on.
 struct Faults<'a> {
     text: &'a str,
@@ -123,20 +154,37 @@ impl Faults<'_> {
     fn add<T>(&mut self, at: &Spanned<T>, fault: String) {
         self.list.push((line_of(self.text, at.span().start), fault));
     }
+
+    /// Notes which keys of the table that begins at byte `start` are unknown, and which are missing.
+    fn keys(&mut self, table: &DeTable<'_>, start: usize, known: &[(&str, Option<&str>)]) {
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if !known.iter().any(|(k, _)| *k == name) {
+                let all: Vec<&str> = known.iter().map(|(k, _)| *k).collect();
+                self.add(key, format!("unknown key `{name}`; write one of {}", all.join(", ")));
+            }
+        }
+        for (name, example) in known {
+            if let Some(example) = example.filter(|_| !table.contains_key(*name)) {
+                let fault = format!("`{name}` is missing; write for example `{name} = {example}`");
+                self.list.push((line_of(self.text, start), fault));
+            }
+        }
+    }
 }
 
 impl Bank {
     /// Reads a bank from TOML. `file` is how errors call it.
     ///
     /// # Errors
-    /// Every fault of the file at once; but a file that is not TOML, or has unknown or missing keys, is reported at
-    /// the first of these.
+    /// Every fault of the file at once; but what is no TOML, or of a wrong type, is reported at the first of these.
     pub fn from_toml(file: &str, text: &str) -> Result<Self, BankError> {
         let raw: RawBank = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(0, |span| line_of(text, span.start));
             BankError { file: file.to_owned(), faults: vec![(line, e.message().to_owned())] }
         })?;
         let mut faults = Faults { text, list: Vec::new() };
+        check_keys(text, &mut faults);
         let kind = check_head(&raw, &mut faults);
         let mut entries = Entries::default();
         for raw in raw.entries {
@@ -198,24 +246,40 @@ impl Bank {
     }
 }
 
+fn check_keys(text: &str, faults: &mut Faults) {
+    let (root, _) = DeTable::parse_recoverable(text);
+    faults.keys(root.get_ref(), 0, &BANK_KEYS);
+    let entries = root.get_ref().get("entries").and_then(|e| e.get_ref().as_array());
+    for entry in entries.into_iter().flat_map(|e| e.iter()) {
+        if let Some(table) = entry.get_ref().as_table() {
+            faults.keys(table, entry.span().start, &ENTRY_KEYS);
+        }
+    }
+}
+
 fn check_head(raw: &RawBank, faults: &mut Faults) -> Kind {
     let name = raw.name.get_ref();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || !name.chars().all(allowed) {
+    if is_said(&raw.name) && (name.is_empty() || !name.chars().all(allowed)) {
         faults.add(&raw.name, format!("name {name:?}: use letters, digits, '-', '_' and '.'"));
     }
     let kind = match raw.kind.get_ref().as_str() {
         "pdq" => Kind::Pdq,
         "sha256" => Kind::Sha256,
+        _ if !is_said(&raw.kind) => Kind::Pdq,
         other => {
             faults.add(&raw.kind, format!("kind {other:?}: use \"pdq\" or \"sha256\""));
             Kind::Pdq
         }
     };
-    if let Err(e) = parse::<Category>(raw.category.get_ref()) {
+    if is_said(&raw.category)
+        && let Err(e) = parse::<Category>(raw.category.get_ref())
+    {
         faults.add(&raw.category, format!("category: {e}"));
     }
-    if let Err(e) = severity(raw.severity.get_ref()) {
+    if is_said(&raw.severity)
+        && let Err(e) = severity(raw.severity.get_ref())
+    {
         faults.add(&raw.severity, format!("severity: {e}"));
     }
     if let Some(distance) = &raw.distance {
@@ -241,7 +305,7 @@ fn check_head(raw: &RawBank, faults: &mut Faults) -> Kind {
 
 fn check_entry(raw: RawEntry, kind: Kind, faults: &mut Faults) -> Option<Entry> {
     let hash = from_hex(raw.hash.get_ref().trim());
-    if hash.is_none() {
+    if hash.is_none() && is_said(&raw.hash) {
         faults.add(&raw.hash, bad_hash(raw.hash.get_ref()));
     }
     let quality = raw.quality.as_ref().map(|q| (q, checked_quality(*q.get_ref(), kind)));
@@ -423,6 +487,29 @@ mod tests {
         let error =
             Bank::from_toml("x", &format!("{start}negative = true\ndistance = 3\n")).unwrap_err();
         assert_eq!(error.faults.iter().map(|f| f.0).collect::<Vec<_>>(), [5, 6], "{error}");
+    }
+
+    #[test]
+    fn every_unknown_and_missing_key_is_told_beside_other_faults() {
+        let text = format!(
+            "nam = \"x\"\nkind = \"md5\"\nserverity = \"high\"\n[[entries]]\nhsh = \"{A}\"\n[[entries]]\nhash = \"xyz\"\n"
+        );
+        let error = Bank::from_toml("x", &text).unwrap_err();
+        let told = error.to_string();
+        for fault in [
+            "`nam`",
+            "`name` is",
+            "md5",
+            "`serverity`",
+            "`severity` is",
+            "`category` is",
+            "`hsh`",
+            "`hash` is",
+            "xyz",
+        ] {
+            assert!(told.contains(fault), "{fault}: {told}");
+        }
+        assert_eq!(error.faults.len(), 9, "{told}");
     }
 
     #[test]

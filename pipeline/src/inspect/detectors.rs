@@ -5,7 +5,7 @@ use models::{Rendition, Runner};
 
 use crate::hash::{Bank, BankSet, Hit};
 use crate::link::LinkDetector;
-use crate::measure::{Ocr, Plan};
+use crate::measure::{Ocr, Plan, ocr, qr};
 use crate::text::TextDetector;
 
 /// A detector that is a neural network.
@@ -70,11 +70,13 @@ impl Detectors {
         self.classifiers.iter().chain(&self.faces).chain(&self.age)
     }
 
-    /// `name@version` of every bank and list, and with `pictures` of every model, sorted.
+    /// `name@version` of every bank and list, and with `pictures` of every model and reader, sorted.
     pub(super) fn models(&self, pictures: bool) -> Vec<String> {
         let neural = self.neural().filter(|_| pictures);
         let mut names: Vec<String> = neural.map(|n| n.runner.manifest().id()).collect();
         names.extend(self.hash.iter().flat_map(|(_, banks)| banks.banks().iter().map(Bank::id)));
+        names.extend(self.ocr.iter().filter(|_| pictures).map(|_| ocr::MODEL.to_owned()));
+        names.extend(self.qr.iter().filter(|_| pictures).map(|_| qr::MODEL.to_owned()));
         names.extend(self.text.iter().flat_map(|(_, text)| text.models()));
         names.sort();
         names.dedup();

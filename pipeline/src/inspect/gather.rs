@@ -1,6 +1,7 @@
 //! Listens to one worker: feeds frames to banks and models, keeps the scores, and ends the scan once settled.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use domain::media::Face;
@@ -13,7 +14,7 @@ use super::spans::SpanBook;
 use crate::decode::{Facts, Flow};
 use crate::hash::Hit;
 use crate::measure::pdq::{self, Pdq};
-use crate::measure::{Measures, quality};
+use crate::measure::{Measures, ocr, qr, quality};
 use crate::sandbox::Item;
 use crate::sandbox::protocol::{Observer, Report, Seen};
 
@@ -35,7 +36,7 @@ struct Pending<'a> {
 
 enum Ask<'a> {
     Classes(&'a Neural),
-    Faces { detector: &'a Neural, picture: Option<RgbImage> },
+    Faces { detector: &'a Neural, picture: Option<Arc<RgbImage>> },
     Age { detector: &'a Neural, face: usize, faces_of: Option<u64> },
 }
 
@@ -58,8 +59,8 @@ pub(super) struct Gather<'a> {
     words: BTreeSet<String>,
     links: BTreeSet<String>,
     pending: VecDeque<Pending<'a>>,
-    /// Detectors that failed on a frame.
-    pub(super) failed: BTreeSet<String>,
+    /// Detectors that failed on a frame, and why at first.
+    pub(super) failed: BTreeMap<String, String>,
     /// When this medium's time is over.
     end: Instant,
     stop: Option<Stop>,
@@ -98,7 +99,7 @@ impl<'a> Gather<'a> {
             words: BTreeSet::new(),
             links: BTreeSet::new(),
             pending: VecDeque::new(),
-            failed: BTreeSet::new(),
+            failed: BTreeMap::new(),
             end,
             stop: None,
         }
@@ -160,14 +161,15 @@ impl<'a> Gather<'a> {
         merge(&mut evidence.scores, self.scores);
     }
 
-    fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, image: RgbImage, neural: &Neural) {
+    fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, image: impl Into<Arc<RgbImage>>, neural: &Neural) {
         let ticket = neural.runner.submit(image);
         self.pending.push_back(Pending { pts_ms, ask, ticket });
     }
 
     fn fail(&mut self, name: &str, error: &dyn std::fmt::Display) {
-        if self.failed.insert(name.to_owned()) {
+        if !self.failed.contains_key(name) {
             tracing::warn!(detector = name, %error, "a detector failed on a frame");
+            self.failed.insert(name.to_owned(), error.to_string());
         }
     }
 
@@ -179,7 +181,7 @@ impl<'a> Gather<'a> {
                 self.classes(neural, &classes, pts_ms)
             }
             (Ask::Faces { detector, picture }, Ok(Output::Faces(found))) => {
-                self.found_faces(detector, picture.as_ref(), &found, pts_ms);
+                self.found_faces(detector, picture.as_deref(), &found, pts_ms);
             }
             (Ask::Age { detector, face, faces_of }, Ok(Output::Age { years })) => {
                 self.aged(detector, face, faces_of, years, pts_ms);
@@ -344,23 +346,23 @@ impl<'a> Gather<'a> {
                     }
                     kept.push_str(text);
                 }
-                let finding = self.finding(name, "tesseract".into(), "words".into(), 1.0);
+                let finding = self.finding(name, ocr::MODEL.into(), "words".into(), 1.0);
                 self.spans.note(finding, pts_ms);
                 let mut found = Vec::new();
                 let cut = self.detectors.read_text(text, Some(self.media), &mut found);
-                self.failed.extend(cut);
+                cut.iter().for_each(|name| self.fail(name, &super::TOO_MUCH_TEXT));
                 found.into_iter().for_each(|f| self.spans.note(f, pts_ms));
             }
         }
         let Some(name) = &self.detectors.qr else { return };
         for content in &measures.qr {
-            let mut finding = self.finding(name, "rqrr".into(), "qr".into(), 1.0);
+            let mut finding = self.finding(name, qr::MODEL.into(), "qr".into(), 1.0);
             finding.text = Some(content.clone());
             self.spans.note(finding, pts_ms);
             if self.links.insert(content.clone()) {
                 let mut found = Vec::new();
                 let cut = self.detectors.read_text(content, Some(self.media), &mut found);
-                self.failed.extend(cut);
+                cut.iter().for_each(|name| self.fail(name, &super::TOO_MUCH_TEXT));
                 found.into_iter().for_each(|f| self.spans.note(f, pts_ms));
             }
         }
@@ -406,7 +408,8 @@ impl Observer for Gather<'_> {
             self.ask(seen.pts_ms, Ask::Classes(neural), picture, neural);
         }
         if let (Some(neural), Some(picture)) = (&detectors.faces, pictures.next()) {
-            let ask = Ask::Faces { detector: neural, picture: Some(picture.clone()) };
+            let picture = Arc::new(picture);
+            let ask = Ask::Faces { detector: neural, picture: Some(Arc::clone(&picture)) };
             self.ask(seen.pts_ms, ask, picture, neural);
         }
         while self.pending.len() > MAX_PENDING {

@@ -3,18 +3,19 @@
 //! Knows no policy: whoever calls says which detectors are required, how dense the time line must be looked
 //! at, and when the matter is settled.
 
+mod appended;
 mod detectors;
 mod gather;
 mod outcome;
 mod spans;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind};
 
-use crate::decode::Limits;
+use crate::decode::{Limits, Unseen};
 use crate::sandbox::protocol::{Request, WorkError};
 use crate::sandbox::{Item, Sandbox};
 use crate::sniff::{sniff, unsupported};
@@ -39,6 +40,8 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 pub struct Submission<'a> {
     /// Caption, where there is one.
     pub caption: Option<&'a str>,
+    /// The name under which the media were sent, whose words count as the caption's do.
+    pub name: Option<&'a str>,
     /// Where it comes from.
     pub context: Context,
     /// The media, each in a sealed memory file.
@@ -55,6 +58,8 @@ pub struct Watch<'a> {
     pub settled: &'a dyn Fn(&Evidence) -> bool,
     /// Threads of a video decoder.
     pub decode_threads: u32,
+    /// Called each time a medium is decoded and only the models are still at work on it: another one may be decoded now.
+    pub decoded: &'a dyn Fn(),
 }
 
 /// Where the time went.
@@ -73,6 +78,8 @@ pub struct Inspection {
     pub evidence: Evidence,
     /// `name@version` of every model, bank and list that took part, sorted.
     pub models: Vec<String>,
+    /// Detectors that did not see all they had to, and why.
+    pub unseen: BTreeMap<String, String>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -107,7 +114,11 @@ impl Inspector {
         let mut seen = Seen::default();
         if let Some(caption) = submission.caption {
             let cut = self.detectors.read_text(caption, None, &mut evidence.findings);
-            seen.failed.extend(cut);
+            seen.note(cut);
+        }
+        if let Some(name) = submission.name {
+            let words = name_words(name);
+            seen.note(self.detectors.read_text(&words, Some(0), &mut evidence.findings));
         }
         for (index, item) in submission.media.iter().enumerate() {
             self.detectors.match_bytes(item.sha256(), index, &mut evidence.findings);
@@ -126,7 +137,8 @@ impl Inspector {
         // The worker's own figure, which is believed only as far as it can be true.
         let decode = decode.min(total);
         let timings = Timings { decode, detect: total - decode };
-        Inspection { evidence, models: self.detectors.models(seen.pictures), timings }
+        let models = self.detectors.models(seen.pictures);
+        Inspection { evidence, models, unseen: seen.failed, timings }
     }
 
     fn inspect_media(
@@ -160,21 +172,63 @@ impl Inspector {
             });
             return Duration::ZERO;
         }
-        self.decode_media(index, item, format, watch, evidence, seen)
+        let start = Instant::now();
+        let job = Work { index, item, format, start };
+        let decode = self.decode_media(job, watch, evidence, seen);
+        if !format.is_still() {
+            return decode;
+        }
+        decode + self.inspect_appended(job, watch, evidence, seen)
+    }
+
+    /// Looks at what is appended to a still as at further frames of it, within the time of the one item. Whether there is
+    /// a face and how sharp it is the picture itself says, for that is what a plain viewer shows.
+    fn inspect_appended(
+        &self,
+        job: Work<'_>,
+        watch: &Watch<'_>,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Duration {
+        let found = appended::find(job.item.bytes(), job.format);
+        let (mut decode, mut missed) = (Duration::ZERO, found.more);
+        let own = evidence.scores.clone();
+        for part in found.parts {
+            if (watch.settled)(evidence) {
+                evidence.coverage.ended_early = true;
+                missed = false;
+                break;
+            }
+            let before = (evidence.media.len(), evidence.failures.len());
+            let Ok(item) = Item::from_reader(part, part.len() as u64) else {
+                missed = true;
+                continue;
+            };
+            self.detectors.match_bytes(item.sha256(), job.index, &mut evidence.findings);
+            let work = Work { item: &item, format: sniff(part), ..job };
+            decode += self.decode_media(work, watch, evidence, seen);
+            evidence.media.truncate(before.0);
+            missed |= evidence.failures.len() > before.1;
+            evidence.failures.truncate(before.1);
+        }
+        let scores = &mut evidence.scores;
+        scores.has_face = own.has_face;
+        (scores.blur_variance, scores.blur_score) = (own.blur_variance, own.blur_score);
+        if missed {
+            evidence.failures.push(outcome::unseen(job.index, Unseen::Part));
+        }
+        decode
     }
 
     /// Decodes with one retry, since a worker may die for reasons that are not the item's.
     fn decode_media(
         &self,
-        index: usize,
-        item: &Item,
-        format: Format,
+        Work { index, item, format, start }: Work<'_>,
         watch: &Watch<'_>,
         evidence: &mut Evidence,
         seen: &mut Seen,
     ) -> Duration {
-        let start = Instant::now();
-        let mut wall = FIRST_TRY;
+        let mut wall = FIRST_TRY.min(ITEM_BUDGET.saturating_sub(start.elapsed()));
         let mut retried = false;
         loop {
             let request = self.request(item, format, watch, wall);
@@ -194,6 +248,7 @@ impl Inspector {
                 wall = left;
                 continue;
             }
+            (watch.decoded)();
             gather.finish();
             let too_long = gather.duration_ms().filter(|&ms| ms > self.max_duration_ms);
             let stopped = gather.stopped();
@@ -201,8 +256,13 @@ impl Inspector {
                 || (result.is_err() && stopped != Some(Stop::Settled));
             seen.pictures |= gather.visual();
             seen.failed.append(&mut gather.failed);
-            let report = result.as_ref().copied().unwrap_or_default();
+            let report = result.as_ref().cloned().unwrap_or_default();
             gather.close(evidence, item, &report, format);
+            let words = &report.tally.words;
+            let cut = self.detectors.read_text(words, Some(index), &mut evidence.findings);
+            seen.note(cut);
+            let unseen = report.tally.unseen.iter();
+            evidence.failures.extend(unseen.map(|what| outcome::unseen(index, *what)));
             if let Err(error) = result {
                 evidence.failures.push(failure_of(&error, index));
             } else if stopped == Some(Stop::Overdue) {
@@ -243,38 +303,44 @@ impl Inspector {
                 media: Some(index),
                 permanent: false,
             });
-            seen.failed.extend(
-                self.detectors
-                    .each()
-                    .iter()
-                    .filter(|d| d.1 == Sight::Words)
-                    .map(|d| d.0.to_owned()),
-            );
+            let each = self.detectors.each();
+            let readers = each.iter().filter(|d| d.1 == Sight::Words);
+            seen.note(readers.map(|d| d.0.to_owned()));
             return;
         }
         let words = String::from_utf8_lossy(item.bytes());
         evidence.has_text = true;
         let cut = self.detectors.read_text(&words, Some(index), &mut evidence.findings);
-        seen.failed.extend(cut);
+        seen.note(cut);
     }
 
     /// Says which detectors ran on all that they had to see (which may be nothing: a caption has no pictures), and
     /// which required ones did not. Where a settled rejection ended the scan, what was left unseen is not missing.
     fn account(&self, coverage: &mut Coverage, seen: &Seen, required: &[String]) {
         let whole = |(name, sight): &(&str, Sight)| {
-            !seen.failed.contains(*name) && (*sight == Sight::Words || !seen.unfinished)
+            !seen.failed.contains_key(*name) && (*sight == Sight::Words || !seen.unfinished)
         };
         let each = self.detectors.each();
         coverage.detectors_run =
             each.iter().filter(|d| whole(d)).map(|(name, _)| (*name).to_owned()).collect();
         let missing = |name: &&String| {
             !coverage.detectors_run.contains(name)
-                && (!coverage.ended_early || seen.failed.contains(*name))
+                && (!coverage.ended_early || seen.failed.contains_key(*name))
         };
         coverage.detectors_missing = required.iter().filter(missing).cloned().collect();
         coverage.detectors_run.sort();
         coverage.detectors_missing.sort();
     }
+}
+
+/// What is to be decoded: a medium, or a part of one.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    index: usize,
+    item: &'a Item,
+    format: Format,
+    /// When work on the whole medium began.
+    start: Instant,
 }
 
 /// What was seen and what was not, over all media of a submission.
@@ -284,8 +350,30 @@ struct Seen {
     unfinished: bool,
     /// There were pictures to look at.
     pictures: bool,
-    /// Detectors that failed on something they had to see.
-    failed: BTreeSet<String>,
+    /// Detectors that failed on something they had to see, and why.
+    failed: BTreeMap<String, String>,
+}
+
+/// Why a detector of words did not see all.
+const TOO_MUCH_TEXT: &str = "there was more text than is read";
+
+impl Seen {
+    /// Notes detectors that could not read all of a text.
+    fn note(&mut self, cut: impl IntoIterator<Item = String>) {
+        for name in cut {
+            self.failed.entry(name).or_insert_with(|| TOO_MUCH_TEXT.to_owned());
+        }
+    }
+}
+
+/// A file's name as words: without folders and extension, as it stands (it may be an address) and with its separators
+/// as blanks.
+fn name_words(name: &str) -> String {
+    let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let stem =
+        base.rsplit_once('.').map_or(base, |(stem, _)| if stem.is_empty() { base } else { stem });
+    let spaced: String = stem.chars().map(|c| if "_-.+~".contains(c) { ' ' } else { c }).collect();
+    if spaced == stem { spaced } else { format!("{stem}\n{spaced}") }
 }
 
 fn unseen_media(item: &Item) -> Media {
@@ -300,5 +388,21 @@ fn unseen_media(item: &Item) -> Media {
         pdq: None,
         pdq_quality: None,
         faces: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_words;
+
+    #[test]
+    fn a_files_name_is_read_as_words_and_as_it_stands() {
+        assert_eq!(
+            name_words("a/b/kill_your-self.now.mp3"),
+            "kill_your-self.now\nkill your self now"
+        );
+        assert_eq!(name_words("scam.example.jpg"), "scam.example\nscam example");
+        assert_eq!(name_words("photo.jpg"), "photo");
+        assert_eq!(name_words(".hidden"), ".hidden\n hidden");
     }
 }

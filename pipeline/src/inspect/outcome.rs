@@ -2,7 +2,7 @@
 
 use domain::Failure;
 
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, Unseen};
 use crate::sandbox::protocol::WorkError;
 
 /// The failure as the decision sees it. Damaged and unsupported bytes stay so on every other day; a dead or
@@ -45,6 +45,28 @@ pub(super) fn too_long(media: usize, ms: u64, most_ms: u64) -> Failure {
         media: Some(media),
         permanent: true,
     }
+}
+
+/// There is more for the eye than what was looked at.
+pub(super) fn unseen(media: usize, what: Unseen) -> Failure {
+    let (reason, detail) = match what {
+        Unseen::Track => (
+            "unseen_track",
+            "one stream of pictures was looked at; there are further tracks, movies or programs",
+        ),
+        Unseen::Cover => ("unseen_cover", "a cover or attached picture was not looked at"),
+        Unseen::Words => {
+            ("unseen_words", "a subtitle or text track was not read, or not to its end")
+        }
+        Unseen::Edit => {
+            ("unseen_edit", "an edit list leaves out footage, which other players show")
+        }
+        Unseen::Part => (
+            "unseen_part",
+            "something for the eye is appended to the picture, which was not looked at whole",
+        ),
+    };
+    Failure { reason: reason.into(), detail: detail.into(), media: Some(media), permanent: false }
 }
 
 /// Part of the item could be read and part not: what was not read may hold anything.

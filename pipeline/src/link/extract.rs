@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::refang::refang;
 use crate::text::fold::head;
 
 /// Longest candidate, in bytes; longer words are looked at as far as this.
@@ -34,7 +35,7 @@ pub fn links(text: &str) -> Vec<Link> {
         let start = at;
         at += word.len();
         let word = word.trim_end_matches(is_divider);
-        if word.is_empty() || !word.contains('.') && !word.contains("://") {
+        if !word.contains(['.', ':']) {
             continue;
         }
         if let Some(mut link) = parse(word) {
@@ -51,64 +52,6 @@ fn is_divider(c: char) -> bool {
         || matches!(c, '"' | '<' | '>' | '`' | '|' | '«' | '»' | '“' | '”' | ',' | ';')
 }
 
-/// Undoes the usual ways of writing an address so that it is no link: `hxxp`, `[.]`, `(dot)`, ` dot `, full-width stops and
-/// invisible characters. Gives the text and, for each of its bytes and its end, the byte in the original.
-fn refang(text: &str) -> (String, Vec<u32>) {
-    const RULES: [(&str, &str); 14] = [
-        ("hxxp", "http"),
-        ("[.]", "."),
-        ("(.)", "."),
-        ("{.}", "."),
-        ("[dot]", "."),
-        ("(dot)", "."),
-        ("{dot}", "."),
-        (" dot ", "."),
-        (" point ", "."),
-        ("[:]", ":"),
-        ("[at]", "@"),
-        ("(at)", "@"),
-        ("[/]", "/"),
-        ("[://]", "://"),
-    ];
-    let mut plain = String::with_capacity(text.len());
-    let mut origin = Vec::with_capacity(text.len() + 1);
-    let mut at = 0;
-    while let Some(rest) = text.get(at..) {
-        let Some(c) = rest.chars().next() else { break };
-        let starts = |from: &str| {
-            rest.as_bytes()
-                .get(..from.len())
-                .is_some_and(|h| h.eq_ignore_ascii_case(from.as_bytes()))
-        };
-        let rule = matches!(c, 'h' | 'H' | '[' | '(' | '{' | ' ')
-            .then(|| RULES.iter().find(|(from, _)| starts(from)))
-            .flatten()
-            .filter(|(from, _)| !from.starts_with(' ') || spells_domain(&plain, rest, from.len()));
-        let mut buffer = [0; 4];
-        let (written, len) = match (rule, c) {
-            (Some((from, to)), _) => (*to, from.len()),
-            (None, '\u{ff0e}' | '\u{3002}' | '\u{ff61}' | '\u{2024}') => (".", c.len_utf8()),
-            (None, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}') => {
-                ("", c.len_utf8())
-            }
-            (None, _) => (&*c.encode_utf8(&mut buffer), c.len_utf8()),
-        };
-        plain.push_str(written);
-        origin.extend(written.bytes().map(|_| at as u32));
-        at += len;
-    }
-    origin.push(at as u32);
-    (plain, origin)
-}
-
-/// Whether ` dot ` divides two labels, the second of them a common top-level domain: not in `polka dot dress`.
-fn spells_domain(before: &str, rest: &str, skip: usize) -> bool {
-    let left = before.chars().next_back().is_some_and(char::is_alphanumeric);
-    let tail = rest.get(skip..).unwrap_or_default();
-    let label: String = tail.chars().take_while(char::is_ascii_alphanumeric).take(8).collect();
-    left && is_common_tld(&label.to_ascii_lowercase())
-}
-
 /// Reads one word as an address.
 fn parse(word: &str) -> Option<Link> {
     let mut cut = word.len().min(MAX_CANDIDATE_BYTES);
@@ -118,17 +61,7 @@ fn parse(word: &str) -> Option<Link> {
     let word = word.get(..cut)?;
     let lead = word.len() - word.trim_start_matches(|c: char| "([{'*_~-.:!".contains(c)).len();
     let body = word.get(lead..)?.trim_end_matches(|c: char| ")]}'*_~-.:!?".contains(c));
-    let (scheme, rest) = match body.find("://") {
-        Some(i) => {
-            let before = body.get(..i)?;
-            let from =
-                before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+').map_or(0, |j| {
-                    j + before.get(j..).and_then(|s| s.chars().next()).map_or(1, char::len_utf8)
-                });
-            (Some(before.get(from..)?.to_ascii_lowercase()), body.get(i + 3..)?)
-        }
-        None => (None, body),
-    };
+    let (scheme, slashes, rest) = scheme(body);
     let authority = rest.split(['/', '?', '#', '\\']).next()?;
     let (userinfo, host) = match authority.rsplit_once('@') {
         Some((user, host)) => (Some(user.to_owned()), host),
@@ -141,10 +74,36 @@ fn parse(word: &str) -> Option<Link> {
         None => host.split(':').next()?,
     };
     let host = host.trim_matches('.').to_lowercase();
-    let written = scheme.is_some();
+    // Behind `https:` without slashes, and behind `//` alone, prose may stand.
+    let written = scheme.is_some() && slashes > 0;
     let fits = host.chars().take(MAX_HOST_CHARS + 1).count() <= MAX_HOST_CHARS;
     let plausible = fits && if written { !host.is_empty() } else { is_domain(&host) };
     plausible.then(|| Link { scheme, userinfo, host, bytes: lead..lead + body.len() })
+}
+
+/// The scheme in small letters, the number of slashes behind it, and what follows. Browsers take any number of slashes, of either
+/// kind, behind `https:` (WHATWG URL, 4.4, "special authority slashes state"), and `//host` for a host.
+fn scheme(body: &str) -> (Option<String>, usize, &str) {
+    let slashes = |text: &str| text.len() - text.trim_start_matches(['/', '\\']).len();
+    for (at, _) in body.match_indices(':') {
+        let (before, after) =
+            (body.get(..at).unwrap_or_default(), body.get(at + 1..).unwrap_or_default());
+        let start = before
+            .char_indices()
+            .rev()
+            .take_while(|(_, c)| c.is_ascii_alphanumeric() || *c == '+')
+            .last()
+            .map_or(at, |(i, _)| i);
+        let name = before.get(start..).unwrap_or_default().to_ascii_lowercase();
+        let web = matches!(name.as_str(), "http" | "https" | "ftp" | "ws" | "wss");
+        if web || (!name.is_empty() && after.starts_with("//")) {
+            let count = slashes(after);
+            return (Some(name), count, after.get(count..).unwrap_or_default());
+        }
+    }
+    let count = slashes(body);
+    let lead = if count >= 2 { count } else { 0 };
+    (None, count, body.get(lead..).unwrap_or_default())
 }
 
 /// Whether a word without a scheme is a domain: labels of letters, digits and hyphens, and at the end a top-level domain
@@ -164,7 +123,7 @@ fn is_domain(host: &str) -> bool {
 
 /// Top-level domains that bare names in chat end with: the large generic and country ones, and those that the
 /// Spamhaus and Interisle phishing reports name most often.
-fn is_common_tld(label: &str) -> bool {
+pub(super) fn is_common_tld(label: &str) -> bool {
     const TLDS: &str = " com net org info biz edu gov mil int io co me tv cc gg ly gl be ca us uk fr de es it pt nl ch at se no fi dk pl cz sk hu ro bg gr tr ru ua by kz cn jp kr tw hk in pk bd lk id my sg th vn ph au nz br ar mx cl pe ve za ke tz ug rw et ng gh eg ma dz tn cd cm ci sn il ae sa qa ir iq eu asia africa app dev page web site online store shop xyz top club vip icu cyou buzz live life fun link click world today news space website tech pro mobi name zip mov bond sbs cfd rest tk ml ga cf gq pw ws su st to sh ai ee lt lv rs hr si is ie lu mc quebec montreal paris win bid loan men date download racing review trade work party stream science faith cricket cam monster quest skin hair beauty support finance money cash bank example test invalid ";
     !label.is_empty()
         && label.bytes().all(|b| b.is_ascii_lowercase())
@@ -193,6 +152,24 @@ mod tests {
             "evil。example",
             "<a href=\"http://evil.example\">",
             "link:http://evil.example",
+            "https://evil%2Eexample/x",
+            "https://%65vil%E3%80%82example",
+            "https:/\\evil.example",
+            "https:\\\\evil.example/",
+            "https:evil.example",
+            "https:////evil.example",
+            "//evil.example/x",
+            "evil\u{fe52}example",
+            "evil\u{ff0e}example",
+            "evil\u{b7}example",
+            "evil . example",
+            "evil .example",
+            "evil [.] example",
+            "evil ( dot ) example",
+            "h**ps://evil{.}example",
+            "https://good.example\u{40}evil.example",
+            "https://evil.example\\@good.example",
+            "https://good.example%2F@evil.example",
         ] {
             assert_eq!(hosts(text), ["evil.example"], "{text}");
         }
@@ -208,6 +185,12 @@ mod tests {
             "v1.2.3",
             "wait...what",
             "a.b",
+            "note: this and that",
+            "// a comment",
+            "he ended. It was late. So we went.",
+            "90%25 of it",
+            "l\u{b7}lusió",
+            "and/or (at) [dot] {x}",
         ] {
             assert!(hosts(text).is_empty(), "{text}: {:?}", hosts(text));
         }

@@ -1,6 +1,6 @@
 //! Hosts that are made to be read as a protected brand's.
 
-use crate::text::fold::fold;
+use crate::text::fold::{I_OR_L, fold};
 
 /// Shortest brand name for which a typing error counts: shorter names have innocent neighbours.
 const MIN_TYPO_CHARS: usize = 6;
@@ -112,7 +112,7 @@ pub(super) fn skeleton(label: &str) -> String {
         .iter()
         .map(|u| match u.ch {
             '0' => 'o',
-            '1' | 'i' | '!' | '|' => 'l',
+            '1' | 'i' | '!' | '|' | I_OR_L => 'l',
             '3' => 'e',
             '4' | '@' => 'a',
             '5' | '$' => 's',

@@ -1,12 +1,14 @@
 //! The `link` detector: web addresses in captions, OCR text and QR payloads.
 //!
-//! Labels: `link:blocked` (on the operator's list, subdomains included), `link:lookalike` (drawn or spelled like a protected
+//! Labels: `link:blocked` (on the operator's list, subdomains included; or written to be read as one that is, in letters
+//! of other scripts or with digits), `link:lookalike` (drawn or spelled like a protected
 //! brand), `link:punycode` (an encoded label, or one that mixes scripts), `link:shortener`, `link:userinfo` (a name before
 //! `@` to be taken for the host), `link:ip` (a bare IP address), `link:many` (more hosts than are compared with brands),
 //! `link:truncated` (a text longer than [`fold::MAX_BYTES`]: the links in its end were not read).
 
 mod extract;
 mod lookalike;
+mod refang;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -18,7 +20,7 @@ use thiserror::Error;
 
 use crate::text::fold;
 pub use extract::{Link, links};
-use lookalike::Brand;
+use lookalike::{Brand, skeleton};
 
 /// The detector's name in findings and coverage.
 pub const DETECTOR: &str = "link";
@@ -148,6 +150,8 @@ pub struct Config {
 /// Finds suspicious links in text. Immutable once built; share it between threads.
 pub struct LinkDetector {
     blocked: HashSet<String>,
+    /// What a hurried reader sees of the blocked domains.
+    blocked_skeletons: HashSet<String>,
     trusted: HashSet<String>,
     brands: Vec<Brand>,
 }
@@ -187,7 +191,9 @@ impl LinkDetector {
             .map(Brand::new)
             .collect();
         if bad.is_empty() {
-            Ok(Self { blocked, trusted, brands })
+            let seen = |domain: &String| skeleton(&idna::domain_to_unicode(domain).0);
+            let blocked_skeletons = blocked.iter().map(seen).collect();
+            Ok(Self { blocked, blocked_skeletons, trusted, brands })
         } else {
             Err(LinkError::Domains(bad))
         }
@@ -235,10 +241,13 @@ impl LinkDetector {
             found.push(("link:ip", RULES, 0.8));
             return found;
         }
+        let (unicode, _) = idna::domain_to_unicode(&ascii);
+        if let Some((label, score)) = self.blocked_lookalike(&unicode) {
+            found.push((label, "link-blocked@config", score));
+        }
         if SHORTENERS.iter().any(|s| is_within(&ascii, s)) {
             found.push(("link:shortener", "link-shorteners@1", 1.0));
         }
-        let (unicode, _) = idna::domain_to_unicode(&ascii);
         let encoded = link.host.split('.').any(|l| l.starts_with("xn--"));
         if unicode.split('.').any(mixes_scripts) {
             found.push(("link:punycode", RULES, 0.9));
@@ -252,6 +261,22 @@ impl LinkDetector {
             found.push(("link:lookalike", "link-brands@1", best));
         }
         found
+    }
+
+    /// Whether a host is no blocked one and is read as one: with foreign letters or digits for letters that is no
+    /// chance; where only letters such as `rn` and `m` differ, the two may be neighbours (`clay` and `day`).
+    fn blocked_lookalike(&self, host: &str) -> Option<(&'static str, f32)> {
+        if self.blocked_skeletons.is_empty() {
+            return None;
+        }
+        let ascii = idna::domain_to_ascii(host).unwrap_or_default();
+        if self.is_listed(&self.blocked, &ascii)
+            || !self.is_listed(&self.blocked_skeletons, &skeleton(host))
+        {
+            return None;
+        }
+        let disguised = host.chars().any(|c| !c.is_ascii() || c.is_ascii_digit());
+        Some(if disguised { ("link:blocked", 0.9) } else { ("link:lookalike", 0.9) })
     }
 
     /// Whether `host` or a domain above it is in `set`.

@@ -34,6 +34,24 @@ fn each_trick_has_its_label() {
 }
 
 #[test]
+fn hosts_that_are_read_as_a_blocked_one_are_blocked() {
+    for text in [
+        "https://sсam.example",
+        "https://ѕсаm.example/x",
+        "www.5cam.example",
+        "https://xn--sam-4ed.example",
+        "ｓｃａｍ.example",
+        "scam%2Eexample",
+        "https://www.scam\u{fe52}example",
+    ] {
+        assert!(labels(text).iter().any(|l| l == "link:blocked"), "{text}: {:?}", labels(text));
+    }
+    // Neighbours in plain letters may be honest: a person looks.
+    assert_eq!(labels("scarn.example"), ["link:lookalike"]);
+    assert!(labels("https://seam.example https://scan.example").is_empty());
+}
+
+#[test]
 fn honest_links_pass() {
     for text in [
         "https://www.paypal.com/ca/home",

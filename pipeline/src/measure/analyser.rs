@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use models::{Filter, Fit, Rendition, RgbImage};
 
@@ -10,12 +10,7 @@ use super::grey::Grey;
 use super::ocr::{OcrError, Reader};
 use super::pdq::Pdq;
 use super::qr::QrCodes;
-use super::{Measures, Ocr, Plan, ocr, qr, quality, textness};
-
-/// Time for reading the words of one item, over all its frames. What is left unread then is told, never passed over.
-const READING_BUDGET: Duration = Duration::from_secs(3);
-
-const TIME_SPENT: &str = "the item's time for reading words is spent";
+use super::{Measures, Ocr, Plan, ocr, qr, quality, textness, words};
 
 static READER: OnceLock<Mutex<Result<Reader, OcrError>>> = OnceLock::new();
 
@@ -93,53 +88,30 @@ impl Analyser {
         let grey = Grey::of(frame);
         let mut larger = |side: u32| {
             let wanted = whole_side(side, source);
-            (grey.long_side() < wanted)
-                .then(|| redecode(wanted))
-                .flatten()
-                .map(|image| Grey::of(&image))
+            (grey.long_side() < wanted).then(|| redecode(wanted)).flatten()
         };
         if self.plan.blur {
             measures.blur_variance = quality::blur_variance(&grey);
         }
         if self.plan.qr {
-            let codes = read_codes(&grey, &mut larger);
+            let codes = read_codes(&grey, &mut |side| larger(side).map(|image| Grey::of(&image)));
             (measures.qr, measures.qr_failed) = (codes.contents, codes.lost.map(str::to_owned));
         }
         if self.plan.ocr != Ocr::Off {
-            let likelihood = textness::likelihood(&grey);
-            measures.text_likelihood = Some(likelihood);
-            measures.ocr_gated = matches!(self.plan.ocr, Ocr::Gated(percent) if likelihood * 100.0 < f32::from(percent));
+            let seen = textness::look(frame, &grey);
+            measures.text_likelihood = Some(seen.likelihood);
+            let gate = match self.plan.ocr {
+                Ocr::Gated(percent) => f32::from(percent) / 100.0,
+                Ocr::Off | Ocr::Always => 0.0,
+            };
+            measures.ocr_gated = seen.likelihood < gate;
             if !measures.ocr_gated {
-                self.read_words(&grey, &mut larger, &mut measures);
+                let larger = larger(ocr::WORKING_SIDE);
+                let image = larger.as_ref().unwrap_or(frame);
+                words::read(image, &seen, gate, &mut self.reading, &mut measures);
             }
         }
         measures
-    }
-
-    /// Reads an elongated picture piece by piece, as long as the item's time for it lasts.
-    fn read_words(
-        &mut self,
-        grey: &Grey,
-        larger: &mut dyn FnMut(u32) -> Option<Grey>,
-        measures: &mut Measures,
-    ) {
-        if self.reading > READING_BUDGET {
-            measures.ocr_failed = Some(TIME_SPENT.to_owned());
-            return;
-        }
-        let mut started = Instant::now();
-        let larger = larger(ocr::WORKING_SIDE);
-        let grey = larger.as_ref().unwrap_or(grey);
-        // A line of text is lower than a quarter of the width: one of the two pieces has the whole of it.
-        for piece in grey.tiles(ocr::WORKING_SIDE, grey.short_side() / 4) {
-            if self.reading > READING_BUDGET {
-                measures.ocr_failed.get_or_insert_with(|| TIME_SPENT.to_owned());
-                return;
-            }
-            read_piece(&piece, measures);
-            self.reading += started.elapsed();
-            started = Instant::now();
-        }
     }
 }
 
@@ -169,26 +141,12 @@ fn read_codes(grey: &Grey, larger: &mut dyn FnMut(u32) -> Option<Grey>) -> QrCod
     codes
 }
 
-/// Adds the words of one piece.
-fn read_piece(grey: &Grey, measures: &mut Measures) {
-    let Some(reader) = READER.get() else {
-        measures.ocr_failed = Some(OcrError::NotLoaded.to_string());
-        return;
-    };
+/// Does something with the loaded engine.
+pub(super) fn with_reader<T>(act: impl FnOnce(&mut Reader) -> T) -> Result<T, OcrError> {
+    let reader = READER.get().ok_or(OcrError::NotLoaded)?;
     match &mut *reader.lock().unwrap_or_else(PoisonError::into_inner) {
-        Ok(reader) => {
-            let (read, failure) = reader.read(grey);
-            let words = measures.words.get_or_insert_default();
-            if !words.text.is_empty() && !read.text.is_empty() {
-                words.text.push('\n');
-            }
-            words.text.push_str(&read.text);
-            words.confident = words.confident.saturating_add(read.confident);
-            if let Some(failure) = failure {
-                measures.ocr_failed = Some(failure.to_string());
-            }
-        }
-        Err(e) => measures.ocr_failed = Some(e.to_string()),
+        Ok(reader) => Ok(act(reader)),
+        Err(e) => Err(e.clone()),
     }
 }
 

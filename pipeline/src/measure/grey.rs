@@ -93,6 +93,65 @@ impl Grey {
         Self::new(width, height, data)
     }
 
+    /// Columns and rows exchanged.
+    pub fn transposed(&self) -> Option<Self> {
+        // Block by block, so that both pictures stay in the cache.
+        const BLOCK: usize = 32;
+        let (width, height) = (self.width as usize, self.height as usize);
+        let mut data = vec![0; self.data.len()];
+        for top in (0..height).step_by(BLOCK) {
+            for left in (0..width).step_by(BLOCK) {
+                let columns = BLOCK.min(width - left);
+                for y in top..height.min(top + BLOCK) {
+                    let row = self.data.get(y * width + left..).unwrap_or_default();
+                    let column = data.get_mut(left * height + y..).unwrap_or_default();
+                    for (place, &v) in
+                        column.iter_mut().step_by(height).zip(row.iter().take(columns))
+                    {
+                        *place = v;
+                    }
+                }
+            }
+        }
+        Self::new(self.height, self.width, data)
+    }
+
+    /// Turned to the left by a quarter.
+    pub fn turned_left(&self) -> Option<Self> {
+        let transposed = self.transposed()?;
+        let data = transposed.rows().rev().flatten().copied().collect();
+        Self::new(transposed.width, transposed.height, data)
+    }
+
+    /// Turned upside down.
+    pub fn turned_round(&self) -> Self {
+        let data = self.data.iter().rev().copied().collect();
+        Self { width: self.width, height: self.height, data }
+    }
+
+    /// Brightness stretched so that the darkest pixel is black and the lightest white.
+    pub fn stretched(mut self) -> Self {
+        let (low, high) = self.data.iter().fold((u8::MAX, 0), |(l, h), &v| (l.min(v), h.max(v)));
+        let range = u32::from(high.saturating_sub(low)).max(1);
+        for v in &mut self.data {
+            *v = (u32::from(*v - low) * 255 / range) as u8;
+        }
+        self
+    }
+
+    /// Shrunk or enlarged to a size.
+    pub fn resized(&self, width: u32, height: u32) -> Option<Self> {
+        let mut data = vec![0; width as usize * height as usize];
+        let kind = fir::PixelType::U8;
+        let source = fir::images::ImageRef::new(self.width, self.height, &self.data, kind).ok()?;
+        let mut target = fir::images::Image::from_slice_u8(width, height, &mut data, kind).ok()?;
+        let options = fir::ResizeOptions::new()
+            .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom))
+            .use_alpha(false);
+        fir::Resizer::new().resize(&source, &mut target, &options).ok()?;
+        Self::new(width, height, data)
+    }
+
     /// Paints the pixels at which `inside` holds, within columns `x` and rows `y`.
     pub fn paint(
         &mut self,
@@ -160,6 +219,15 @@ mod tests {
             .map(|t| (*t.data().first().unwrap(), *t.data().last().unwrap()))
             .collect();
         assert_eq!(spans, [(0, 19), (15, 34), (30, 49), (45, 64), (60, 79), (75, 94)]);
+    }
+
+    #[test]
+    fn a_quarter_turn_to_the_left_brings_the_right_side_up() {
+        let grey = Grey::new(3, 2, vec![1, 2, 3, 4, 5, 6]).unwrap();
+        assert_eq!(grey.transposed().unwrap().data(), [1, 4, 2, 5, 3, 6]);
+        let left = grey.turned_left().unwrap();
+        assert_eq!((left.width(), left.data()), (2, &[3, 6, 2, 5, 1, 4][..]));
+        assert_eq!(grey.turned_round().data(), [6, 5, 4, 3, 2, 1]);
     }
 
     #[test]

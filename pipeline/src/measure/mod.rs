@@ -11,6 +11,7 @@ mod tesseract_ffi;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod textness;
+mod words;
 
 pub use analyser::{Analyser, preload};
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,8 @@ use super::Words;
 use super::grey::Grey;
 use super::tesseract_ffi::{OpenError, Tesseract, c_string};
 
+/// `model` of findings: the library by its ABI, which the major version is.
+pub const MODEL: &str = "tesseract@5";
 /// Longest side in pixels that is read at once: at 2000 a page of small print is still legible, and the cost bounded.
 /// Longer pictures are read in pieces ([`Grey::tiles`]).
 pub const WORKING_SIDE: u32 = 2000;
@@ -25,6 +27,8 @@ pub const DEFAULT_TESSDATA: &str = "/usr/share/tesseract-ocr/5/tessdata";
 const LIBRARY: &str = "libtesseract.so.5";
 /// `PSM_AUTO`: find columns and lines, do not turn the page.
 const PAGE_MODE: i32 = 3;
+/// `PSM_SINGLE_BLOCK`: take the picture for one block of lines.
+const BLOCK_MODE: i32 = 6;
 /// Told to the engine so that it does not guess; between a screen's 96 and a scan's 300.
 const RESOLUTION_PPI: i32 = 150;
 
@@ -63,6 +67,21 @@ pub enum OcrError {
     NotLoaded,
 }
 
+/// What is wrong with the languages that are asked for, all of it, as far as it can be told without the library.
+pub fn problems(languages: &[String], tessdata: &Path) -> Vec<OcrError> {
+    let named =
+        |l: &String| !l.is_empty() && l.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let check = |language: &String| {
+        let file = tessdata.join(format!("{language}.traineddata"));
+        match named(language) {
+            false => Some(OcrError::Name(language.clone())),
+            true if file.is_file() => None,
+            true => Some(OcrError::Language { language: language.clone(), file }),
+        }
+    };
+    languages.iter().filter_map(check).collect()
+}
+
 /// A loaded OCR engine.
 pub struct Reader {
     engine: Tesseract,
@@ -74,15 +93,8 @@ impl Reader {
     /// # Errors
     /// A missing library or language, with the package to install.
     pub fn open(languages: &[String], tessdata: &Path) -> Result<Self, OcrError> {
-        for language in languages {
-            let named = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if language.is_empty() || !language.chars().all(named) {
-                return Err(OcrError::Name(language.clone()));
-            }
-            let file = tessdata.join(format!("{language}.traineddata"));
-            if !file.is_file() {
-                return Err(OcrError::Language { language: language.clone(), file });
-            }
+        if let Some(problem) = problems(languages, tessdata).into_iter().next() {
+            return Err(problem);
         }
         if languages.is_empty() {
             return Err(OcrError::Name(String::new()));
@@ -101,11 +113,19 @@ impl Reader {
 
     /// Reads the words of a picture, shrunk to [`WORKING_SIDE`]; and why they may not be all.
     pub fn read(&mut self, grey: &Grey) -> (Words, Option<OcrError>) {
+        self.read_as(PAGE_MODE, grey)
+    }
+
+    /// The same of a picture that is all lines of text, without pictures or columns.
+    pub fn read_block(&mut self, grey: &Grey) -> (Words, Option<OcrError>) {
+        self.read_as(BLOCK_MODE, grey)
+    }
+
+    fn read_as(&mut self, mode: i32, grey: &Grey) -> (Words, Option<OcrError>) {
         let shrunk = grey.within(WORKING_SIDE);
         let grey = shrunk.as_ref().unwrap_or(grey);
         let size = (grey.width(), grey.height());
-        let (read, done) =
-            self.engine.read(grey.data(), size, PAGE_MODE, RESOLUTION_PPI, TIME_LIMIT);
+        let (read, done) = self.engine.read(grey.data(), size, mode, RESOLUTION_PPI, TIME_LIMIT);
         let mut words = Words::default();
         for word in read {
             words.text.push_str(word.text.trim());

@@ -9,8 +9,8 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use super::sys::Map;
 
-/// A piece of the copy from reader to memory.
-const CHUNK: usize = 256 << 10;
+/// A piece of the copy from reader to memory: below what an allocator takes from the kernel afresh each time.
+const CHUNK: usize = 64 << 10;
 
 /// A medium's bytes in a memfd sealed against any change.
 #[derive(Debug)]

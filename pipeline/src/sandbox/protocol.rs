@@ -40,7 +40,7 @@ pub struct Seen {
 }
 
 /// What a worker did, when it came to its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The decoder's own count.
     pub tally: Tally,

@@ -36,8 +36,8 @@ use crate::measure::{Measures, qr};
 pub(super) const MAX_MESSAGE: usize = 64 << 10;
 /// Most bytes of the text that OCR read in one frame, so that a message stays within its bound.
 pub(super) const MAX_TEXT: usize = 32 << 10;
-/// Most QR codes reported for one frame, and most bytes of each (the largest QR code holds 2,953).
-pub(super) const MAX_QR: (usize, usize) = (qr::MOST_CODES, 2_953);
+/// Most QR codes reported for one frame, and most bytes of all of them.
+pub(super) const MAX_QR: (usize, usize) = (qr::MOST_CODES, qr::MOST_BYTES);
 /// Frames that a worker may be ahead of the host.
 pub(super) const SLOTS: u32 = 3;
 /// Most bytes of the ring: three frames of three pictures at 2,000 × 2,000.

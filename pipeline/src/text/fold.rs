@@ -10,12 +10,17 @@
 
 use unicode_normalization::char::decompose_compatible;
 
+use super::drawn::{look_alike, strokes, upside_down};
+
 /// Longest text that is folded, in bytes. Captions are shorter by an order of magnitude; the rest of a longer
 /// text is not looked at, and [`Folded::truncated`] says so.
 pub const MAX_BYTES: usize = 64 * 1024;
 
 /// Longest HTML tag or character reference that is undone, in bytes.
 const MAX_MARKUP_BYTES: usize = 64;
+
+/// A capital I beside small letters: an i, or drawn like an l (`Iick`, `kiIl`).
+pub(crate) const I_OR_L: char = 'ǀ';
 
 /// What part a unit plays in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,8 @@ pub struct Unit {
     /// Whether a word may begin here although the unit before is a letter: an apostrophe was dropped
     /// (`l'idiot`), or the matcher joined spaced-out letters.
     pub seam: bool,
+    /// Whether it was drawn upside down (`ɟ`, `ʞ`), so that its word may have to be read from the other end.
+    pub turned: bool,
 }
 
 impl Unit {
@@ -95,6 +102,7 @@ pub fn fold(text: &str) -> Folded {
     while let Some(rest) = head.get(at..) {
         let Some(c) = rest.chars().next() else { break };
         at += folder.take(c, rest, at);
+        folder.small = c.is_lowercase();
     }
     folder.end_override();
     Folded { units: folder.units, truncated: head.len() < text.len() }
@@ -105,6 +113,8 @@ struct Folder {
     units: Vec<Unit>,
     /// An apostrophe was dropped after the last unit.
     seam: bool,
+    /// The last character was a small letter.
+    small: bool,
     /// Where a right-to-left override began.
     reversed_from: Option<usize>,
 }
@@ -130,15 +140,34 @@ impl Folder {
                 }
                 self.ascii(c, at, 1);
             }
+            'I' if self.beside_small(rest) => self.push(I_OR_L, Kind::Letter, at, 1),
+            '|' | '/' | '\\' | '(' | '[' | '>' => {
+                if let Some((letter, len)) = strokes(rest, self.follows_letter()) {
+                    self.push(letter, Kind::Letter, at, len);
+                    return len;
+                }
+                self.ascii(c, at, 1);
+            }
             _ if c.is_ascii() => self.ascii(c, at, 1),
             _ => self.unicode(c, at, c.len_utf8()),
         }
         c.len_utf8()
     }
 
+    /// Whether the capital I that begins `rest` stands beside a small letter.
+    fn beside_small(&self, rest: &str) -> bool {
+        let after = rest.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase);
+        after || self.small
+    }
+
+    fn follows_letter(&self) -> bool {
+        self.units.last().is_some_and(|u| u.is_wordlike())
+    }
+
     fn push(&mut self, ch: char, kind: Kind, at: usize, len: usize) {
         // Offsets fit: the input is capped at MAX_BYTES.
-        let unit = Unit { ch, start: at as u32, end: (at + len) as u32, kind, seam: self.seam };
+        let (start, end) = (at as u32, (at + len) as u32);
+        let unit = Unit { ch, start, end, kind, seam: self.seam, turned: false };
         self.seam = false;
         self.units.push(unit);
     }
@@ -174,6 +203,13 @@ impl Folder {
             _ => {}
         }
         if is_invisible(c) || is_mark(c) {
+            return;
+        }
+        if let Some(letter) = upside_down(c) {
+            self.push(letter, Kind::Letter, at, len);
+            if let Some(unit) = self.units.last_mut() {
+                unit.turned = true;
+            }
             return;
         }
         if let Some(letters) = look_alike(c) {
@@ -262,11 +298,11 @@ fn tag(rest: &str) -> Option<(bool, usize)> {
 }
 
 /// Characters that take no room on the screen.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -293,60 +329,6 @@ fn kind(c: char) -> Kind {
     } else {
         Kind::Punctuation
     }
-}
-
-/// The Latin letters that `c` is drawn like where NFKD does not say so: Cyrillic, Greek, Armenian, Cherokee and Lisu
-/// letters, small capitals, barred letters, squared letters. Facts from Unicode TR 39 (confusables) and the
-/// code charts. Russian or Greek terms are folded by the same table, so they still match themselves.
-fn look_alike(c: char) -> Option<&'static str> {
-    const SQUARED: &str = "abcdefghijklmnopqrstuvwxyz";
-    let squared = |base: u32| {
-        let i = (c as u32).checked_sub(base)? as usize;
-        SQUARED.get(i..i + 1)
-    };
-    Some(match c {
-        'а' | 'А' | 'α' | 'Α' | 'ɑ' | 'ᴀ' | 'Ꭺ' | 'ꓮ' | '∀' | 'ª' => "a",
-        'в' | 'В' | 'β' | 'Β' | 'ʙ' | 'Ь' | 'ь' | 'Ᏼ' | 'ꓐ' | 'ƅ' => "b",
-        'с' | 'С' | 'ϲ' | 'ᴄ' | 'Ꮯ' | 'ꓚ' | 'ƈ' | '©' => "c",
-        'ԁ' | 'ᴅ' | 'Ꭰ' | 'ꓓ' | 'đ' | 'Đ' | 'ð' | 'Ð' | 'ɗ' | 'ɖ' | '∂' => "d",
-        'е' | 'Е' | 'ε' | 'Ε' | 'ё' | 'є' | 'ᴇ' | 'Ꭼ' | 'ꓰ' | 'ɛ' | 'ə' | 'ɇ' | '∃' => {
-            "e"
-        }
-        'ƒ' | 'ꜰ' | 'ꓝ' | 'ϝ' | 'ſ' => "f",
-        'ɡ' | 'ɢ' | 'ց' | 'Ꮐ' | 'ꓖ' | 'ǥ' | 'ɠ' => "g",
-        'һ' | 'Н' | 'н' | 'Η' | 'ʜ' | 'հ' | 'ħ' | 'Ħ' | 'Ꮋ' | 'ꓧ' | 'ɦ' => "h",
-        'і' | 'І' | 'ι' | 'Ι' | 'ı' | 'ɪ' | 'ɨ' | 'ⅰ' | 'ӏ' | 'Ӏ' | '¡' | 'Ꭵ' | 'ꓲ' => {
-            "i"
-        }
-        'ј' | 'Ј' | 'ϳ' | 'ᴊ' | 'Ꭻ' | 'ꓙ' | 'ʝ' | 'ɉ' => "j",
-        'к' | 'К' | 'κ' | 'Κ' | 'ᴋ' | 'Ꮶ' | 'ꓗ' | 'ƙ' => "k",
-        'ʟ' | 'ł' | 'Ł' | 'ℓ' | 'ɫ' | 'Ꮮ' | 'ꓡ' | 'ƚ' => "l",
-        'м' | 'М' | 'Μ' | 'ᴍ' | 'Ꮇ' | 'ꓟ' | 'ɱ' => "m",
-        'η' | 'Ν' | 'ɴ' | 'п' | 'ո' | 'ռ' | 'ꓠ' | 'ŋ' | 'ɲ' | 'ɳ' => "n",
-        'о' | 'О' | 'ο' | 'Ο' | 'σ' | 'ᴏ' | 'օ' | 'ø' | 'Ø' | 'ɵ' | 'ꓳ' | 'θ' | '°' => {
-            "o"
-        }
-        'р' | 'Р' | 'ρ' | 'Ρ' | 'ᴘ' | 'Ꮲ' | 'ꓑ' | 'þ' | 'ƥ' => "p",
-        'ԛ' | 'զ' | 'գ' | 'ɋ' => "q",
-        'г' | 'ʀ' | 'Ꮢ' | 'ꓣ' | 'ɍ' | 'ɾ' | 'я' | 'Я' | '®' => "r",
-        'ѕ' | 'Ѕ' | 'ꜱ' | 'Ꮪ' | 'ꓢ' | 'ʂ' | '§' => "s",
-        'т' | 'Т' | 'τ' | 'Τ' | 'ᴛ' | 'Ꭲ' | 'ꓔ' | 'ŧ' | 'Ŧ' | 'ƭ' | '†' => "t",
-        'υ' | 'ᴜ' | 'ս' | 'ʋ' | 'µ' | 'μ' | 'ꓴ' | 'ц' => "u",
-        'ѵ' | 'ν' | 'ᴠ' | 'Ꮩ' | 'ꓦ' => "v",
-        'ԝ' | 'ω' | 'ш' | 'щ' | 'ᴡ' | 'Ꮃ' | 'ꓪ' | 'ѡ' => "w",
-        'х' | 'Х' | 'χ' | 'Χ' | '×' | 'ꓫ' => "x",
-        'у' | 'У' | 'γ' | 'Υ' | 'ү' | 'Ү' | 'ʏ' | 'ꓬ' | 'ɏ' | '¥' => "y",
-        'Ζ' | 'ᴢ' | 'Ꮓ' | 'ꓜ' | 'ƶ' | 'ʐ' => "z",
-        'ß' | 'ẞ' => "ss",
-        'æ' | 'Æ' => "ae",
-        'œ' | 'Œ' => "oe",
-        'з' | 'З' => "3",
-        '\u{2039}' => "<",
-        '\u{1f130}'..='\u{1f149}' => return squared(0x1f130),
-        '\u{1f150}'..='\u{1f169}' => return squared(0x1f150),
-        '\u{1f170}'..='\u{1f189}' => return squared(0x1f170),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

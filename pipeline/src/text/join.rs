@@ -88,7 +88,7 @@ fn flush(units: &[Unit], region: &mut Vec<(usize, usize)>, out: &mut Vec<Unit>) 
             word_may_begin = end - start == 1
                 && units.get(*start).is_some_and(|u| matches!(u.ch, 'a' | 'i' | 'u' | 'r'));
         }
-        out.push(Unit { ch: ' ', start: 0, end: 0, kind: Kind::Space, seam: false });
+        out.push(Unit { ch: ' ', start: 0, end: 0, kind: Kind::Space, seam: false, turned: false });
     }
     region.clear();
 }

@@ -1,7 +1,7 @@
 //! Which letters a folded character may stand for, and the classes under which characters that can be read as
 //! one another meet.
 
-use super::fold::{Kind, Unit};
+use super::fold::{I_OR_L, Kind, Unit};
 
 /// A set of `a..=z`, bit 0 for `a`.
 pub(super) type Letters = u32;
@@ -28,7 +28,7 @@ pub(super) fn letters(ch: char) -> Letters {
         '(' | '<' | '¢' => set(b"c"),
         '3' | '€' => set(b"e"),
         '6' | '9' => set(b"g"),
-        '1' | '!' | '|' => set(b"il"),
+        '1' | '!' | '|' | I_OR_L => set(b"il"),
         '£' => set(b"l"),
         '0' => set(b"o"),
         '5' | '$' => set(b"s"),
@@ -41,7 +41,7 @@ pub(super) fn letters(ch: char) -> Letters {
 /// One representative for all characters that share a reading: `i l 1 ! | £`, `u v`, `s z 5 $ 2`, `g q 6 9`…
 pub(super) fn class(ch: char) -> char {
     match ch {
-        'l' | '1' | '!' | '|' | '£' => 'i',
+        'l' | '1' | '!' | '|' | '£' | I_OR_L => 'i',
         'v' => 'u',
         'z' | '5' | '$' | '2' => 's',
         'q' | '6' | '9' => 'g',

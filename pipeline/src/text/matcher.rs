@@ -13,15 +13,18 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use domain::Severity;
 
 use super::TextError;
-use super::fold::{Kind, Unit, fold};
+use super::fold::{I_OR_L, Kind, Unit, fold};
 use super::join::{is_split, joined};
 use super::letters::{Stream, letters};
 use super::terms::{Entry, Match, TermList};
+use super::turned::upright;
 
 /// Most terms reported for one text, gravest first.
 const MAX_HITS: usize = 64;
 /// Longest masked word that is tried, in characters.
 const MAX_MASKED_CHARS: usize = 32;
+/// Characters behind them that tell whether the word goes on.
+const MASKED_TAIL: usize = 4;
 /// Shortest term that a mask may hide: in shorter ones too little is left to tell.
 const MIN_MASKED_TERM: usize = 4;
 /// Digits looked at to see whether a word goes on behind them.
@@ -74,7 +77,9 @@ impl Pattern {
         let readings = if self.literal || self.is_exception() { 0 } else { letters(unit.ch) };
         let ch = if unit.is_alphanumeric() || unit.kind == Kind::Symbol { unit.ch } else { ' ' };
         let matches = |p: char| {
-            p == ch || (p.is_ascii_lowercase() && readings & (1 << (p as u32 - 'a' as u32)) != 0)
+            p == ch
+                || (ch == I_OR_L && matches!(p, 'i' | 'l'))
+                || (p.is_ascii_lowercase() && readings & (1 << (p as u32 - 'a' as u32)) != 0)
         };
         self.chars.iter().enumerate().fold(0, |bits, (i, p)| bits | (u64::from(matches(*p)) << i))
     }
@@ -117,7 +122,7 @@ impl Matcher {
             .map_err(|e| TextError::TooLarge(e.to_string()))?;
         let mut maskable: [Vec<usize>; 26] = Default::default();
         for (i, p) in build.patterns.iter().enumerate() {
-            if p.is_exception() || p.literal || p.chars.contains(&' ') {
+            if p.is_exception() || p.literal || p.chars.len() > MAX_MASKED_CHARS {
                 continue;
             }
             let first = p.chars.first().and_then(|c| maskable.get_mut(*c as usize - 'a' as usize));
@@ -151,6 +156,9 @@ impl Matcher {
         let pieces = joined(units);
         if !pieces.is_empty() {
             self.read(&Reading { units: &pieces, joined: true }, &mut hits, work);
+        }
+        if let Some(upright) = upright(units) {
+            self.read(&Reading { units: &upright, joined: false }, &mut hits, work);
         }
         self.unmask(units, &mut hits, work);
         self.gravest(hits)
@@ -190,8 +198,10 @@ impl Matcher {
                     let entry = self.terms.get(term).map_or(0, |t| t.entry);
                     let exact = !reading.joined && range.len() == pattern.chars.len();
                     let matched = reading.units.get(range.clone()).unwrap_or_default();
-                    let plain =
-                        matched.iter().zip(&pattern.chars).all(|(u, p)| u.ch == *p || *p == ' ');
+                    let plain = matched
+                        .iter()
+                        .zip(&pattern.chars)
+                        .all(|(u, p)| as_written(u.ch) == *p || *p == ' ');
                     found.push((term, entry, range, if exact && plain { 1.0 } else { 0.9 }));
                 }
             }
@@ -206,24 +216,33 @@ impl Matcher {
         }
     }
 
-    /// Words with masked letters, each compared with the terms of the same first letter.
+    /// Words and phrases with masked letters, each compared with the terms of the same first letter.
     fn unmask(&self, units: &[Unit], hits: &mut Vec<Hit>, work: &mut Work) {
-        for word in units.split(|u| matches!(u.kind, Kind::Space | Kind::Symbol)) {
-            let Some(start) = word.iter().position(|u| u.kind == Kind::Letter) else { continue };
-            let is_end = |u: &Unit| u.is_alphanumeric() || is_strong_mask(u.ch);
-            let end = word.iter().rposition(is_end).map_or(0, |i| i + 1);
-            let Some(word) = word.get(start..end.min(start + MAX_MASKED_CHARS)) else { continue };
-            let Some(first) = word.first().filter(|_| word.iter().any(|u| is_mask(u.ch))) else {
+        let mut masks =
+            units.iter().enumerate().filter(|(_, u)| is_mask(u)).map(|(i, _)| i).peekable();
+        for start in 0..units.len() {
+            while masks.next_if(|&mask| mask < start).is_some() {}
+            let Some(&mask) = masks.peek() else { return };
+            let Some(first) = units.get(start).filter(|u| u.kind == Kind::Letter) else { continue };
+            let in_word = start
+                .checked_sub(1)
+                .and_then(|i| units.get(i))
+                .is_some_and(|u| u.is_alphanumeric() || is_strong_mask(u));
+            if in_word && !first.seam || mask - start > MAX_MASKED_CHARS {
+                continue;
+            }
+            let Some(bucket) =
+                (first.ch as usize).checked_sub('a' as usize).and_then(|b| self.maskable.get(b))
+            else {
                 continue;
             };
-            let bucket = (first.ch as usize).checked_sub('a' as usize);
-            let Some(bucket) = bucket.and_then(|b| self.maskable.get(b)) else { continue };
-            for &i in bucket {
-                let Some(pattern) = self.patterns.get(i) else { continue };
+            let end = units.len().min(start + MAX_MASKED_CHARS + MASKED_TAIL);
+            let Some(words) = units.get(start..end) else { continue };
+            for pattern in bucket.iter().filter_map(|&i| self.patterns.get(i)) {
                 let Role::Term(term) = pattern.role else { continue };
                 let grave = self.terms.get(term).is_some_and(|t| t.severity >= Severity::High);
-                if let Some(len) = unmasked(pattern, word, grave, work) {
-                    let bytes = span(word.get(..len).unwrap_or_default());
+                if let Some(len) = unmasked(pattern, words, grave, work) {
+                    let bytes = span(words.get(..len).unwrap_or_default());
                     hits.push(Hit { term, bytes, score: 0.7 });
                 }
             }
@@ -251,7 +270,7 @@ impl Builder {
         for term in &entry.terms {
             let id = self.terms.len();
             self.terms.push(Term { entry: self.entries, label, list, severity: entry.severity });
-            let folded = fold(term.trim()).text();
+            let folded = fold(&term.trim().to_lowercase()).text();
             let words: String = folded.split_whitespace().collect::<Vec<_>>().join(" ");
             self.pattern(Role::Term(id), entry.position, &words);
             if words.contains(' ') {
@@ -263,7 +282,7 @@ impl Builder {
         }
         for word in &entry.exceptions {
             let role = Role::Exception(self.entries);
-            self.pattern(role, Match::Substring, &fold(word.trim()).text());
+            self.pattern(role, Match::Substring, &fold(&word.trim().to_lowercase()).text());
         }
         self.entries += 1;
     }
@@ -394,6 +413,11 @@ fn legible(pattern: &Pattern, matched: &[Unit]) -> bool {
     pattern.literal || letters >= 2 || (letters == 1 && count(Kind::Leet) > 0)
 }
 
+/// A letter as an unsuspecting reader takes it.
+fn as_written(ch: char) -> char {
+    if ch == I_OR_L { 'i' } else { ch }
+}
+
 /// Whether one of the `ranges`, sorted by start, covers `range`.
 fn covered(ranges: &[Range<usize>], range: &Range<usize>) -> bool {
     let until = ranges.partition_point(|r| r.start <= range.start);
@@ -408,37 +432,45 @@ fn span(units: &[Unit]) -> Range<usize> {
     start as usize..end as usize
 }
 
-fn is_strong_mask(c: char) -> bool {
-    matches!(c, '*' | '#' | '%')
+/// A star, or a picture, which hides any letter.
+fn is_strong_mask(unit: &Unit) -> bool {
+    matches!(unit.ch, '*' | '#' | '%') || unit.kind == Kind::Symbol
 }
 
-fn is_mask(c: char) -> bool {
-    is_strong_mask(c) || matches!(c, '-' | '_' | '.' | '?')
+fn is_mask(unit: &Unit) -> bool {
+    is_strong_mask(unit) || matches!(unit.ch, '-' | '_' | '.' | '?')
 }
 
 /// How many units of `word` spell `pattern` when each mask hides one letter: a star any letter, a hyphen or
 /// dot a vowel. Half of the letters must show; of a grave term the first and the last suffice (`n****r`).
 fn unmasked(pattern: &Pattern, word: &[Unit], grave: bool, work: &mut Work) -> Option<usize> {
     let len = pattern.chars.len();
-    let (mut hidden, mut weak) = (0, 0);
+    let (mut hidden, mut weak, mut blanks) = (0, 0, 0);
     for (i, p) in pattern.chars.iter().enumerate() {
         work.steps += 1;
-        let ch = word.get(i)?.ch;
-        if letters(ch) & (1 << (*p as u32 - 'a' as u32)) != 0 {
+        let unit = word.get(i)?;
+        if *p == ' ' {
+            if unit.kind != Kind::Space {
+                return None;
+            }
+            blanks += 1;
+            continue;
+        }
+        if letters(unit.ch) & (1 << (*p as u32 - 'a' as u32)) != 0 {
             continue;
         }
         let vowel = matches!(p, 'a' | 'e' | 'i' | 'o' | 'u');
-        if is_strong_mask(ch) {
+        if is_strong_mask(unit) {
             hidden += 1;
-        } else if is_mask(ch) && vowel && weak == 0 {
+        } else if is_mask(unit) && vowel && weak == 0 {
             weak += 1;
         } else {
             return None;
         }
     }
     hidden += weak;
-    let shown = len - hidden;
+    let shown = len - blanks - hidden;
     let ends_show = word.get(len - 1).is_some_and(|u| u.kind == Kind::Letter);
-    let enough = shown * 2 >= len || (grave && shown >= 2 && ends_show);
+    let enough = shown * 2 >= len - blanks || (grave && shown >= 2 && ends_show);
     (hidden > 0 && enough && may_end(pattern, word, len)).then_some(len)
 }

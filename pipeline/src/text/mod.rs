@@ -3,12 +3,14 @@
 //! Labels: `term:<category>:<severity>`, `pattern:<name>`, and `text:truncated` when a text was longer than
 //! [`fold::MAX_BYTES`] and its end was not looked at.
 
+mod drawn;
 pub mod fold;
 mod join;
 mod letters;
 mod matcher;
 pub mod pattern;
 pub mod terms;
+mod turned;
 
 use std::path::PathBuf;
 

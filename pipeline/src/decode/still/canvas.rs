@@ -4,6 +4,7 @@ use models::RgbImage;
 
 use super::emit;
 use crate::decode::DecodeError;
+use crate::measure::blocks::Signature;
 
 /// A part of the canvas in pixels; always used clipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,12 @@ pub(super) struct Canvas {
 pub(super) fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
     let alpha = u16::from(a);
     [r, g, b].map(|c| ((u16::from(c) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+}
+
+/// The colour of a pixel laid over black.
+pub(super) fn over_black([r, g, b, a]: [u8; 4]) -> [u8; 3] {
+    let alpha = u16::from(a);
+    [r, g, b].map(|c| ((u16::from(c) * alpha + 127) / 255) as u8)
 }
 
 /// `top` laid over `under`, neither premultiplied (Porter–Duff "over").
@@ -120,17 +127,47 @@ impl Canvas {
         }
     }
 
-    /// The canvas over white.
-    pub(super) fn flatten(&self) -> Result<RgbImage, DecodeError> {
+    /// The canvas over white and black.
+    pub(super) fn flatten(&self) -> Result<Flat, DecodeError> {
         flatten(self.width, self.height, &self.rgba)
     }
 }
 
-/// RGBA over white.
-pub(super) fn flatten(width: u32, height: u32, rgba: &[u8]) -> Result<RgbImage, DecodeError> {
-    let mut rgb = vec![0; rgba.len() / 4 * 3];
-    for (to, from) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(rgba.as_chunks::<4>().0) {
-        *to = over_white(*from);
+/// A picture without transparency.
+pub(super) struct Flat {
+    /// What a white page shows of it.
+    pub(super) white: RgbImage,
+    /// What a black page shows, where that is another picture: what is drawn in white is seen only there.
+    pub(super) black: Option<RgbImage>,
+}
+
+impl From<RgbImage> for Flat {
+    fn from(white: RgbImage) -> Self {
+        Self { white, black: None }
     }
-    emit::rgb(width, height, rgb)
+}
+
+impl Flat {
+    /// Keeps what a black page shows only where it differs by more than near-duplicates do.
+    pub(super) fn new(white: RgbImage, black: RgbImage) -> Self {
+        let differs = Signature::of(&white).differs(&Signature::of(&black));
+        Self { white, black: differs.then_some(black) }
+    }
+}
+
+/// RGBA over white and black.
+pub(super) fn flatten(width: u32, height: u32, rgba: &[u8]) -> Result<Flat, DecodeError> {
+    let pixels = rgba.as_chunks::<4>().0;
+    let over = |ground: fn([u8; 4]) -> [u8; 3]| {
+        let mut rgb = vec![0; pixels.len() * 3];
+        for (to, from) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+            *to = ground(*from);
+        }
+        emit::rgb(width, height, rgb)
+    };
+    let white = over(over_white)?;
+    if pixels.iter().all(|[.., alpha]| *alpha == u8::MAX) {
+        return Ok(white.into());
+    }
+    Ok(Flat::new(white, over(over_black)?))
 }

@@ -4,6 +4,7 @@ use domain::MediaKind;
 use models::RgbImage;
 
 use super::Job;
+use super::canvas::Flat;
 use super::orient::Orientation;
 use crate::decode::{DecodeError, Facts, Flow, Frame, Sink, Tally};
 
@@ -22,14 +23,21 @@ pub(super) fn rgb(width: u32, height: u32, data: Vec<u8>) -> Result<RgbImage, De
     })
 }
 
-/// Hands out the one frame of a still whose facts are already with the sink.
+/// Hands out a still whose facts are already with the sink: one frame, or two where white and black pages show it
+/// differently.
 pub(super) fn frame(
     sink: &mut dyn Sink,
-    image: RgbImage,
+    image: impl Into<Flat>,
     turn: Orientation,
     damaged: bool,
 ) -> Tally {
-    // There is one frame: whether the sink wants more makes no difference.
-    let _: Flow = sink.frame(Frame { pts_ms: 0, image: turn.apply(image) });
-    Tally { frames: 1, max_gap_ms: 0, damaged }
+    let Flat { white, black } = image.into();
+    let mut tally = Tally { frames: 1, damaged, ..Tally::default() };
+    let flow = sink.frame(Frame { pts_ms: 0, image: turn.apply(white) });
+    if let Some(image) = black.filter(|_| flow == Flow::More) {
+        tally.frames += 1;
+        // Nothing follows: whether the sink wants more makes no difference.
+        let _: Flow = sink.frame(Frame { pts_ms: 0, image: turn.apply(image) });
+    }
+    tally
 }

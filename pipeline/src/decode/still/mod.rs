@@ -10,6 +10,7 @@ mod bytes;
 mod canvas;
 mod emit;
 mod exif;
+mod extent;
 mod gif;
 mod heif;
 mod jpeg;
@@ -29,6 +30,8 @@ use domain::Format;
 
 use super::{DecodeError, Limits, Need, Sink, Tally};
 use crate::sniff;
+pub(crate) use extent::length;
+pub(crate) use jpeg::{head as jpeg_head, is_picture as is_jpeg};
 
 /// One item with what is asked of its decoder.
 #[derive(Clone, Copy)]

@@ -1,11 +1,11 @@
 //! Which frames of an animation are handed out, and what that leaves unseen.
 
-use domain::MediaKind;
-use models::RgbImage;
-
 use super::Job;
+use super::canvas::Flat;
 use super::orient::Orientation;
 use crate::decode::{Facts, Flow, Frame, Sink, Tally};
+use crate::measure::blocks::Signature;
+use domain::MediaKind;
 
 /// Browsers show frames that claim 10 ms or less for 100 ms; so a claim of zero hides nothing here.
 const SHORTEST_MS: u64 = 10;
@@ -86,7 +86,15 @@ impl Timeline {
 
     /// Starts handing out.
     pub(super) fn play<'a>(&'a self, sink: &'a mut dyn Sink, turn: Orientation) -> Player<'a> {
-        Player { timeline: self, sink, turn, next: 0, seen_until: 0, tally: Tally::default() }
+        Player {
+            timeline: self,
+            sink,
+            turn,
+            next: 0,
+            seen_until: 0,
+            black: None,
+            tally: Tally::default(),
+        }
     }
 }
 
@@ -100,15 +108,14 @@ pub(super) struct Player<'a> {
     turn: Orientation,
     next: usize,
     seen_until: u64,
+    /// The last frame that was handed out as a black page shows it.
+    black: Option<Signature>,
     tally: Tally,
 }
 
 impl Player<'_> {
     /// Takes the next frame; `image` is only made where the frame is wanted.
-    pub(super) fn frame<E>(
-        &mut self,
-        image: impl FnOnce() -> Result<RgbImage, E>,
-    ) -> Result<Flow, E> {
+    pub(super) fn frame<E>(&mut self, image: impl FnOnce() -> Result<Flat, E>) -> Result<Flow, E> {
         let index = self.next;
         self.next += 1;
         if self.timeline.wanted.get(index) != Some(&true) {
@@ -118,7 +125,16 @@ impl Player<'_> {
         self.tally.max_gap_ms = self.tally.max_gap_ms.max(start - self.seen_until.min(start));
         self.seen_until = self.timeline.starts.get(index + 1).copied().unwrap_or(start);
         self.tally.frames += 1;
-        Ok(self.sink.frame(Frame { pts_ms: start, image: self.turn.apply(image()?) }))
+        let Flat { white, black } = image()?;
+        let flow = self.sink.frame(Frame { pts_ms: start, image: self.turn.apply(white) });
+        let Some(black) = black.filter(|_| flow == Flow::More) else { return Ok(flow) };
+        let signature = Signature::of(&black);
+        if self.black.as_ref().is_some_and(|last| !signature.differs(last)) {
+            return Ok(flow);
+        }
+        self.black = Some(signature);
+        self.tally.frames += 1;
+        Ok(self.sink.frame(Frame { pts_ms: start, image: self.turn.apply(black) }))
     }
 
     /// Ends with the tally. What was not reached is a gap, unless the sink wanted no more.

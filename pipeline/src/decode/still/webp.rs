@@ -3,7 +3,6 @@
 use std::io::Cursor;
 
 use image_webp::WebPDecoder;
-use models::RgbImage;
 
 use super::bytes::Order;
 use super::orient::Orientation;
@@ -114,10 +113,10 @@ pub(super) fn decode(job: Job<'_>, sink: &mut dyn Sink) -> Result<Tally, DecodeE
     Ok(player.end(false))
 }
 
-fn flat(width: u32, height: u32, alpha: bool, pixels: &[u8]) -> Result<RgbImage, DecodeError> {
+fn flat(width: u32, height: u32, alpha: bool, pixels: &[u8]) -> Result<canvas::Flat, DecodeError> {
     if alpha {
         canvas::flatten(width, height, pixels)
     } else {
-        emit::rgb(width, height, pixels.to_vec())
+        emit::rgb(width, height, pixels.to_vec()).map(Into::into)
     }
 }

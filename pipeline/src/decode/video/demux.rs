@@ -10,7 +10,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
 
-use super::select;
+use super::{select, words};
 use crate::decode::DecodeError;
 
 /// How much is read at once where the demuxer does not say how much it wants.
@@ -24,6 +24,8 @@ pub(super) trait Units: Send + Sync + 'static {
     /// One unit of the video stream with this name, in decode order; an error ends the run. Names are the same in
     /// every run over a file, the order in which streams turn up is not.
     fn unit(&self, stream: &str, sample: &gst::Sample) -> Result<(), gst::FlowError>;
+    /// One unit of a stream of words.
+    fn words(&self, _sample: &gst::Sample) {}
     /// The orientation of a stream, as the container says.
     fn orientation(&self, _stream: &str, _tag: &str) {}
     /// That was the last unit of the stream.
@@ -39,11 +41,26 @@ pub(super) struct Tracks {
     pub audio: usize,
     /// Media types that nothing here reads.
     pub unknown: Vec<String>,
-    /// Other media types that are read and are neither moving pictures nor sound.
+    /// Number of streams of words that are read.
+    pub words: usize,
+    /// Other media types that are read and are neither moving pictures, sound nor words.
     pub others: Vec<String>,
     /// Whether a picture lies among the tags, such as a cover.
     pub cover: bool,
+    /// Latest time in nanoseconds at which any stream has something.
+    pub reach: u64,
 }
+
+/// Types of streams that players lay over the picture, and that nothing here reads.
+const UNREAD_WORDS: [&str; 7] = [
+    "text/",
+    "subpicture/",
+    "subtitle/",
+    "closedcaption/",
+    "application/x-teletext",
+    "application/x-subtitle",
+    "application/ttml",
+];
 
 impl Tracks {
     /// Number of streams that nothing here reads and whose type begins like this.
@@ -57,12 +74,16 @@ impl Tracks {
         self.video + images + self.unknown_of("video/") + self.unknown_of("image/")
     }
 
-    /// Whether there is anything but sound.
+    /// Number of streams of words that are not read.
+    pub fn unread_words(&self) -> usize {
+        let unread = |name: &&String| UNREAD_WORDS.iter().any(|start| name.starts_with(start));
+        self.others.iter().chain(&self.unknown).filter(unread).count()
+    }
+
+    /// Whether a file without pictures has anything but sound and words.
     pub fn beside_sound(&self) -> bool {
-        self.cover
-            || self.video > 0
-            || !self.others.is_empty()
-            || self.unknown_of("audio/") < self.unknown.len()
+        let known = self.unknown_of("audio/") + self.unread_words();
+        self.video > 0 || self.others.len() + self.unknown.len() > known
     }
 }
 
@@ -85,11 +106,16 @@ pub(super) struct Demux {
 }
 
 impl Demux {
-    /// Sets up a run that gives the access units of all video streams to `units`.
-    pub fn new(file: Arc<File>, units: Arc<dyn Units>) -> Result<Self, DecodeError> {
+    /// Sets up a run that gives the access units of all video streams to `units`. `edits` are places of boxes that
+    /// are read as free space.
+    pub fn new(
+        file: Arc<File>,
+        edits: Arc<[u64]>,
+        units: Arc<dyn Units>,
+    ) -> Result<Self, DecodeError> {
         let moved = Arc::new(AtomicU64::new(0));
         let tracks = Arc::new(Mutex::new(Tracks::default()));
-        let source = source(file, Arc::clone(&moved))?;
+        let source = source(file, edits, Arc::clone(&moved))?;
         let parse = make("parsebin")?;
         let pipeline = gst::Pipeline::new();
         let built =
@@ -175,7 +201,11 @@ impl Drop for Demux {
 }
 
 /// Random access over the item: the demuxer asks for ranges, nothing else is read.
-fn source(file: Arc<File>, moved: Arc<AtomicU64>) -> Result<app::AppSrc, DecodeError> {
+fn source(
+    file: Arc<File>,
+    edits: Arc<[u64]>,
+    moved: Arc<AtomicU64>,
+) -> Result<app::AppSrc, DecodeError> {
     let size =
         file.metadata().map_err(|e| DecodeError::Damaged(format!("cannot read: {e}")))?.len();
     let size = i64::try_from(size).unwrap_or(i64::MAX);
@@ -192,6 +222,7 @@ fn source(file: Arc<File>, moved: Arc<AtomicU64>) -> Result<app::AppSrc, DecodeE
             return;
         }
         at.store(offset + bytes.len() as u64, Ordering::Relaxed);
+        edits.iter().for_each(|edit| free(&mut bytes, offset, *edit));
         let mut buffer = gst::Buffer::from_mut_slice(bytes);
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_offset(offset);
@@ -229,6 +260,16 @@ fn watch_tags(element: &gst::Element, tracks: &Arc<Mutex<Tracks>>) {
     }
 }
 
+/// Makes free space of a box whose type lies at `edit`, in bytes from `offset` on.
+fn free(bytes: &mut [u8], offset: u64, edit: u64) {
+    for (place, letter) in (edit..).zip(*b"free") {
+        let at = place.checked_sub(offset).and_then(|at| usize::try_from(at).ok());
+        if let Some(byte) = at.and_then(|at| bytes.get_mut(at)) {
+            *byte = letter;
+        }
+    }
+}
+
 /// Whether a picture is among the tags.
 fn pictured(tags: &gst::TagListRef) -> bool {
     tags.get::<gst::tags::Image>().is_some() || tags.get::<gst::tags::PreviewImage>().is_some()
@@ -238,16 +279,23 @@ fn pictured(tags: &gst::TagListRef) -> bool {
 fn attach(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
-    tracks: &Mutex<Tracks>,
+    tracks: &Arc<Mutex<Tracks>>,
     units: &Arc<dyn Units>,
 ) {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let name = select::codec_name(&caps);
     let known = !lock(tracks).unknown.contains(&full_name(&caps));
     let video = known && (name.starts_with("video/") || name == "image/jpeg");
+    watch(pad, tracks);
     let sink = if video {
         lock(tracks).video += 1;
         Some(unit_sink(&stream_name(pad), units).upcast())
+    } else if words::Markup::of(&caps).is_some() {
+        let mut tracks = lock(tracks);
+        tracks.words += 1;
+        let full = full_name(&caps);
+        tracks.unknown.retain(|name| *name != full);
+        Some(word_sink(units).upcast())
     } else {
         if name.starts_with("audio/") {
             lock(tracks).audio += 1;
@@ -267,6 +315,21 @@ fn attach(
     if linked.is_none() {
         tracing::debug!(%name, "stream left out");
     }
+}
+
+/// Keeps the latest time that a stream comes to.
+fn watch(pad: &gst::Pad, tracks: &Arc<Mutex<Tracks>>) {
+    let tracks = Arc::clone(tracks);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(buffer) = info.buffer()
+            && let Some(start) = buffer.pts().or_else(|| buffer.dts())
+        {
+            let end = start.saturating_add(buffer.duration().unwrap_or_default());
+            let mut tracks = lock(&tracks);
+            tracks.reach = tracks.reach.max(end.nseconds());
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// The part of the stream id that the demuxer gives; what is before it is drawn by lot in each run.
@@ -298,6 +361,17 @@ fn unit_sink(stream: &Arc<str>, units: &Arc<dyn Units>) -> app::AppSink {
             gst::PadProbeReturn::Ok
         });
     }
+    sink
+}
+
+fn word_sink(units: &Arc<dyn Units>) -> app::AppSink {
+    let taker = Arc::clone(units);
+    let sink = app::AppSink::builder().sync(false).async_(false).max_buffers(4).build();
+    let callbacks = app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        taker.words(&sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
+        Ok(gst::FlowSuccess::Ok)
+    });
+    sink.set_callbacks(callbacks.build());
     sink
 }
 

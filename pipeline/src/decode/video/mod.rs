@@ -8,11 +8,12 @@
 //! longer, or that start late, show nothing there to look at. `Limits::max_ratio` is not applied: video is compressed
 //! that much by design, frames pass one at a time, and time is limited by the worker.
 //!
-//! One stream of pictures is looked at. Where there are more (other tracks, covers among the tags, a second `moov`),
-//! or times so jumbled that stretches mix, the tally says `damaged`, for a part is unseen. Not looked at, and not told
-//! either: text and subtitle tracks, the words that players lay over the picture from them, and further programs of
-//! a transport stream.
+//! One stream of pictures is looked at. What there is beside it (other tracks, covers among the tags, a second `moov`,
+//! further programs) the tally names as unseen; where the bytes are fewer than the container promises, or times so
+//! jumbled that stretches mix, it says `damaged`. Text tracks are read; captions within the video's own bits (CEA-608
+//! and 708) are not, and not told either.
 
+mod container;
 mod convert;
 mod demux;
 mod plan;
@@ -20,11 +21,11 @@ mod registry;
 mod run;
 mod scan;
 mod select;
-mod skipped;
 mod sys;
 #[cfg(test)]
 mod tests;
 mod unit;
+mod words;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -84,9 +85,9 @@ fn look(
     let file = Arc::new(file);
     let scan = match scan::scan(&file, scan::MAX_UNITS)? {
         Scanned::Video(scan) => scan,
-        Scanned::Audio { duration_ms, damaged } => {
+        Scanned::Audio(scan::Sound { duration_ms, damaged, unseen, words }) => {
             sink.facts(facts(MediaKind::Audio, format, duration_ms, None));
-            return Ok(Tally { damaged, ..Tally::default() });
+            return Ok(Tally { damaged, unseen, words, ..Tally::default() });
         }
     };
     if let Some(message) = scan.claimed_size().and_then(|size| run::too_large(size, limits)) {
@@ -111,6 +112,8 @@ fn look(
         // Rounded up: never smaller than it is.
         max_gap_ms: u64::try_from((gap + MS - 1) / MS).unwrap_or(0),
         damaged: outcome.damaged,
+        unseen: scan.unseen.clone(),
+        words: scan.words.clone(),
     })
 }
 

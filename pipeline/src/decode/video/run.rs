@@ -288,7 +288,7 @@ pub(super) fn run(
         rank,
         next: Mutex::new(0),
     });
-    let demux = Demux::new(Arc::clone(job.file), feeder)?;
+    let demux = Demux::new(Arc::clone(job.file), Arc::clone(&scan.edits), feeder)?;
     let run = Ordered { decoder, demux };
     run.decoder.pipeline.set_state(gst::State::Playing).map_err(|_| {
         DecodeError::Unsupported(format!(

@@ -1,5 +1,6 @@
 //! First pass: the table of access units of the video stream that a viewer would see.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,11 +9,12 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer_video as video;
 
+use super::container::{self, Promise};
 use super::convert::Orientation;
 use super::demux::{Demux, End, Tracks, Units, lock};
-use super::skipped;
 use super::unit::Syntax;
-use crate::decode::DecodeError;
+use super::words::Words;
+use crate::decode::{DecodeError, Unseen};
 
 /// Most access units over all streams; two hours at 120 frames a second have 864,000.
 pub const MAX_UNITS: usize = 1_000_000;
@@ -58,16 +60,35 @@ pub struct Scan {
     pub orientation: Orientation,
     /// End of the time line in nanoseconds.
     pub end: i64,
-    /// Whether the container ended with an error, or has pictures that are not among the units.
+    /// Whether the container ended with an error, or before what it promises, or its times mix.
     pub damaged: bool,
+    /// What is not among the units.
+    pub unseen: BTreeSet<Unseen>,
+    /// What text tracks say.
+    pub words: String,
+    /// Places of boxes that are read as free space, so that all footage is among the units.
+    pub edits: Arc<[u64]>,
 }
 
 /// What a file turned out to be.
 pub enum Scanned {
     /// Moving pictures.
     Video(Scan),
-    /// Sound, how many milliseconds of it, and `damaged` where there is more than sound, which is unseen.
-    Audio { duration_ms: Option<u64>, damaged: bool },
+    /// Sound.
+    Audio(Sound),
+}
+
+/// A file with sound and without moving pictures.
+#[derive(Clone, Debug, Default)]
+pub struct Sound {
+    /// How long it is.
+    pub duration_ms: Option<u64>,
+    /// Whether the container has less than it promises.
+    pub damaged: bool,
+    /// What there is beside the sound.
+    pub unseen: BTreeSet<Unseen>,
+    /// What text tracks say.
+    pub words: String,
 }
 
 #[derive(Default)]
@@ -89,6 +110,7 @@ struct Stream {
 
 struct Collect {
     streams: Mutex<Vec<Stream>>,
+    words: Mutex<Words>,
     max_units: usize,
     full: AtomicBool,
 }
@@ -102,6 +124,10 @@ impl Units for Collect {
         }
         entry(&mut streams, stream).add(sample);
         Ok(())
+    }
+
+    fn words(&self, sample: &gst::Sample) {
+        lock(&self.words).add(sample);
     }
 
     fn orientation(&self, stream: &str, tag: &str) {
@@ -204,15 +230,25 @@ fn signed(ns: u64) -> i64 {
 /// Reads the whole container once. Of several video streams the largest counts, as in ffmpeg, and the first by name of
 /// equals; what the others show is unseen, and so is what lies behind `max_units`.
 pub fn scan(file: &Arc<File>, max_units: usize) -> Result<Scanned, DecodeError> {
-    let collect =
-        Arc::new(Collect { streams: Mutex::default(), max_units, full: AtomicBool::default() });
-    let demux = Demux::new(Arc::clone(file), Arc::clone(&collect) as Arc<dyn Units>)?;
+    let collect = Arc::new(Collect {
+        streams: Mutex::default(),
+        words: Mutex::default(),
+        max_units,
+        full: AtomicBool::default(),
+    });
+    let mut promise = container::read(file);
+    let edits: Arc<[u64]> = std::mem::take(&mut promise.edits).into();
+    let units = Arc::clone(&collect) as Arc<dyn Units>;
+    let demux = Demux::new(Arc::clone(file), Arc::clone(&edits), units)?;
     demux.start()?;
     let end = demux.wait();
     let (tracks, claimed) = (demux.tracks(), demux.claimed());
     drop(demux);
     let mut streams = std::mem::take(&mut *lock(&collect.streams));
-    let left_out = skipped::tracks(file, tracks.video + tracks.unknown_of("video/"));
+    let words = std::mem::take(&mut *lock(&collect.words));
+    let unseen = unseen(&promise, &tracks, words.more);
+    let left_out = promise.pictures > tracks.video + tracks.unknown_of("video/");
+    let short = promise.cut_short || (promise.claims && is_short(claimed, tracks.reach));
     let best = streams
         .drain(..)
         .filter(|s| s.units.iter().any(|u| !u.header))
@@ -223,7 +259,9 @@ pub fn scan(file: &Arc<File>, max_units: usize) -> Result<Scanned, DecodeError> 
                 "a video track that the demuxer leaves out".into(),
             ));
         }
-        return without_pictures(&tracks, claimed, end);
+        let duration_ms = claimed.and_then(|d| u64::try_from(d.as_millis()).ok());
+        let sound = Sound { duration_ms, damaged: short, unseen, words: words.text };
+        return without_pictures(&tracks, sound, end);
     };
     let Some(caps) = stream.caps else {
         return Err(DecodeError::Damaged("a video stream without a type".into()));
@@ -234,12 +272,10 @@ pub fn scan(file: &Arc<File>, max_units: usize) -> Result<Scanned, DecodeError> 
         caps,
         orientation: stream.orientation,
         end: 0,
-        damaged: end != End::Eos
-            || left_out
-            || tracks.pictures() > 1
-            || tracks.cover
-            || stream.jumbled
-            || collect.full.load(Ordering::Relaxed),
+        damaged: end != End::Eos || short || stream.jumbled || collect.full.load(Ordering::Relaxed),
+        unseen,
+        words: words.text,
+        edits,
     };
     scan.normalise();
     // The last frame may stay on show long after the others; containers rarely tell its own length, so that the plan
@@ -251,12 +287,33 @@ pub fn scan(file: &Arc<File>, max_units: usize) -> Result<Scanned, DecodeError> 
     Ok(Scanned::Video(scan))
 }
 
+/// What the file has beside the one stream of pictures that is looked at.
+fn unseen(promise: &Promise, tracks: &Tracks, more_words: bool) -> BTreeSet<Unseen> {
+    let mut unseen = promise.unseen.clone();
+    let found = tracks.video + tracks.unknown_of("video/");
+    if promise.pictures > found || tracks.pictures() > 1 {
+        unseen.insert(Unseen::Track);
+    }
+    if tracks.cover {
+        unseen.insert(Unseen::Cover);
+    }
+    if more_words || tracks.unread_words() > 0 || promise.words > tracks.words {
+        unseen.insert(Unseen::Words);
+    }
+    unseen
+}
+
+/// Whether a file ends long before the time that its header claims: more than rounding and a last frame's length.
+fn is_short(claimed: Option<Duration>, reach: u64) -> bool {
+    let Some(claimed) = claimed else { return false };
+    claimed.saturating_sub(Duration::from_nanos(reach)) > SHORT + claimed / 20
+}
+
+/// The least by which a file must end early to count as cut short; a twentieth of its length comes on top.
+const SHORT: Duration = Duration::from_secs(1);
+
 /// What a file without a video stream that could be read is.
-fn without_pictures(
-    tracks: &Tracks,
-    claimed: Option<Duration>,
-    end: End,
-) -> Result<Scanned, DecodeError> {
+fn without_pictures(tracks: &Tracks, mut sound: Sound, end: End) -> Result<Scanned, DecodeError> {
     let encrypted =
         |name: &&String| ["cenc", "cbcs", "-enc"].iter().any(|mark| name.contains(mark));
     if let Some(name) = tracks.unknown.iter().find(encrypted) {
@@ -266,10 +323,10 @@ fn without_pictures(
         return Err(DecodeError::Unsupported(format!("video codec {name}")));
     }
     if tracks.video == 0 && tracks.audio + tracks.unknown_of("audio/") > 0 {
-        return Ok(Scanned::Audio {
-            duration_ms: claimed.and_then(|d| u64::try_from(d.as_millis()).ok()),
-            damaged: tracks.beside_sound(),
-        });
+        if tracks.beside_sound() {
+            sound.unseen.insert(Unseen::Track);
+        }
+        return Ok(Scanned::Audio(sound));
     }
     if !tracks.unknown.is_empty() {
         let names = tracks.unknown.join(", ");
@@ -326,7 +383,15 @@ impl Scan {
 
     /// All but the table of units.
     pub fn clone_head(&self) -> Self {
-        Self { units: Vec::new(), caps: self.caps.clone(), stream: self.stream.clone(), ..*self }
+        Self {
+            units: Vec::new(),
+            caps: self.caps.clone(),
+            stream: self.stream.clone(),
+            unseen: BTreeSet::new(),
+            words: String::new(),
+            edits: Arc::clone(&self.edits),
+            ..*self
+        }
     }
 
     /// Number of frames that are shown.

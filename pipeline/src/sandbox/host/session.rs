@@ -226,8 +226,9 @@ fn judge_measures(measures: &Measures) -> Result<(), WorkError> {
     let sharpness = measures.blur_variance.is_none_or(|v| v.is_finite() && v >= 0.0);
     let likelihood = measures.text_likelihood.is_none_or(|v| (0.0..=1.0).contains(&v));
     let quality = measures.pdq.is_none_or(|p| p.quality <= 100);
-    let (most, longest) = MAX_QR;
-    let codes = measures.qr.len() <= most && measures.qr.iter().all(|c| c.len() <= longest);
+    let (most, bytes) = MAX_QR;
+    let codes =
+        measures.qr.len() <= most && measures.qr.iter().map(String::len).sum::<usize>() <= bytes;
     let text = measures.words.as_ref().is_none_or(|w| w.text.len() <= MAX_TEXT);
     if sharpness && likelihood && quality && codes && text {
         Ok(())

@@ -203,11 +203,12 @@ impl Sink for First {
 
 /// Brings texts within the bounds of a message, and tells what that lost.
 fn shorten(measures: &mut Measures) {
-    let (most, longest) = MAX_QR;
+    let (most, mut bytes) = MAX_QR;
     let mut lost = measures.qr.len() > most;
     measures.qr.truncate(most);
     for code in &mut measures.qr {
-        lost |= cut(code, longest);
+        lost |= cut(code, bytes);
+        bytes -= code.len();
     }
     if lost {
         measures

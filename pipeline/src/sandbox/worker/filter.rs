@@ -2,7 +2,10 @@
 //!
 //! Default: the process is killed (SIGSYS). Libraries that look for a file late, ask whether a stream is a terminal or
 //! want memory that is both writable and executable are told no, which they take well. The kernel applies the strictest
-//! answer of all three filters.
+//! answer of all filters.
+//!
+//! The filters that say no are the same for all workers and forbid nothing that a zygote does: it sets them for itself, and its
+//! workers inherit them. It also builds the allow-list, once; a worker sets that, and one that knows its process id.
 
 use std::collections::BTreeMap;
 
@@ -133,18 +136,37 @@ const REFUSED_OLD: &[c_long] = &[];
 /// Told `ENOSYS`: glibc then falls back to `clone`, whose flags can be looked at; `isatty` says no.
 const ABSENT: &[c_long] = &[libc::SYS_clone3, libc::SYS_ioctl];
 
-/// Sets the three filters for this process; they hold for all its threads to come.
-pub(super) fn install() -> Result<(), LockdownError> {
-    let refuse = SeccompAction::Errno(libc::EACCES as u32);
-    let absent = SeccompAction::Errno(libc::ENOSYS as u32);
-    apply(plain(&[ABSENT]), SeccompAction::Allow, absent)?;
-    apply(refused()?, SeccompAction::Allow, refuse)?;
-    apply(allowed()?, SeccompAction::KillProcess, SeccompAction::Allow)
+/// What is left to set in each worker.
+pub(super) struct AllowList(BpfProgram);
+
+impl AllowList {
+    /// In the zygote: sets the filters that say no, for itself and all its workers, and builds the allow-list.
+    pub(super) fn prepare() -> Result<Self, LockdownError> {
+        let refuse = SeccompAction::Errno(libc::EACCES as u32);
+        let absent = SeccompAction::Errno(libc::ENOSYS as u32);
+        set(&build(plain(&[ABSENT]), SeccompAction::Allow, absent)?)?;
+        set(&build(refused()?, SeccompAction::Allow, refuse)?)?;
+        Ok(Self(build(allowed()?, SeccompAction::KillProcess, SeccompAction::Allow)?))
+    }
+
+    /// In a worker: sets the rest; it holds for all threads to come.
+    pub(super) fn install(&self) -> Result<(), LockdownError> {
+        // First, for the allow-list lets no further filter be set.
+        set(&build(signals_to_others()?, SeccompAction::Allow, SeccompAction::KillProcess)?)?;
+        set(&self.0)
+    }
 }
 
-fn apply(rules: Rules, other: SeccompAction, listed: SeccompAction) -> Result<(), LockdownError> {
-    let program: BpfProgram = SeccompFilter::new(rules, other, listed, ARCH)?.try_into()?;
-    Ok(seccompiler::apply_filter(&program)?)
+fn build(
+    rules: Rules,
+    other: SeccompAction,
+    listed: SeccompAction,
+) -> Result<BpfProgram, LockdownError> {
+    Ok(SeccompFilter::new(rules, other, listed, ARCH)?.try_into()?)
+}
+
+fn set(program: &BpfProgram) -> Result<(), LockdownError> {
+    Ok(seccompiler::apply_filter(program)?)
 }
 
 fn plain(lists: &[&[c_long]]) -> Rules {
@@ -163,9 +185,8 @@ fn allowed() -> Result<Rules, LockdownError> {
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWNET) as u64;
     rules.insert(libc::SYS_clone, vec![rule(&[masked(0, thread | namespaces, thread)?])?]);
-    // `abort` signals its own thread. The process id is this worker's own.
-    let me = u64::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
-    rules.insert(libc::SYS_tgkill, vec![rule(&[equal(0, me)?])?]);
+    // `abort` signals its own thread; `signals_to_others` forbids all else.
+    rules.insert(libc::SYS_tgkill, Vec::new());
     rules.insert(libc::SYS_prctl, any_of(0, &[libc::PR_SET_NAME, libc::PR_GET_NAME, PR_SET_VMA])?);
     rules.insert(
         libc::SYS_fcntl,
@@ -186,6 +207,14 @@ fn allowed() -> Result<Rules, LockdownError> {
     // Limits may be read, not set: the pointer to the new ones is null.
     rules.insert(libc::SYS_prlimit64, vec![rule(&[wide(2, SeccompCmpOp::Eq, 0)?])?]);
     Ok(rules)
+}
+
+/// Signals to any process but this worker's own.
+fn signals_to_others() -> Result<Rules, LockdownError> {
+    let me = u64::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
+    let (op, length) = (SeccompCmpOp::Ne, SeccompCmpArgLen::Dword);
+    let other = SeccompCondition::new(0, length, op, me)?;
+    Ok(Rules::from([(libc::SYS_tgkill, vec![rule(&[other])?])]))
 }
 
 fn refused() -> Result<Rules, LockdownError> {

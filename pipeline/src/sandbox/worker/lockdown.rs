@@ -11,7 +11,7 @@ use rustix::process::{
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
-use super::filter;
+use super::filter::AllowList;
 use crate::sandbox::config::{Level, Settings};
 use crate::sandbox::sys;
 use crate::sandbox::wire::MAX_RING;
@@ -38,8 +38,9 @@ pub(super) enum LockdownError {
     Orphaned,
 }
 
-/// Called once, when the codecs are loaded. Best effort but for the privileges; gives the level that workers will have.
-pub(super) fn zygote() -> Result<Level, LockdownError> {
+/// Called once, when the codecs are loaded. Best effort but for the privileges and filters; gives the level that workers will
+/// have, and what they have yet to set.
+pub(super) fn zygote() -> Result<(Level, AllowList), LockdownError> {
     let namespaces = sys::unshare_namespaces().is_ok();
     // Root's capabilities, or those over the new namespace.
     let none = CapabilitySet::empty();
@@ -48,11 +49,12 @@ pub(super) fn zygote() -> Result<Level, LockdownError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, ZYGOTE_FILES)?;
-    Ok(match (landlock(), namespaces) {
+    let level = match (landlock(), namespaces) {
         (true, true) => Level::Namespaces,
         (true, false) => Level::Landlock,
         (false, _) => Level::Floor,
-    })
+    };
+    Ok((level, AllowList::prepare()?))
 }
 
 /// Denies the whole file tree, TCP, and signals to processes outside; `false` where the kernel cannot deny files.
@@ -69,7 +71,11 @@ fn landlock() -> bool {
 }
 
 /// Called in each worker, before it is given anything.
-pub(super) fn worker(settings: &Settings, zygote: Pid) -> Result<(), LockdownError> {
+pub(super) fn worker(
+    settings: &Settings,
+    zygote: Pid,
+    allowed: &AllowList,
+) -> Result<(), LockdownError> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if getppid() != Some(zygote) {
         return Err(LockdownError::Orphaned);
@@ -82,7 +88,7 @@ pub(super) fn worker(settings: &Settings, zygote: Pid) -> Result<(), LockdownErr
         Resource::Cpu,
         Rlimit { current: Some(settings.cpu_s), maximum: Some(settings.cpu_s + 1) },
     )?;
-    filter::install()
+    allowed.install()
 }
 
 fn limit(resource: Resource, most: u64) -> Result<(), Errno> {

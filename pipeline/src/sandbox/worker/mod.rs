@@ -15,6 +15,7 @@ use domain::Format;
 use rustix::process::Pid;
 
 use self::courier::Courier;
+use self::filter::AllowList;
 use super::config::{Level, Settings};
 use super::protocol::Report;
 use super::sys::Map;
@@ -74,17 +75,21 @@ impl Input {
 /// Exit status of a worker that could not be locked down, or whose host is gone.
 const GAVE_UP: i32 = 3;
 
-/// The whole life of a worker; gives its exit status.
-fn work(
-    socket: &OwnedFd,
-    settings: &Settings,
+/// What a worker has from its zygote.
+struct Rights<'a> {
+    /// The level that it will reach.
     level: Level,
+    /// What it has yet to give up.
+    allowed: &'a AllowList,
+    /// Whose child it is.
     zygote: Pid,
-    codecs: &dyn Codecs,
-) -> i32 {
+}
+
+/// The whole life of a worker; gives its exit status.
+fn work(socket: &OwnedFd, settings: &Settings, rights: &Rights<'_>, codecs: &dyn Codecs) -> i32 {
     // Without the floor no byte may come in. The host sees a worker that ended before it was ready.
-    if lockdown::worker(settings, zygote).is_err()
-        || wire::tell(socket, &Said::Ready(level), &[]).is_err()
+    if lockdown::worker(settings, rights.zygote, rights.allowed).is_err()
+        || wire::tell(socket, &Said::Ready(rights.level), &[]).is_err()
     {
         return GAVE_UP;
     }

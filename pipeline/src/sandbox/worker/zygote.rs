@@ -11,7 +11,8 @@ use rustix::process::{
     PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid,
 };
 
-use super::{Codecs, lockdown, work};
+use super::filter::AllowList;
+use super::{Codecs, Rights, lockdown, work};
 use crate::sandbox::config::{Level, Settings};
 use crate::sandbox::sys;
 use crate::sandbox::wire::{self, Handover, Said};
@@ -58,9 +59,9 @@ fn serve(control: &mut OwnedFd, codecs: &mut dyn Codecs) -> Result<(), String> {
         .write(true)
         .open("/dev/null")
         .map_err(|e| format!("/dev/null: {e}"))?;
-    let level = lockdown::zygote().map_err(|e| e.to_string())?;
-    let mut nursery =
-        Nursery { control, settings, level, codecs, null: null.into(), children: Vec::new() };
+    let (level, allowed) = lockdown::zygote().map_err(|e| e.to_string())?;
+    let (null, children) = (null.into(), Vec::new());
+    let mut nursery = Nursery { control, settings, level, allowed, codecs, null, children };
     for _ in 0..nursery.settings.spare {
         nursery.bear().map_err(|e| format!("fork: {e}"))?;
     }
@@ -77,6 +78,7 @@ struct Nursery<'a> {
     control: &'a mut OwnedFd,
     settings: Settings,
     level: Level,
+    allowed: AllowList,
     codecs: &'a dyn Codecs,
     null: OwnedFd,
     children: Vec<Child>,
@@ -91,7 +93,8 @@ impl Nursery<'_> {
             if self.forget(&mut host).is_err() {
                 return super::GAVE_UP;
             }
-            work(&socket, &self.settings, self.level, zygote, self.codecs)
+            let rights = Rights { level: self.level, allowed: &self.allowed, zygote };
+            work(&socket, &self.settings, &rights, self.codecs)
         })?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let told = wire::tell(&*self.control, &Handover::Worker, &[host.as_fd(), pidfd.as_fd()]);

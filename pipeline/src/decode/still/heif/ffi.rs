@@ -46,6 +46,10 @@ struct Api {
     set_threads: unsafe extern "C" fn(Raw, c_int),
     read: unsafe extern "C" fn(Raw, *const c_void, usize, *const c_void) -> Error,
     primary: unsafe extern "C" fn(Raw, *mut Raw) -> Error,
+    count: unsafe extern "C" fn(Raw) -> c_int,
+    list: unsafe extern "C" fn(Raw, *mut u32, c_int) -> c_int,
+    handle: unsafe extern "C" fn(Raw, u32, *mut Raw) -> Error,
+    is_primary: unsafe extern "C" fn(Raw) -> c_int,
     handle_release: unsafe extern "C" fn(Raw),
     handle_width: unsafe extern "C" fn(Raw) -> c_int,
     handle_height: unsafe extern "C" fn(Raw) -> c_int,
@@ -93,6 +97,10 @@ fn load() -> Result<Api, libloading::Error> {
             set_threads: *library.get(c"heif_context_set_max_decoding_threads")?,
             read: *library.get(c"heif_context_read_from_memory_without_copy")?,
             primary: *library.get(c"heif_context_get_primary_image_handle")?,
+            count: *library.get(c"heif_context_get_number_of_top_level_images")?,
+            list: *library.get(c"heif_context_get_list_of_top_level_image_IDs")?,
+            handle: *library.get(c"heif_context_get_image_handle")?,
+            is_primary: *library.get(c"heif_image_handle_is_primary_image")?,
             handle_release: *library.get(c"heif_image_handle_release")?,
             handle_width: *library.get(c"heif_image_handle_get_width")?,
             handle_height: *library.get(c"heif_image_handle_get_height")?,
@@ -203,6 +211,39 @@ impl<'a> Context<'a> {
         }
         Ok(Handle { api: self.api, raw, context: PhantomData })
     }
+
+    /// Number of the pictures that a viewer may show: no thumbnails, tiles, depth or gain maps.
+    pub(super) fn pictures(&self) -> usize {
+        // SAFETY: the context lives.
+        usize::try_from(unsafe { (self.api.count)(self.raw) }).unwrap_or(0)
+    }
+
+    /// Such pictures other than the primary one, at most `most`.
+    pub(super) fn others(
+        &self,
+        most: usize,
+    ) -> impl Iterator<Item = Result<Handle<'_>, DecodeError>> {
+        let mut ids = vec![0u32; self.pictures().min(most.saturating_add(1))];
+        // SAFETY: the context lives; at most as many numbers are written as there is room for.
+        let count = unsafe {
+            (self.api.list)(self.raw, ids.as_mut_ptr(), c_int::try_from(ids.len()).unwrap_or(0))
+        };
+        ids.truncate(usize::try_from(count).unwrap_or(0));
+        ids.into_iter()
+            .map(|id| self.handle(id))
+            .filter(|h| h.as_ref().map_or(true, |h| !h.is_primary()))
+    }
+
+    fn handle(&self, id: u32) -> Result<Handle<'_>, DecodeError> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: the context lives; one pointer is written.
+        let error = unsafe { (self.api.handle)(self.raw, id, &raw mut raw) };
+        outcome(&error)?;
+        if raw.is_null() {
+            return Err(DecodeError::Damaged("HEIF: a picture of it is missing".to_owned()));
+        }
+        Ok(Handle { api: self.api, raw, context: PhantomData })
+    }
 }
 
 /// A picture of a file.
@@ -247,6 +288,11 @@ impl Drop for Image {
 }
 
 impl Handle<'_> {
+    fn is_primary(&self) -> bool {
+        // SAFETY: the handle lives.
+        unsafe { (self.api.is_primary)(self.raw) != 0 }
+    }
+
     /// Upright size in pixels.
     pub(super) fn size(&self) -> (u32, u32) {
         // SAFETY: the handle lives.

@@ -29,7 +29,22 @@ fn eighths(least: f64) -> u32 {
     EIGHTHS.into_iter().find(|n| f64::from(*n) / 8.0 >= least).unwrap_or(8)
 }
 
-/// Decodes one JPEG; pictures after the first (MPO, motion photos) and thumbnails are left aside.
+/// Where the first picture ends, if it has an end.
+pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
+    Outline::read(bytes).ok()?.end
+}
+
+/// Whether there is a picture of any kind: a frame header and a scan.
+pub(crate) fn is_picture(bytes: &[u8]) -> bool {
+    !matches!(Outline::read(bytes), Err(DecodeError::Damaged(_)))
+}
+
+/// The segments before the first scan.
+pub(crate) fn head(bytes: &[u8]) -> &[u8] {
+    preparse::head(bytes)
+}
+
+/// Decodes one JPEG; pictures after the first (MPO, motion photos) are items of their own, thumbnails are left aside.
 pub(super) fn decode(job: Job<'_>, sink: &mut dyn Sink) -> Result<Tally, DecodeError> {
     let outline = Outline::read(job.bytes)?;
     let Outline { width, height, orientation, .. } = outline;
@@ -48,7 +63,7 @@ pub(super) fn decode(job: Job<'_>, sink: &mut dyn Sink) -> Result<Tally, DecodeE
     }
     let scale = eighths(job.need.least_scale(upright.0, upright.1));
     let (image, warned) = pixels(&mut decompressor, job.bytes, header, scale)?;
-    Ok(emit::frame(sink, image, orientation, warned || outline.cut_short))
+    Ok(emit::frame(sink, image, orientation, warned || outline.end.is_none()))
 }
 
 /// The pixels as stored, and whether they are damaged.

@@ -25,8 +25,8 @@ pub(super) struct Outline {
     pub(super) scans: u32,
     /// How the picture is turned to be upright.
     pub(super) orientation: Orientation,
-    /// The file ends before its end marker.
-    pub(super) cut_short: bool,
+    /// Where the picture ends; `None` where the file ends before its end marker.
+    pub(super) end: Option<usize>,
 }
 
 fn damaged(why: &str) -> DecodeError {
@@ -38,12 +38,12 @@ impl Outline {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut outline = None;
         let mut turn = None;
-        let (mut at, mut scans, mut cut_short) = (2, 0u32, true);
+        let (mut at, mut scans, mut end) = (2, 0u32, None);
         while let Some((marker, body)) = next_marker(bytes, at) {
             match marker {
                 // End of image.
                 0xd9 => {
-                    cut_short = false;
+                    end = Some(body);
                     break;
                 }
                 // Start of image again, restart, TEM: no length.
@@ -72,7 +72,7 @@ impl Outline {
             return Err(damaged("it ends before its first scan"));
         }
         let orientation = turn.unwrap_or(Orientation::UPRIGHT);
-        Ok(Self { width, height, components, scans, orientation, cut_short })
+        Ok(Self { width, height, components, scans, orientation, end })
     }
 
     /// Refuses a picture whose scans would cost too much.
@@ -88,17 +88,37 @@ impl Outline {
     }
 }
 
+/// The segments before the first scan.
+pub(super) fn head(bytes: &[u8]) -> &[u8] {
+    let mut at = 2;
+    while let Some((marker, body)) = next_marker(bytes, at) {
+        let length = Order::Big.u16(bytes, body).map_or(2, |n| usize::from(n.max(2)));
+        if matches!(marker, 0xd9 | 0xda) {
+            break;
+        }
+        at = if matches!(marker, 0xd8 | 0xd0..=0xd7 | 0x01) { body } else { body + length };
+    }
+    bytes.get(..at).unwrap_or(bytes)
+}
+
 /// The next marker at or after `at` and where its body begins. Entropy-coded bytes in between are passed over:
 /// there 0xFF is followed by zero.
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
-        at += bytes.get(at..)?.iter().position(|b| *b == 0xff)?;
+        at += first_ff(bytes.get(at..)?)?;
         match *bytes.get(at + 1)? {
             0x00 => at += 2,
             0xff => at += 1,
             marker => return Some((marker, at + 2)),
         }
     }
+}
+
+/// The first 0xFF. In entropy-coded bytes it is a long way off: whole blocks are searched a word at a time.
+fn first_ff(bytes: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 64;
+    let start = bytes.chunks(BLOCK).position(|block| block.contains(&0xff))? * BLOCK;
+    Some(start + bytes.get(start..)?.iter().position(|b| *b == 0xff)?)
 }
 
 /// Width, height and components of a start-of-frame segment; refuses the kinds that no browser shows.

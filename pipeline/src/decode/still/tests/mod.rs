@@ -3,6 +3,7 @@
 
 mod agreement;
 mod animation;
+mod grounds;
 mod hostile;
 mod manifest;
 mod twins;

@@ -2,7 +2,7 @@
 
 use models::RgbImage;
 
-use super::super::canvas::over_white;
+use super::super::canvas::{Flat, over_black, over_white};
 use super::super::emit;
 use super::directory::{Page, Photometric, Sample};
 use crate::decode::DecodeError;
@@ -93,13 +93,13 @@ fn colours(photometric: Photometric) -> u16 {
     }
 }
 
-/// The page as RGB over white. `row` and `plane` are strides in bytes.
+/// The page over white and black. `row` and `plane` are strides in bytes.
 pub(super) fn to_rgb(
     page: &Page,
     bytes: &[u8],
     row: usize,
     plane: usize,
-) -> Result<RgbImage, DecodeError> {
+) -> Result<Flat, DecodeError> {
     let colours = colours(page.photometric);
     if page.samples < colours {
         let why = format!("TIFF: {} samples a pixel for {:?}", page.samples, page.photometric);
@@ -107,26 +107,37 @@ pub(super) fn to_rgb(
     }
     let samples = Samples { page, bytes, row, plane };
     let alpha = matches!(page.extra, 1 | 2) && page.samples > colours;
-    let (width, height) = (page.width as usize, page.height as usize);
+    if !alpha {
+        return over(&samples, colour).map(Into::into);
+    }
+    let with_alpha = |x, y| {
+        let [r, g, b] = colour(&samples, x, y);
+        [r, g, b, samples.eight(x, y, usize::from(colours))]
+    };
+    // Colours that are premultiplied already only want the ground behind them.
+    let premultiplied = page.extra == 1;
+    let white = over(&samples, |_, x, y| match with_alpha(x, y) {
+        [r, g, b, a] if premultiplied => [r, g, b].map(|c| c.saturating_add(255 - a)),
+        pixel => over_white(pixel),
+    })?;
+    let black = over(&samples, |_, x, y| match with_alpha(x, y) {
+        [r, g, b, _] if premultiplied => [r, g, b],
+        pixel => over_black(pixel),
+    })?;
+    Ok(Flat::new(white, black))
+}
+
+/// All pixels by a function of their place.
+fn over(
+    samples: &Samples<'_>,
+    pixel: impl Fn(&Samples<'_>, usize, usize) -> [u8; 3],
+) -> Result<RgbImage, DecodeError> {
+    let (width, height) = (samples.page.width as usize, samples.page.height as usize);
     let mut rgb = Vec::with_capacity(width * height * 3);
     for y in 0..height {
-        for x in 0..width {
-            let colour = colour(&samples, x, y);
-            if !alpha {
-                rgb.extend(colour);
-                continue;
-            }
-            let [r, g, b] = colour;
-            let a = samples.eight(x, y, usize::from(colours));
-            // Colours that are premultiplied already only want the white behind them.
-            rgb.extend(if page.extra == 1 {
-                colour.map(|c| c.saturating_add(255 - a))
-            } else {
-                over_white([r, g, b, a])
-            });
-        }
+        (0..width).for_each(|x| rgb.extend(pixel(samples, x, y)));
     }
-    emit::rgb(page.width, page.height, rgb)
+    emit::rgb(samples.page.width, samples.page.height, rgb)
 }
 
 fn colour(samples: &Samples<'_>, x: usize, y: usize) -> [u8; 3] {

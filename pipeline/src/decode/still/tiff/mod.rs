@@ -8,14 +8,13 @@ mod directory;
 
 use std::io::Cursor;
 
-use ::tiff::decoder::{Decoder, Limits};
-use ::tiff::{TiffError, TiffResult};
-use domain::MediaKind;
-use models::RgbImage;
-
+use super::canvas::Flat;
 use super::{Job, bounds};
 use crate::decode::{DecodeError, Facts, Flow, Frame, Sink, Tally};
+use ::tiff::decoder::{Decoder, Limits};
+use ::tiff::{TiffError, TiffResult};
 use directory::Page;
+use domain::MediaKind;
 
 /// Most pages that are looked for; more end in an error, for each costs work before it is seen.
 const MAX_PAGES: usize = 10_000;
@@ -72,11 +71,15 @@ fn play(
             break;
         }
         match picture(grey, page, job) {
-            Ok((image, whole)) => {
+            Ok((Flat { white, black }, whole)) => {
                 tally.damaged |= !whole;
-                tally.frames += 1;
-                let image = page.orientation.apply(image);
-                if sink.frame(Frame { pts_ms: 0, image }) == Flow::Enough {
+                let mut grounds = std::iter::once(white).chain(black);
+                let enough = grounds.any(|image| {
+                    tally.frames += 1;
+                    let image = page.orientation.apply(image);
+                    sink.frame(Frame { pts_ms: 0, image }) == Flow::Enough
+                });
+                if enough {
                     break;
                 }
             }
@@ -88,7 +91,7 @@ fn play(
 }
 
 /// One page, and whether all of it could be read.
-fn picture(grey: &[u8], page: &Page, job: Job<'_>) -> Result<(RgbImage, bool), DecodeError> {
+fn picture(grey: &[u8], page: &Page, job: Job<'_>) -> Result<(Flat, bool), DecodeError> {
     let mut decoder = open(grey, page, job).map_err(|e| refused(&e))?;
     let layout = decoder.image_buffer_layout().map_err(|e| refused(&e))?;
     let bound = job.limits.max_pixels.saturating_mul(8);

@@ -1,0 +1,19 @@
+//! Quadrilaterals: where a code lies in a picture.
+
+/// Four corners of a code, in order around it.
+pub(super) type Quad = [(f32, f32); 4];
+
+/// The middle of its corners.
+pub(super) fn middle(quad: &Quad) -> (f32, f32) {
+    quad.iter().fold((0.0, 0.0), |(x, y), p| (x + p.0 / 4.0, y + p.1 / 4.0))
+}
+
+/// Whether a point lies within a convex quadrilateral: on the same side of all its edges.
+pub(super) fn contains(quad: &Quad, x: f32, y: f32) -> bool {
+    let [a, b, c, d] = *quad;
+    let side = |((ax, ay), (bx, by)): ((f32, f32), (f32, f32))| {
+        (bx - ax) * (y - ay) - (by - ay) * (x - ax)
+    };
+    let sides = [(a, b), (b, c), (c, d), (d, a)].map(side);
+    sides.iter().all(|&s| s >= 0.0) || sides.iter().all(|&s| s <= 0.0)
+}
