@@ -118,12 +118,13 @@ impl Engine {
         context: &Context,
     ) -> Part {
         let policy = &self.profile.policy;
-        let submission = Submission { caption, context: context.clone(), media };
+        let submission = Submission { caption, name: None, context: context.clone(), media };
         let watch = Watch {
             required: policy.required(),
             max_gap_ms: policy.max_gap_ms(),
             settled: &|evidence| policy.settled(evidence),
             decode_threads: self.decode_threads,
+            decoded: &|| {},
         };
         let mut inspection = self.inspector.inspect(&submission, &watch);
         inspection.evidence.failures.extend(unread);

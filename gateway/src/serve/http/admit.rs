@@ -1,6 +1,7 @@
 //! Takes submissions in: bytes into the spool, rows into the store, and only then an answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
@@ -18,6 +19,7 @@ use super::caller::{Caller, Scope};
 use super::gatekeeper::CallerAddress;
 use super::problem::{Outcome, Problem};
 use super::submissions;
+use crate::serve::progress::Stage;
 use crate::serve::spool::Kept;
 use crate::serve::{App, Tenant};
 
@@ -90,6 +92,8 @@ async fn admit(
         guard.forget();
     }
     let accepted = accepted?;
+    app.metrics.accepted.fetch_add(1, Ordering::Relaxed);
+    app.progress.tell(&caller.tenant, accepted.id(), Stage::Queued);
     app.work_ready.notify_one();
     answer(app, caller, accepted, wait).await
 }
