@@ -11,7 +11,7 @@ pub mod media;
 pub mod policy;
 pub mod problem;
 pub mod profile;
-mod reader;
+pub mod reader;
 pub mod severity;
 pub mod standing;
 

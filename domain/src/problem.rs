@@ -42,7 +42,7 @@ impl fmt::Display for Problems {
 }
 
 /// ` Did you mean …?` where one of `known` is within two edits of `word` (one for words of three letters or fewer), else all of them.
-pub(crate) fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+pub fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let limit = if word.chars().count() < 4 { 1 } else { 2 };
     let near = known.iter().map(|k| (distance(word, k), k)).min();

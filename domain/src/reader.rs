@@ -10,14 +10,14 @@ use toml::{
 use crate::problem::{Problem, Problems, suggestion};
 
 /// A TOML file and the mistakes found in it so far.
-pub(crate) struct Source<'t> {
+pub struct Source<'t> {
     text: &'t str,
     problems: Vec<Problem>,
 }
 
 impl<'t> Source<'t> {
     /// Parses the file; syntax errors are the first problems.
-    pub(crate) fn parse(text: &'t str) -> (Self, DeTable<'t>) {
+    pub fn parse(text: &'t str) -> (Self, DeTable<'t>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut source = Self { text, problems: Vec::new() };
         for error in errors {
@@ -27,25 +27,26 @@ impl<'t> Source<'t> {
     }
 
     /// Notes a mistake.
-    pub(crate) fn report(
-        &mut self,
-        key: &str,
-        span: Option<Range<usize>>,
-        message: impl Into<String>,
-    ) {
+    pub fn report(&mut self, key: &str, span: Option<Range<usize>>, message: impl Into<String>) {
         let line = span.and_then(|s| self.text.get(..s.start)).map(|t| t.matches('\n').count() + 1);
         self.problems.push(Problem { key: key.to_owned(), line, message: message.into() });
     }
 
     /// Notes a mistake found elsewhere.
-    pub(crate) fn push(&mut self, problem: Problem) {
+    pub fn push(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
 
-    /// The result, unless there was a mistake; mistakes in the order of lines.
-    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Problems> {
+    /// The mistakes found so far, in the order of lines.
+    pub fn problems(self) -> Vec<Problem> {
         let mut problems = self.problems;
         problems.sort_by_key(|p| p.line.unwrap_or(usize::MAX));
+        problems
+    }
+
+    /// The result, unless there was a mistake; mistakes in the order of lines.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Problems> {
+        let problems = self.problems();
         match value {
             Some(value) if problems.is_empty() => Ok(value),
             _ => Err(Problems(problems)),
@@ -55,14 +56,17 @@ impl<'t> Source<'t> {
 
 /// A checked value and where it stands.
 #[derive(Clone, Debug)]
-pub(crate) struct At<T> {
-    pub(crate) value: T,
-    pub(crate) key: String,
-    pub(crate) span: Range<usize>,
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Full path of its key.
+    pub key: String,
+    /// Its bytes in the text.
+    pub span: Range<usize>,
 }
 
 /// A table being read; remembers which keys were asked for.
-pub(crate) struct Table<'d, 't> {
+pub struct Table<'d, 't> {
     path: String,
     span: Option<Range<usize>>,
     table: &'d DeTable<'t>,
@@ -71,32 +75,32 @@ pub(crate) struct Table<'d, 't> {
 
 impl<'d, 't> Table<'d, 't> {
     /// The table at `path`; empty for the root.
-    pub(crate) fn new(path: &str, span: Option<Range<usize>>, table: &'d DeTable<'t>) -> Self {
+    pub fn new(path: &str, span: Option<Range<usize>>, table: &'d DeTable<'t>) -> Self {
         Self { path: path.to_owned(), span, table, asked: BTreeSet::new() }
     }
 
     /// The full path of a key of this table.
-    pub(crate) fn key(&self, name: &str) -> String {
+    pub fn key(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     /// Where the table starts.
-    pub(crate) fn span(&self) -> Option<Range<usize>> {
+    pub fn span(&self) -> Option<Range<usize>> {
         self.span.clone()
     }
 
     /// Whether the key is there.
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.table.contains_key(name)
     }
 
     /// Keys that are names of the operator's choosing, with their values.
-    pub(crate) fn entries(&self) -> Vec<(String, &'d Spanned<DeValue<'t>>)> {
+    pub fn entries(&self) -> Vec<(String, &'d Spanned<DeValue<'t>>)> {
         self.table.iter().map(|(k, v)| (k.get_ref().to_string(), v)).collect()
     }
 
     /// Notes every key that was never asked for.
-    pub(crate) fn finish(self, source: &mut Source<'_>) {
+    pub fn finish(self, source: &mut Source<'_>) {
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
             if !self.asked.contains(name) {
@@ -107,7 +111,7 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// Notes that a key is missing; `example` shows what to write.
-    pub(crate) fn missing(&self, source: &mut Source<'_>, name: &str, example: &str) {
+    pub fn missing(&self, source: &mut Source<'_>, name: &str, example: &str) {
         source.report(
             &self.key(name),
             self.span(),
@@ -116,25 +120,17 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A string.
-    pub(crate) fn string(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Option<At<String>> {
+    pub fn string(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<At<String>> {
         self.read(source, name, "a string in quotes", |v| v.as_str().map(str::to_owned))
     }
 
     /// `true` or `false`.
-    pub(crate) fn boolean(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Option<At<bool>> {
+    pub fn boolean(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<At<bool>> {
         self.read(source, name, "true or false", DeValue::as_bool)
     }
 
     /// A whole number within `range`.
-    pub(crate) fn integer(
+    pub fn integer(
         &mut self,
         source: &mut Source<'_>,
         name: &'static str,
@@ -148,7 +144,7 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A number within `range`.
-    pub(crate) fn number(
+    pub fn number(
         &mut self,
         source: &mut Source<'_>,
         name: &'static str,
@@ -166,17 +162,13 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A list of strings; absent is empty.
-    pub(crate) fn strings(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Vec<At<String>> {
+    pub fn strings(&mut self, source: &mut Source<'_>, name: &'static str) -> Vec<At<String>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         strings(source, &self.key(name), value)
     }
 
     /// One of a few words.
-    pub(crate) fn choice<T: Copy>(
+    pub fn choice<T: Copy>(
         &mut self,
         source: &mut Source<'_>,
         name: &'static str,
@@ -187,21 +179,13 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// A table under this one.
-    pub(crate) fn table(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Option<Table<'d, 't>> {
+    pub fn table(&mut self, source: &mut Source<'_>, name: &'static str) -> Option<Table<'d, 't>> {
         let value = self.value(name)?;
         subtable(source, &self.key(name), value)
     }
 
     /// A list of tables (`[[name]]`); absent is empty.
-    pub(crate) fn tables(
-        &mut self,
-        source: &mut Source<'_>,
-        name: &'static str,
-    ) -> Vec<Table<'d, 't>> {
+    pub fn tables(&mut self, source: &mut Source<'_>, name: &'static str) -> Vec<Table<'d, 't>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let key = self.key(name);
         let Some(array) = value.get_ref().as_array() else {
@@ -237,7 +221,7 @@ impl<'d, 't> Table<'d, 't> {
 }
 
 /// A value that must be a table.
-pub(crate) fn subtable<'d, 't>(
+pub fn subtable<'d, 't>(
     source: &mut Source<'_>,
     key: &str,
     value: &'d Spanned<DeValue<'t>>,
@@ -252,7 +236,7 @@ pub(crate) fn subtable<'d, 't>(
 }
 
 /// A value that must be a list of strings.
-pub(crate) fn strings(
+pub fn strings(
     source: &mut Source<'_>,
     key: &str,
     value: &Spanned<DeValue<'_>>,
@@ -274,11 +258,7 @@ pub(crate) fn strings(
 }
 
 /// One of a few words; notes a mistake for any other.
-pub(crate) fn pick<T: Copy>(
-    source: &mut Source<'_>,
-    word: &At<String>,
-    words: &[(&str, T)],
-) -> Option<T> {
+pub fn pick<T: Copy>(source: &mut Source<'_>, word: &At<String>, words: &[(&str, T)]) -> Option<T> {
     let found = words.iter().find(|(w, _)| *w == word.value).map(|(_, value)| *value);
     if found.is_none() {
         let hint = suggestion(&word.value, words.iter().map(|(w, _)| *w));
@@ -292,7 +272,7 @@ pub(crate) fn pick<T: Copy>(
 }
 
 /// Parses the string by its own rules; notes its error.
-pub(crate) fn parsed<T: std::str::FromStr<Err = E>, E: Display>(
+pub fn parsed<T: std::str::FromStr<Err = E>, E: Display>(
     source: &mut Source<'_>,
     word: &At<String>,
 ) -> Option<T> {

@@ -21,6 +21,16 @@ pub struct Cli {
 pub enum Command {
     /// Judge files and print their verdicts.
     Check(CheckArguments),
+    /// Run the gateway: submissions over HTTP, judged behind.
+    Serve(ServeArguments),
+    /// Show and check the settings of `serve`.
+    Config(ConfigArguments),
+    /// Make, list and revoke API keys.
+    Token(TokenArguments),
+    /// Switch features on and off while the service runs.
+    Flag(FlagArguments),
+    /// Verify, copy and restore the database of a box.
+    Store(StoreArguments),
     /// List, fetch, verify and measure models.
     Models(ModelsArguments),
     /// Check and test policies.
@@ -56,6 +66,146 @@ pub struct CheckArguments {
     /// How many items are decoded at once, while as many more are with the models; default: the number of cores.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
+}
+
+/// Run the gateway.
+///
+/// Settings come from options, the environment (`WEIR_…`), the file of --config, and defaults, in this order.
+#[derive(Args, Debug, Default)]
+pub struct ServeArguments {
+    /// The file of settings (TOML; docs/serve.md has every key).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Folder of database, spool and secrets [default: /var/lib/weir where it exists, else the user's data folder].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Profile of tenants that name none [default: starter].
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+}
+
+/// Make, list and revoke API keys. Works whether the service runs or not.
+#[derive(Args, Debug)]
+pub struct TokenArguments {
+    /// The service's data folder.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What to do with API keys.
+#[derive(Subcommand, Debug)]
+pub enum TokenCommand {
+    /// Make one; its secret is printed once and kept nowhere.
+    Create {
+        /// For whom it speaks.
+        #[arg(long, value_name = "TENANT", default_value = "default")]
+        tenant: String,
+        /// What it may: submit, read, review, admin; may be given more than once.
+        #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// What it is called in lists.
+        #[arg(long, value_name = "NAME", default_value = "")]
+        name: String,
+    },
+    /// List them, revoked ones too.
+    List {
+        /// Of this tenant alone.
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+    },
+    /// Revoke one; the next call with it is refused.
+    Revoke {
+        /// Whose.
+        #[arg(long, value_name = "TENANT", default_value = "default")]
+        tenant: String,
+        /// Which.
+        id: String,
+    },
+}
+
+/// Switch features on and off while the service runs.
+#[derive(Args, Debug)]
+pub struct FlagArguments {
+    /// The service's data folder.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: FlagCommand,
+}
+
+/// What to do with switches.
+#[derive(Subcommand, Debug)]
+pub enum FlagCommand {
+    /// Set one.
+    Set {
+        /// Which, for example `movies_modnet_enabled`.
+        name: String,
+        /// To what.
+        state: OnOff,
+    },
+    /// List all that were ever set.
+    List,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnOff {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// Verify, copy and restore the database of a box.
+#[derive(Args, Debug)]
+pub struct StoreArguments {
+    /// The service's data folder.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+/// What to do with the database.
+#[derive(Subcommand, Debug)]
+pub enum StoreCommand {
+    /// Compute the journal's chains anew from the data and compare; may be done while the service runs.
+    Verify,
+    /// Copy the database whole into a new file; may be done while the service runs.
+    Snapshot {
+        /// The new file.
+        file: PathBuf,
+    },
+    /// Put a copy in the database's place; the service must not run.
+    Restore {
+        /// The copy.
+        file: PathBuf,
+    },
+}
+
+/// Show and check the settings of `serve`.
+#[derive(Args, Debug)]
+pub struct ConfigArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to do with settings.
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Report every error at once.
+    Check(ServeArguments),
+    /// Print each setting in force and where it comes from.
+    Show(ServeArguments),
 }
 
 /// List, fetch, verify and measure models.

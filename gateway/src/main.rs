@@ -3,11 +3,17 @@
 
 mod check;
 mod cli;
+mod config;
+mod config_command;
+mod control;
 mod logging;
 mod models_command;
 mod paths;
 mod policy_command;
 mod profile;
+mod serve;
+mod store_command;
+mod token_command;
 
 use std::process::ExitCode;
 
@@ -31,6 +37,11 @@ fn main() -> ExitCode {
     logging::start(cli.verbose);
     let outcome = match cli.command {
         Command::Check(arguments) => check::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Config(arguments) => config_command::run(arguments),
+        Command::Token(arguments) => token_command::token(arguments),
+        Command::Flag(arguments) => token_command::flag(arguments),
+        Command::Store(arguments) => store_command::run(arguments),
         Command::Models(arguments) => models_command::run(arguments),
         Command::Policy(arguments) => policy_command::run(arguments),
     };

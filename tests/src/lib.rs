@@ -4,5 +4,6 @@
 pub mod manifest;
 pub mod media;
 pub mod samples;
+pub mod service;
 pub mod shared;
 pub mod weir;

@@ -6,7 +6,7 @@ mod progress;
 mod slots;
 mod table;
 mod turns;
-mod verdict;
+pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, ErrorKind, Write};

@@ -1,0 +1,117 @@
+//! What goes on beside the calls and the work: deletions, counts, limits that are forgotten.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::journal::Code;
+use store::{Again, EffectKind};
+
+use super::App;
+
+/// How often counts are taken.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Ticks between two sweeps of what has run out.
+const SWEEP_TICKS: u32 = 60;
+
+/// Deletions in one go.
+const BATCH: u32 = 64;
+
+/// At the start, before anything is served: removes files that no row names, and tells of rows whose file is gone.
+///
+/// # Errors
+/// What spool or store say.
+pub async fn sweep(app: &Arc<App>) -> anyhow::Result<()> {
+    let spool = app.spool.clone();
+    let store = app.store.clone();
+    let swept = tokio::task::spawn_blocking(move || -> anyhow::Result<usize> {
+        let names = spool.names().context("cannot list the spool")?;
+        let orphans = store.orphans(&names).context("cannot compare the spool with the store")?;
+        for name in &orphans {
+            spool.delete(name).with_context(|| format!("cannot delete {name} from the spool"))?;
+        }
+        let listing: BTreeSet<String> = names.into_iter().collect();
+        let missing = store.missing(&listing).context("cannot compare the store with the spool")?;
+        if !missing.is_empty() {
+            tracing::error!(
+                count = missing.len(),
+                "files of the spool are gone; what needs them is held"
+            );
+        }
+        Ok(orphans.len())
+    });
+    let orphans = swept.await.context("the sweep failed")??;
+    if orphans > 0 {
+        tracing::info!(orphans, "removed files that a crash left without an owner");
+    }
+    Ok(())
+}
+
+/// Runs until the service is told to end.
+pub async fn run(app: Arc<App>) {
+    let mut stop = app.stop.clone();
+    let mut ticks = 0u32;
+    loop {
+        let stopped = tokio::select! {
+            () = app.effects_ready.notified() => app.is_draining(),
+            () = tokio::time::sleep(TICK) => false,
+            _ = stop.wait_for(|stop| *stop) => true,
+        };
+        delete_blobs(&app).await;
+        if stopped {
+            return;
+        }
+        count(&app).await;
+        ticks += 1;
+        if ticks % SWEEP_TICKS == 0 {
+            app.gatekeeper.forget();
+            if let Err(error) = app.store.sweep_blobs(BATCH * 16).await {
+                tracing::warn!(%error, "cannot sweep blobs whose time is over");
+            }
+        }
+    }
+}
+
+async fn count(app: &Arc<App>) {
+    match app.read(store::Store::queue_depth).await {
+        Ok(depth) => app.queued.store(depth.queued, Ordering::Relaxed),
+        Err(_) => tracing::warn!("cannot count the queue"),
+    }
+}
+
+/// Deletes what nobody needs: the file first, then the row, so that a crash between the two only repeats it.
+async fn delete_blobs(app: &Arc<App>) {
+    loop {
+        let effects = match app.store.lease_effects(EffectKind::Delete, BATCH).await {
+            Ok(effects) => effects,
+            Err(error) => {
+                tracing::warn!(%error, "cannot lease deletions");
+                return;
+            }
+        };
+        if effects.is_empty() {
+            return;
+        }
+        for effect in effects {
+            let (spool, name) = (app.spool.clone(), effect.endpoint.clone());
+            let deleted = tokio::task::spawn_blocking(move || spool.delete(&name)).await;
+            let noted = match deleted {
+                Ok(Ok(())) => app.store.effect_done(&effect).await,
+                Ok(Err(error)) => {
+                    let reason = Code::lossy("io");
+                    app.store.effect_failed(&effect, reason, error.to_string(), Again::Later).await
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a deletion failed");
+                    return;
+                }
+            };
+            if let Err(error) = noted {
+                tracing::warn!(%error, "cannot note a deletion; it is done once more");
+            }
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! A profile made ready: a submission in, its decision and all that it rests on out.
+//!
+//! Caption and media are judged each by itself, so that a rejected caption does not poison its picture; the submission's
+//! decision is the gravest of theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::{
+    Action, Context, Coverage, Decision, Evidence, Failure, Profile, Scores, Severity, Status,
+};
+use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
+use pipeline::sandbox::{Item, Role};
+use serde::Serialize;
+
+use crate::check::verdict::{FindingView, MediaView, TimingsView};
+use crate::profile;
+
+/// A profile made ready. Shared by all workers.
+pub struct Engine {
+    inspector: Inspector,
+    profile: Arc<Profile>,
+    decode_threads: u32,
+}
+
+/// What a tenant sees of a judgement; stored as JSON, erased with the author.
+#[derive(Debug, Default, Serialize)]
+pub struct Detail {
+    /// Numbers over all media.
+    pub scores: Scores,
+    /// The media in order.
+    pub media: Vec<MediaView>,
+    /// What was found.
+    pub findings: Vec<FindingView>,
+    /// What was looked at.
+    pub coverage: Coverage,
+    /// `name@version` of all that took part.
+    pub models: BTreeSet<String>,
+    /// Milliseconds of each stage.
+    pub timings_ms: TimingsView,
+    /// Why something could not be looked at.
+    pub error: Option<String>,
+}
+
+/// One medium by itself.
+#[derive(Clone, Debug)]
+pub struct Single {
+    /// Its decision; `None` where a settled rejection of another ended the scan before it.
+    pub decision: Option<Decision>,
+    /// PDQ in hexadecimal, and its quality.
+    pub pdq: Option<(String, Option<u8>)>,
+}
+
+/// A judgement.
+#[derive(Debug)]
+pub struct Judged {
+    /// The gravest of its parts.
+    pub decision: Decision,
+    /// Each medium by itself, in order.
+    pub media: Vec<Single>,
+    /// Whether a bank that is verified says so.
+    pub verified: bool,
+    /// Words read and matched: free text.
+    pub words: Option<String>,
+    /// For the tenant.
+    pub detail: Detail,
+}
+
+impl Engine {
+    /// Reads policy and banks, loads the models and starts the sandbox, for `jobs` items at once.
+    ///
+    /// # Errors
+    /// What is missing, with the command that brings it.
+    pub fn new(profile: Profile, jobs: usize) -> anyhow::Result<Self> {
+        let inspector = profile::inspector(&profile, &[], jobs, Role::Stills)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let decode_threads = u32::try_from((cores / jobs.max(1)).max(1)).unwrap_or(1);
+        Ok(Self { inspector, profile: Arc::new(profile), decode_threads })
+    }
+
+    /// The profile that was made ready.
+    pub fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// Judges; `unread` says of which media (by index) the bytes could not be had, and why.
+    pub fn judge(
+        &self,
+        caption: Option<&str>,
+        media: &[Result<Item, Failure>],
+        context: &Context,
+    ) -> Judged {
+        let start = Instant::now();
+        let mut sum = Sum::default();
+        if caption.is_some() || media.is_empty() {
+            sum.add(None, self.one(caption, &[], None, context));
+        }
+        for (index, item) in media.iter().enumerate() {
+            if sum.settled {
+                sum.skip();
+                continue;
+            }
+            let part = match item {
+                Ok(item) => self.one(None, std::slice::from_ref(item), None, context),
+                Err(failure) => self.one(None, &[], Some(failure.clone()), context),
+            };
+            sum.add(Some(index), part);
+        }
+        sum.finish(self.profile.policy.id(), start.elapsed())
+    }
+
+    fn one(
+        &self,
+        caption: Option<&str>,
+        media: &[Item],
+        unread: Option<Failure>,
+        context: &Context,
+    ) -> Part {
+        let policy = &self.profile.policy;
+        let submission = Submission { caption, name: None, context: context.clone(), media };
+        let watch = Watch {
+            required: policy.required(),
+            max_gap_ms: policy.max_gap_ms(),
+            settled: &|evidence| policy.settled(evidence),
+            decode_threads: self.decode_threads,
+            decoded: &|| {},
+        };
+        let mut inspection = self.inspector.inspect(&submission, &watch);
+        inspection.evidence.failures.extend(unread);
+        let deciding = Instant::now();
+        let decision = policy.decide(&inspection.evidence);
+        let settled = policy.settled(&inspection.evidence);
+        Part { decision, settled, inspection, decide: deciding.elapsed() }
+    }
+}
+
+/// Caption or one medium.
+struct Part {
+    decision: Decision,
+    settled: bool,
+    inspection: Inspection,
+    decide: Duration,
+}
+
+/// Parts put together.
+#[derive(Default)]
+struct Sum {
+    decisions: Vec<Decision>,
+    media: Vec<Single>,
+    settled: bool,
+    verified: bool,
+    words: Vec<String>,
+    errors: Vec<String>,
+    detail: Detail,
+    spent: [Duration; 3],
+}
+
+impl Sum {
+    fn add(&mut self, index: Option<usize>, part: Part) {
+        let Evidence { findings, scores, media, coverage, failures, .. } = part.inspection.evidence;
+        self.settled |= part.settled;
+        if index.is_some() {
+            let pdq = media.first().and_then(|m| Some((m.pdq.clone()?, m.pdq_quality)));
+            self.media.push(Single { decision: Some(part.decision.clone()), pdq });
+        }
+        self.decisions.push(part.decision);
+        for finding in &findings {
+            self.verified |= finding.label.starts_with("bank:");
+            self.words.extend(finding.text.iter().map(|t| format!("{}: {t}", finding.label)));
+        }
+        self.words.extend(scores.ocr_text.iter().cloned());
+        let findings = findings.into_iter().map(|mut f| {
+            f.media = index;
+            FindingView::from(f)
+        });
+        self.detail.findings.extend(findings);
+        self.detail.media.extend(media.into_iter().map(MediaView::from));
+        self.detail.models.extend(part.inspection.models);
+        self.errors.extend(failures.iter().map(|f| format!("{}: {}", f.reason, f.detail)));
+        merge_scores(&mut self.detail.scores, scores);
+        merge_coverage(&mut self.detail.coverage, coverage);
+        self.spent[0] += part.inspection.timings.decode;
+        self.spent[1] += part.inspection.timings.detect;
+        self.spent[2] += part.decide;
+    }
+
+    /// A medium that nobody looked at, since the matter was settled.
+    fn skip(&mut self) {
+        self.detail.coverage.ended_early = true;
+        self.media.push(Single { decision: None, pdq: None });
+    }
+
+    fn finish(mut self, policy: String, total: Duration) -> Judged {
+        let ms = |d: Duration| (d.as_secs_f64() * 1e5).round() / 100.0;
+        let [decode, detect, decide] = self.spent.map(ms);
+        self.detail.timings_ms = TimingsView { decode, detect, decide, total: ms(total) };
+        self.detail.error = (!self.errors.is_empty()).then(|| self.errors.join("; "));
+        Judged {
+            decision: gravest(self.decisions, policy),
+            media: self.media,
+            verified: self.verified,
+            words: (!self.words.is_empty()).then(|| self.words.join("\n")),
+            detail: self.detail,
+        }
+    }
+}
+
+/// Rejected before held before failed before approved.
+fn gravity(status: Status) -> u8 {
+    match status {
+        Status::Rejected => 3,
+        Status::Held => 2,
+        Status::Failed => 1,
+        Status::Approved => 0,
+    }
+}
+
+/// The gravest of the decisions on the parts. A rejection is complete when that of its part is; everything else only when
+/// every part is.
+fn gravest(decisions: Vec<Decision>, policy: String) -> Decision {
+    let mut all = decisions;
+    // Stable: of equals the caption, then the first medium, speaks first.
+    all.sort_by_key(|d| std::cmp::Reverse((gravity(d.status), d.severity, d.action)));
+    let status = all.first().map_or(Status::Held, |d| d.status);
+    let complete = match status {
+        Status::Rejected => all.iter().any(|d| d.status == Status::Rejected && d.complete),
+        _ => !all.is_empty() && all.iter().all(|d| d.complete),
+    };
+    let mut categories: BTreeMap<_, Severity> = BTreeMap::new();
+    let mut reasons = Vec::new();
+    for decision in &all {
+        for (category, severity) in &decision.categories {
+            let gravest = categories.entry(*category).or_default();
+            *gravest = (*gravest).max(*severity);
+        }
+        for reason in &decision.reasons {
+            if !reasons.contains(reason) {
+                reasons.push(reason.clone());
+            }
+        }
+    }
+    Decision {
+        status,
+        complete,
+        severity: all.iter().map(|d| d.severity).max().unwrap_or_default(),
+        action: all.iter().map(|d| d.action).max().unwrap_or(Action::Hide),
+        reasons,
+        categories,
+        policy,
+    }
+}
+
+/// Over several media each number is that of the worst, as within one.
+fn merge_scores(sum: &mut Scores, one: Scores) {
+    fn fold<T: Copy>(sum: &mut Option<T>, one: Option<T>, worse: impl Fn(T, T) -> T) {
+        *sum = match (*sum, one) {
+            (Some(a), Some(b)) => Some(worse(a, b)),
+            (a, b) => a.or(b),
+        };
+    }
+    fold(&mut sum.blur_variance, one.blur_variance, f32::min);
+    fold(&mut sum.blur_score, one.blur_score, f32::max);
+    fold(&mut sum.has_face, one.has_face, |a, b| a && b);
+    fold(&mut sum.face_count, one.face_count, u32::max);
+    fold(&mut sum.estimated_age, one.estimated_age, f32::min);
+    fold(&mut sum.nsfw_score, one.nsfw_score, f32::max);
+    fold(&mut sum.text_likelihood, one.text_likelihood, f32::max);
+    fold(&mut sum.ocr_words, one.ocr_words, u32::max);
+    merge_highest(&mut sum.nsfw_categories, one.nsfw_categories);
+    for (detector, labels) in one.labels {
+        merge_highest(sum.labels.entry(detector).or_default(), labels);
+    }
+    if let Some(text) = one.ocr_text {
+        let words = sum.ocr_text.get_or_insert_default();
+        if !words.is_empty() {
+            words.push('\n');
+        }
+        words.push_str(&text);
+    }
+}
+
+fn merge_highest(sum: &mut BTreeMap<String, f32>, one: BTreeMap<String, f32>) {
+    for (label, score) in one {
+        let highest = sum.entry(label).or_insert(score);
+        *highest = highest.max(score);
+    }
+}
+
+/// What was seen adds up; a detector ran when it ran everywhere.
+fn merge_coverage(sum: &mut Coverage, one: Coverage) {
+    let first = sum.detectors_run.is_empty() && sum.detectors_missing.is_empty();
+    sum.frames_total += one.frames_total;
+    sum.frames_seen += one.frames_seen;
+    sum.frames_skipped += one.frames_skipped;
+    sum.ocr_gated += one.ocr_gated;
+    sum.max_gap_ms = sum.max_gap_ms.max(one.max_gap_ms);
+    sum.ended_early |= one.ended_early;
+    if first {
+        sum.detectors_run = one.detectors_run;
+    } else {
+        sum.detectors_run.retain(|name| one.detectors_run.contains(name));
+    }
+    sum.detectors_missing.extend(one.detectors_missing);
+    sum.detectors_missing.sort();
+    sum.detectors_missing.dedup();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decision(status: Status, complete: bool, reason: &str) -> Decision {
+        Decision {
+            status,
+            complete,
+            severity: if status == Status::Rejected { Severity::High } else { Severity::Safe },
+            action: if status == Status::Rejected { Action::Reject } else { Action::Allow },
+            reasons: vec![reason.to_owned()],
+            categories: BTreeMap::new(),
+            policy: "p@1".into(),
+        }
+    }
+
+    #[test]
+    fn the_gravest_part_decides_and_an_unseen_part_is_not_forgotten() {
+        use Status::{Approved, Failed, Held, Rejected};
+        let of = |parts: &[(Status, bool)]| {
+            let parts = parts.iter().map(|(s, c)| decision(*s, *c, &format!("{s:?}"))).collect();
+            let whole = gravest(parts, "p@1".into());
+            (whole.status, whole.complete, whole.reasons.first().cloned().unwrap_or_default())
+        };
+        assert_eq!(of(&[(Approved, true), (Approved, true)]), (Approved, true, "Approved".into()));
+        assert_eq!(
+            of(&[(Approved, true), (Approved, false)]),
+            (Approved, false, "Approved".into())
+        );
+        assert_eq!(of(&[(Approved, true), (Failed, false)]), (Failed, false, "Failed".into()));
+        assert_eq!(of(&[(Failed, false), (Held, false)]), (Held, false, "Held".into()));
+        assert_eq!(of(&[(Held, false), (Rejected, true)]), (Rejected, true, "Rejected".into()));
+        // Nothing judged is never clean.
+        assert_eq!(of(&[]).0, Held);
+    }
+
+    #[test]
+    fn numbers_of_several_media_are_those_of_the_worst() {
+        let one = |blur, face, age| Scores {
+            blur_variance: Some(blur),
+            has_face: Some(face),
+            estimated_age: age,
+            ..Scores::default()
+        };
+        let mut sum = Scores::default();
+        merge_scores(&mut sum, one(300.0, true, Some(40.0)));
+        merge_scores(&mut sum, one(80.0, false, Some(17.0)));
+        merge_scores(&mut sum, one(900.0, true, None));
+        assert_eq!(
+            (sum.blur_variance, sum.has_face, sum.estimated_age),
+            (Some(80.0), Some(false), Some(17.0))
+        );
+    }
+}

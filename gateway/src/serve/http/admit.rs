@@ -1,0 +1,320 @@
+//! Takes submissions in: bytes into the spool, rows into the store, and only then an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::multipart::{Field, Multipart};
+use axum::extract::{Extension, FromRequest as _, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use domain::journal::{Sha256, SubmissionId};
+use domain::{Format, MediaKind};
+use store::{Acceptance, NewMedia, NewSubmission, StoredMedia};
+
+use super::body::{self, META_BYTES, Meta};
+use super::caller::{Caller, Scope};
+use super::gatekeeper::CallerAddress;
+use super::problem::{Outcome, Problem};
+use super::submissions;
+use crate::serve::progress::Stage;
+use crate::serve::spool::Kept;
+use crate::serve::{App, Tenant};
+
+/// Longest `Prefer: wait`, in seconds.
+const LONGEST_WAIT: u64 = 60;
+
+/// `POST /v1/submissions`.
+pub async fn post(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Extension(from): Extension<CallerAddress>,
+    request: Request,
+) -> Outcome<Response> {
+    admit(&app, &caller, from, None, request).await
+}
+
+/// `PUT /v1/submissions/{id}`: the client chooses the name.
+pub async fn put(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Extension(from): Extension<CallerAddress>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Outcome<Response> {
+    let id: Option<SubmissionId> = id.parse().ok();
+    match id.filter(|id| id.is_v7()) {
+        Some(id) => admit(&app, &caller, from, Some(id), request).await,
+        None => Err(Problem::invalid("id", "the name of a submission is a UUID of version 7")),
+    }
+}
+
+async fn admit(
+    app: &Arc<App>,
+    caller: &Caller,
+    from: CallerAddress,
+    id: Option<SubmissionId>,
+    request: Request,
+) -> Outcome<Response> {
+    caller.may(Scope::Submit)?;
+    app.refuse_when_loaded()?;
+    let tenant = app.tenant(&caller.tenant)?;
+    let headers = request.headers().clone();
+    let key = body::idempotency_key(&headers)?;
+    let wait = body::wait_seconds(&headers, LONGEST_WAIT);
+    let taking = take(app, tenant, request);
+    let (meta, kept) =
+        tokio::time::timeout(app.config.limits.body, taking).await.map_err(|_| slow())??;
+    let new = NewSubmission {
+        id: id.unwrap_or_else(|| SubmissionId(uuid::Uuid::now_v7())),
+        tenant: caller.tenant.clone(),
+        actor: caller.actor.clone(),
+        surface: meta.surface(&tenant.profile.surfaces)?,
+        language: meta.language()?,
+        author: meta.author.as_deref().map(|author| tenant.author_key(author)),
+        priority: meta.priority,
+        critical: false,
+        client_tag: meta.client_tag.clone(),
+        idempotency_key: key,
+        request: fingerprint(&meta, &kept.0),
+        ip: Some(from.0),
+        caption: meta.text.clone(),
+        media: media(&meta, &kept.0),
+        per_author_hour: tenant.profile.limits.per_author_hour,
+    };
+    // From here on the bytes may have an owner, whether this call lives to see it or not; if they have none, the sweep
+    // at the next start finds them.
+    let guard = kept.release();
+    let accepted = app.store.accept(new).await;
+    if !matches!(accepted, Ok(Acceptance::New(_))) {
+        guard.forget();
+    }
+    let accepted = accepted?;
+    app.metrics.accepted.fetch_add(1, Ordering::Relaxed);
+    app.progress.tell(&caller.tenant, accepted.id(), Stage::Queued);
+    app.work_ready.notify_one();
+    answer(app, caller, accepted, wait).await
+}
+
+/// Bytes from the network: `meta` and the media, all durable.
+async fn take<'a>(
+    app: &'a App,
+    tenant: &Tenant,
+    request: Request,
+) -> Outcome<(Meta, Ownerless<'a>)> {
+    let media_type = body::media_type(request.headers());
+    let (meta, kept) = match media_type.as_str() {
+        "application/json" => {
+            (Meta::parse(&small_body(request).await?)?, Ownerless(Vec::new(), app))
+        }
+        "multipart/form-data" => take_parts(app, tenant, request).await?,
+        _ => {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "media_type",
+                "send multipart/form-data (`meta`, then `media`), or application/json",
+            ));
+        }
+    };
+    let count = kept.0.len() + meta.media.len();
+    let most = most_media(tenant);
+    if count > most {
+        Err(too_many(most))
+    } else if count == 0 && meta.text.is_none() {
+        Err(Problem::invalid("media", "a submission has `text`, or 1 to 9 media, or both"))
+    } else if !kept.0.is_empty() && !meta.media.is_empty() {
+        Err(Problem::invalid("media", "send media either as parts or as addresses, not both"))
+    } else {
+        Ok((meta, kept))
+    }
+}
+
+fn most_media(tenant: &Tenant) -> usize {
+    (tenant.profile.limits.max_media as usize).min(store::MOST_MEDIA)
+}
+
+fn too_many(most: usize) -> Problem {
+    Problem::invalid("media", format!("a submission has at most {most} media here"))
+}
+
+/// Kept bytes without an owner; they go when this does.
+struct Ownerless<'a>(Vec<Kept>, &'a App);
+
+impl<'a> Ownerless<'a> {
+    /// Lets them be, unless [`Ownerless::forget`] is called on what is returned.
+    fn release(mut self) -> Released<'a> {
+        Released(self.0.drain(..).map(|kept| kept.name).collect(), self.1)
+    }
+}
+
+impl Drop for Ownerless<'_> {
+    fn drop(&mut self) {
+        self.1.forget_blobs(self.0.drain(..).map(|kept| kept.name).collect());
+    }
+}
+
+/// Names of bytes that may have found an owner.
+struct Released<'a>(Vec<String>, &'a App);
+
+impl Released<'_> {
+    fn forget(self) {
+        self.1.forget_blobs(self.0);
+    }
+}
+
+/// A JSON body.
+pub async fn small_body(request: Request) -> Outcome<Bytes> {
+    axum::body::to_bytes(request.into_body(), META_BYTES).await.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("a JSON body has at most {META_BYTES} bytes, and arrives whole"),
+        )
+    })
+}
+
+async fn take_parts<'a>(
+    app: &'a App,
+    tenant: &Tenant,
+    request: Request,
+) -> Outcome<(Meta, Ownerless<'a>)> {
+    if request.headers().get(header::CONTENT_ENCODING).is_some() {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_encoding",
+            "send media as they are, without Content-Encoding",
+        ));
+    }
+    let mut parts = Multipart::from_request(request, &())
+        .await
+        .map_err(|error| Problem::bad("multipart", error.body_text()))?;
+    let mut kept = Ownerless(Vec::new(), app);
+    let meta = match parts.next_field().await.map_err(|e| broken(&e))? {
+        Some(field) if field.name() == Some("meta") => read_meta(field).await?,
+        _ => return Err(Problem::bad("multipart", "the first part is `meta` (JSON)")),
+    };
+    while let Some(field) = parts.next_field().await.map_err(|e| broken(&e))? {
+        if field.name() != Some("media") {
+            return Err(Problem::bad("multipart", "after `meta`, every part is `media`"));
+        }
+        if kept.0.len() == most_media(tenant) {
+            return Err(too_many(most_media(tenant)));
+        }
+        let one = keep(app, tenant, field).await?;
+        kept.0.push(one);
+    }
+    Ok((meta, kept))
+}
+
+async fn read_meta(mut field: Field<'_>) -> Outcome<Meta> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
+        if bytes.len() + chunk.len() > META_BYTES {
+            let detail = format!("`meta` has at most {META_BYTES} bytes");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Meta::parse(&bytes)
+}
+
+async fn keep(app: &App, tenant: &Tenant, mut field: Field<'_>) -> Outcome<Kept> {
+    let mut upload = app.spool.upload(tenant.profile.limits.max_bytes);
+    let mut some = false;
+    while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
+        some |= !chunk.is_empty();
+        upload.push(&chunk).await?;
+    }
+    if !some {
+        return Err(Problem::invalid("media", "a part `media` is empty"));
+    }
+    Ok(upload.finish().await?)
+}
+
+fn broken(error: &axum::extract::multipart::MultipartError) -> Problem {
+    Problem::new(error.status(), "multipart", error.body_text())
+}
+
+fn slow() -> Problem {
+    let detail = "the body took too long to arrive: send it again over a better line, or name an address instead";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail).after(Duration::from_secs(1))
+}
+
+fn media(meta: &Meta, kept: &[Kept]) -> Vec<NewMedia> {
+    let stored = kept.iter().map(|kept| {
+        NewMedia::Stored(StoredMedia {
+            sha256: Sha256(kept.sha256),
+            bytes: kept.bytes,
+            kind: kind(kept.format),
+            blob: kept.name.clone(),
+        })
+    });
+    stored.chain(meta.media.iter().map(|m| NewMedia::Address(m.url.clone()))).collect()
+}
+
+/// What a format promises, before anything is decoded.
+fn kind(format: Format) -> MediaKind {
+    match format {
+        Format::Text => MediaKind::Text,
+        _ if format.is_still() => MediaKind::Image,
+        _ => MediaKind::Unknown,
+    }
+}
+
+/// Over all that the client asked, so that a repeated request is known and another one is refused. An address counts
+/// without its query: a presigned one is signed anew for each try.
+fn fingerprint(meta: &Meta, kept: &[Kept]) -> Sha256 {
+    let mut parts: Vec<Vec<u8>> = Vec::new();
+    let text = |value: &Option<String>| {
+        value.clone().map_or(b"-".to_vec(), |v| [b"+", v.as_bytes()].concat())
+    };
+    for value in [&meta.surface, &meta.author, &meta.text, &meta.language, &meta.client_tag] {
+        parts.push(text(value));
+    }
+    parts.push(vec![meta.priority]);
+    parts.extend(kept.iter().map(|k| k.sha256.to_vec()));
+    for address in &meta.media {
+        let plain = address.url.split(['?', '#']).next().unwrap_or_default();
+        parts.push([b"@", plain.as_bytes()].concat());
+    }
+    // Each with its length, so that no two lists run together.
+    let framed: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| [&(part.len() as u64).to_le_bytes()[..], part].concat())
+        .collect();
+    Sha256::of(&framed)
+}
+
+async fn answer(
+    app: &Arc<App>,
+    caller: &Caller,
+    accepted: Acceptance,
+    wait: Option<u64>,
+) -> Outcome<Response> {
+    let id = accepted.id();
+    if let Some(seconds) = wait {
+        app.settled(&caller.tenant, id, Duration::from_secs(seconds)).await;
+        let view = submissions::view_of(app, &caller.tenant, id).await?;
+        if view["status"] != "pending" {
+            return Ok((StatusCode::OK, Json(view)).into_response());
+        }
+    }
+    let view = serde_json::json!({
+        "id": id,
+        "status": "pending",
+        "links": {
+            "self": format!("/v1/submissions/{id}"),
+            "events": format!("/v1/submissions/{id}/events"),
+        },
+    });
+    let mut headers = HeaderMap::new();
+    if let Ok(location) = format!("/v1/submissions/{id}").parse() {
+        headers.insert(header::LOCATION, location);
+    }
+    if wait.is_some() {
+        headers.insert("preference-applied", header::HeaderValue::from_static("wait"));
+    }
+    Ok((StatusCode::ACCEPTED, headers, Json(view)).into_response())
+}

@@ -1,0 +1,220 @@
+//! What a client asks for: a JSON document, checked before anything is done.
+
+use axum::http::{HeaderMap, header};
+use domain::journal::{Code, SubmissionId};
+use serde::Deserialize;
+
+use super::problem::{Outcome, Problem};
+
+/// Bytes of `meta`, or of a JSON body.
+pub const META_BYTES: usize = 256 << 10;
+
+/// Characters of a caption: as many as the text detectors read whole, and more than any platform allows.
+const TEXT_CHARS: usize = 50_000;
+
+/// Bytes of the client's own tag, and of an idempotency key.
+const TAG_BYTES: usize = 255;
+
+/// `meta` of a submission.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meta {
+    /// Kind of place it would appear, such as `photo`.
+    #[serde(default)]
+    pub surface: Option<String>,
+    /// The platform's name for its author; kept as a keyed hash only.
+    #[serde(default)]
+    pub author: Option<String>,
+    /// Caption.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// BCP 47 language of the caption.
+    #[serde(default)]
+    pub language: Option<String>,
+    /// 0 to 9, higher goes first.
+    #[serde(default)]
+    pub priority: u8,
+    /// Echoed.
+    #[serde(default)]
+    pub client_tag: Option<String>,
+    /// Media to be fetched.
+    #[serde(default)]
+    pub media: Vec<Address>,
+}
+
+/// A medium that the platform has stored already.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Address {
+    /// Presigned GET. Its query is a secret.
+    pub url: String,
+}
+
+impl Meta {
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// 400 for what is no JSON, 422 for what cannot be asked.
+    pub fn parse(bytes: &[u8]) -> Outcome<Self> {
+        let meta: Self = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => Problem::invalid("meta", format!("meta: {error}")),
+            _ => Problem::bad("json", format!("this is not JSON in UTF-8: {error}")),
+        })?;
+        meta.check()?;
+        Ok(meta)
+    }
+
+    /// Checks lengths and ranges.
+    ///
+    /// # Errors
+    /// 422 that names the key.
+    pub fn check(&self) -> Outcome<()> {
+        let long = |name, value: &Option<String>, most: usize| match value {
+            Some(v) if v.len() > most => {
+                Err(Problem::invalid("meta", format!("`{name}` has more than {most} bytes")))
+            }
+            Some(v) if v.is_empty() && name != "text" => {
+                Err(Problem::invalid("meta", format!("`{name}` is empty; leave it out instead")))
+            }
+            _ => Ok(()),
+        };
+        long("author", &self.author, TAG_BYTES)?;
+        long("client_tag", &self.client_tag, TAG_BYTES)?;
+        long("text", &self.text, TEXT_CHARS * 4)?;
+        if self.text.as_ref().is_some_and(|t| t.chars().count() > TEXT_CHARS) {
+            let detail = format!("`text` has more than {TEXT_CHARS} characters");
+            return Err(Problem::invalid("meta", detail));
+        }
+        if self.priority > store::HIGHEST_PRIORITY {
+            return Err(Problem::invalid("meta", "`priority` is a number from 0 to 9"));
+        }
+        Ok(())
+    }
+
+    /// The surface as a code; `any` where none is told.
+    ///
+    /// # Errors
+    /// 422 where the profile does not know it.
+    pub fn surface(&self, known: &[String]) -> Outcome<Code> {
+        let surface = match (&self.surface, known.first()) {
+            (Some(surface), _) => surface.as_str(),
+            (None, Some(first)) => first,
+            (None, None) => "any",
+        };
+        if !known.is_empty() && !known.iter().any(|k| k == surface) {
+            let detail = format!("`surface` is one of {} here", known.join(", "));
+            return Err(Problem::invalid("surface", detail));
+        }
+        surface.parse().map_err(|error| Problem::invalid("surface", format!("`surface`: {error}")))
+    }
+
+    /// The language as a code.
+    ///
+    /// # Errors
+    /// 422 where it is none.
+    pub fn language(&self) -> Outcome<Option<Code>> {
+        let Some(language) = &self.language else { return Ok(None) };
+        let tag =
+            language.len() <= 35 && language.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let code = language.parse().ok().filter(|_| tag);
+        code.map(Some).ok_or_else(|| {
+            Problem::invalid("language", "`language` is a tag such as `fr` or `sw-KE`")
+        })
+    }
+}
+
+/// The client's idempotency key.
+///
+/// # Errors
+/// 400 where it cannot be one.
+pub fn idempotency_key(headers: &HeaderMap) -> Outcome<Option<String>> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=TAG_BYTES).contains(&key.len()));
+    match key {
+        Some(key) if headers.get_all("idempotency-key").iter().count() == 1 => Ok(Some(key.into())),
+        _ => Err(Problem::bad(
+            "idempotency_key",
+            format!("Idempotency-Key has 1 to {TAG_BYTES} printable characters"),
+        )),
+    }
+}
+
+/// Seconds of `Prefer: wait=N` (RFC 7240), at most `most`.
+pub fn wait_seconds(headers: &HeaderMap, most: u64) -> Option<u64> {
+    let prefers = headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok());
+    let seconds = prefers.flat_map(|v| v.split([',', ';'])).find_map(|p| {
+        let (name, value) = p.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("wait")
+            .then(|| value.trim().trim_matches('"').parse().ok())?
+    });
+    seconds.map(|s: u64| s.min(most))
+}
+
+/// The media type of a body without its parameters, in lower case.
+pub fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_lowercase()
+}
+
+/// A submission's name out of a path.
+///
+/// # Errors
+/// 404: what is no name names nothing.
+pub fn submission_id(text: &str) -> Outcome<SubmissionId> {
+    text.parse().map_err(|_| Problem::not_found("submission"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
+
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    fn status(problem: &Problem) -> StatusCode {
+        problem.render("", "").status()
+    }
+
+    #[test]
+    fn a_document_is_taken_whole_or_not_at_all() {
+        let meta = Meta::parse(br#"{"surface":"photo","text":"hi","priority":3}"#).unwrap();
+        assert_eq!((meta.surface.as_deref(), meta.priority), (Some("photo"), 3));
+        for (bytes, code) in [
+            (&b"{"[..], 400),
+            (b"\xff{}", 400),
+            (b"{\"text\":\"\xff\"}", 400),
+            (br#"{"surfaec":"photo"}"#, 422),
+            (br#"{"text":"a","text":"b"}"#, 422),
+            (br#"{"priority":10}"#, 422),
+            (br#"{"priority":-1}"#, 422),
+            (br#"{"author":""}"#, 422),
+            (br#"[]"#, 422),
+        ] {
+            let problem = Meta::parse(bytes).unwrap_err();
+            assert_eq!(status(&problem).as_u16(), code, "{}", String::from_utf8_lossy(bytes));
+        }
+        let long = format!(r#"{{"text":"{}"}}"#, "é".repeat(TEXT_CHARS + 1));
+        assert_eq!(status(&Meta::parse(long.as_bytes()).unwrap_err()).as_u16(), 422);
+    }
+
+    #[test]
+    fn a_wish_to_wait_is_read_as_the_standard_says() {
+        let read = |value: &str| {
+            wait_seconds(
+                &HeaderMap::from_iter([(
+                    header::HeaderName::from_static("prefer"),
+                    value.parse().unwrap(),
+                )]),
+                30,
+            )
+        };
+        assert_eq!(read("wait=5"), Some(5));
+        assert_eq!(read("respond-async, wait=10"), Some(10));
+        assert_eq!(read("Wait = \"7\""), Some(7));
+        assert_eq!(read("wait=900"), Some(30));
+        assert_eq!(read("wait=soon"), None);
+        assert_eq!(read("return=minimal"), None);
+    }
+}

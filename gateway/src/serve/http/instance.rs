@@ -1,0 +1,61 @@
+//! The outermost layer: an id for each call, and problems in full.
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument as _;
+
+use super::problem::Problem;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id that is taken over from a client.
+const ID_BYTES: usize = 128;
+
+/// Gives every call an id (the client's own where it is printable), in the log and in the answer.
+pub async fn layer(mut request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(&REQUEST_ID)
+        .and_then(|v| v.to_str().ok())
+        .filter(|v| !v.is_empty() && v.len() <= ID_BYTES)
+        .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
+    let path = request.uri().path().to_owned();
+    let span = tracing::info_span!("call", %id, method = %request.method(), path);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        request.headers_mut().insert(REQUEST_ID, value);
+    }
+    let mut response = next.run(request).instrument(span).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = problem.render(&path, &id);
+    } else if response.status().is_client_error() && is_plain(&response) {
+        // What the framework refuses by itself has one line of text.
+        response = Problem::new(response.status(), "refused", "this call cannot be understood")
+            .render(&path, &id);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+fn is_plain(response: &Response) -> bool {
+    let kind = response.headers().get(axum::http::header::CONTENT_TYPE);
+    kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"))
+}
+
+/// 404.
+pub async fn no_such_call(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_call",
+        format!("there is nothing at {}", uri.path()),
+    )
+}
+
+/// 405.
+pub async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method} is not possible at {}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", detail)
+}

@@ -1,0 +1,61 @@
+//! A submission as its tenant sees it.
+
+use domain::journal::Millis;
+use serde_json::{Map, Value, json};
+use store::{State, Submission};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Keys of the stored detail that the tenant sees as they are (FEATURES P4, P6).
+const DETAIL: [&str; 7] =
+    ["scores", "media", "findings", "coverage", "models", "timings_ms", "error"];
+
+/// A submission with its decision in force. Free text of the author is not repeated.
+pub fn submission(submission: &Submission, held_as_pending: bool) -> Value {
+    let shown = match submission.state {
+        State::Held if held_as_pending => State::Pending,
+        state => state,
+    };
+    let mut view = Map::new();
+    let mut put = |key: &str, value: Value| drop(view.insert(key.to_owned(), value));
+    put("id", json!(submission.id));
+    put("status", json!(shown));
+    put("surface", json!(submission.surface));
+    put("client_tag", json!(submission.client_tag));
+    put("priority", json!(submission.priority));
+    put("submitted_at", time(submission.received_at));
+    put("retry_count", json!(submission.retries));
+    let Some(row) = &submission.decision else {
+        put("moderated_at", Value::Null);
+        put("reasons", json!([]));
+        return Value::Object(view);
+    };
+    let decision = &row.decision;
+    put("moderated_at", time(row.at));
+    put("processing_time_ms", json!((row.at.0 - submission.received_at.0).max(0)));
+    put("decision", json!(row.number));
+    put("supersedes", json!(row.supersedes));
+    put("automated", json!(row.actor == domain::journal::Actor::Machine));
+    put("complete", json!(decision.complete));
+    put("severity", json!(decision.severity));
+    put("action", json!(decision.action));
+    put("reasons", json!(decision.reasons));
+    put("categories", json!(decision.categories));
+    put("policy", json!(decision.policy));
+    let detail = row.detail.as_deref().and_then(|d| serde_json::from_str::<Value>(d).ok());
+    if let Some(Value::Object(mut detail)) = detail {
+        for key in DETAIL {
+            if let Some(value) = detail.remove(key) {
+                put(key, value);
+            }
+        }
+    }
+    Value::Object(view)
+}
+
+/// RFC 3339 in UTC.
+pub fn time(at: Millis) -> Value {
+    let nanos = i128::from(at.0) * 1_000_000;
+    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
+    time.and_then(|t| t.format(&Rfc3339).ok()).map_or(Value::Null, Value::String)
+}

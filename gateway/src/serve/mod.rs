@@ -1,0 +1,238 @@
+//! `weir serve`: takes submissions in over HTTP, judges behind, remembers, tells.
+
+mod chores;
+mod control;
+mod engine;
+mod fetch;
+mod http;
+mod metrics;
+mod notify;
+mod outbound;
+mod progress;
+mod server;
+mod spool;
+mod tenant;
+mod work;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::journal::{SubmissionId, TenantId};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+
+use crate::cli::ServeArguments;
+use crate::config::{self, Config};
+use http::{Gatekeeper, Problem};
+use metrics::Metrics;
+use notify::Gone;
+use progress::Progress;
+use spool::Spool;
+use tenant::Tenant;
+
+/// All that calls and workers share.
+pub struct App {
+    config: Config,
+    store: Store,
+    spool: Spool,
+    tenants: BTreeMap<TenantId, Tenant>,
+    gatekeeper: Gatekeeper,
+    progress: Progress,
+    metrics: Metrics,
+    /// For media that are named by address.
+    agent: ureq::Agent,
+    /// There is a job that nobody was told of.
+    work_ready: Notify,
+    /// There is a file to delete.
+    effects_ready: Notify,
+    /// There is somebody to tell.
+    messages_ready: Notify,
+    /// Endpoints that are not called any more.
+    gone: Gone,
+    /// Jobs that waited when they were last counted.
+    queued: AtomicU64,
+    stop: watch::Receiver<bool>,
+}
+
+impl App {
+    /// A tenant of the configuration.
+    fn tenant(&self, id: &TenantId) -> Result<&Tenant, Problem> {
+        self.tenants.get(id).ok_or_else(|| {
+            let detail = "this credential's tenant is not served by this box any more";
+            Problem::new(axum::http::StatusCode::FORBIDDEN, "tenant_gone", detail)
+        })
+    }
+
+    /// Reads from the store, away from the threads that serve.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, store::Error> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || read(&store)).await;
+        Ok(read.map_err(|error| Problem::internal(&error))??)
+    }
+
+    /// Refuses new work before any of its bytes are read, where it could not be kept or done.
+    fn refuse_when_loaded(&self) -> Result<(), Problem> {
+        if self.is_draining() {
+            let detail = "the box is about to restart: try again in a moment, or on another box";
+            return Err(Problem::unavailable("draining", detail, Duration::from_secs(5)));
+        }
+        if self.store.is_tight() {
+            return Err(Problem::full());
+        }
+        if self.is_crowded() {
+            let detail =
+                "too many submissions wait to be judged: try again later, or on another box";
+            return Err(Problem::unavailable("queue_full", detail, Duration::from_secs(10)));
+        }
+        Ok(())
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) >= self.config.limits.queue
+    }
+
+    fn is_draining(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Deletes files that no row names. What fails is found by the sweep at the next start.
+    fn forget_blobs(&self, names: Vec<String>) {
+        if names.is_empty() {
+            return;
+        }
+        let spool = self.spool.clone();
+        // Off the threads that serve: a file of gigabytes takes its time to go.
+        drop(tokio::task::spawn_blocking(move || {
+            for name in names {
+                if let Err(error) = spool.delete(&name) {
+                    tracing::warn!(%error, name, "a file without an owner stays until the next start");
+                }
+            }
+        }));
+    }
+
+    /// Waits until a submission is decided, or the time is over.
+    async fn settled(&self, tenant: &TenantId, id: SubmissionId, time: Duration) {
+        let Ok(mut listener) = self.progress.listen(tenant, id) else { return };
+        let (of, waiting) = (tenant.clone(), async {
+            // What was missed does not matter: the caller looks at the state.
+            while listener.receive().await.is_ok_and(|stage| !stage.is_last()) {}
+        });
+        let decided =
+            self.read(move |store| Ok(store.submission(&of, id)?.decision.is_some())).await;
+        if decided != Ok(true) {
+            let _ = tokio::time::timeout(time, waiting).await;
+        }
+    }
+}
+
+/// Runs the service until it is told to end.
+pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    let (config, _) = config::load(arguments)?;
+    let listener = std::net::TcpListener::bind(config.listen).with_context(|| {
+        format!(
+            "cannot listen on {}; is another service there? choose another with --listen",
+            config.listen
+        )
+    })?;
+    listener.set_nonblocking(true).context("cannot set up the socket")?;
+    let (tell_stop, stop) = watch::channel(false);
+    let app = Arc::new(open(config, stop)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("weir-serve")
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(app, listener, tell_stop))
+}
+
+async fn serve(
+    app: Arc<App>,
+    listener: std::net::TcpListener,
+    tell_stop: watch::Sender<bool>,
+) -> anyhow::Result<ExitCode> {
+    let listener = TcpListener::from_std(listener).context("cannot set up the socket")?;
+    let address = listener.local_addr().context("cannot tell the address")?;
+    chores::sweep(&app).await?;
+    let socket = control::bind(&app.config.data)?;
+    let control = tokio::spawn(control::run(Arc::clone(&app), socket));
+    let work = tokio::spawn(work::run(Arc::clone(&app)));
+    let messages = tokio::spawn(notify::run(Arc::clone(&app)));
+    let chores = tokio::spawn(chores::run(Arc::clone(&app)));
+    let router = http::router(Arc::clone(&app));
+    let stop = app.stop.clone();
+    let (connections, drain) = (app.config.limits.max_connections, app.config.drain);
+    let serving = tokio::spawn(server::serve(listener, router, connections, stop, drain));
+    tracing::info!(%address, "ready");
+    eprintln!("weir: serving on http://{address}/ (data in {})", app.config.data.display());
+    wait_for_signal().await?;
+    eprintln!("weir: ending; a second signal ends at once");
+    tokio::spawn(async {
+        if wait_for_signal().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    tell_stop.send_replace(true);
+    app.work_ready.notify_one();
+    app.effects_ready.notify_one();
+    app.messages_ready.notify_one();
+    for (name, task) in [
+        ("calls", serving),
+        ("work", work),
+        ("messages", messages),
+        ("chores", chores),
+        ("control", control),
+    ] {
+        if let Err(error) = task.await {
+            tracing::error!(%error, name, "a part of the service ended badly");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens all that the service needs; nothing is served before.
+fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
+    let (store, opened) = Store::open(&config.data, store::Config::default())
+        .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
+    if let Some(salvaged) = &opened.salvaged {
+        tracing::error!(?salvaged, "the database was damaged; what could be saved was saved");
+    }
+    tracing::info!(box_id = %store.box_id(), requeued = opened.requeued, "store opened");
+    let spool = Spool::open(&config.data, config.limits.spool_bytes)
+        .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
+    let tenants = tenant::open_all(&config, &store)?;
+    Ok(App {
+        gatekeeper: Gatekeeper::new(&config),
+        agent: outbound::agent(config.fetch.allow.clone(), config.fetch.timeout),
+        config,
+        store,
+        spool,
+        tenants,
+        progress: Progress::default(),
+        metrics: Metrics::default(),
+        work_ready: Notify::new(),
+        effects_ready: Notify::new(),
+        messages_ready: Notify::new(),
+        gone: Gone::default(),
+        queued: AtomicU64::new(0),
+        stop,
+    })
+}
+
+/// Ctrl-C or SIGTERM.
+async fn wait_for_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut end = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        _ = end.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for SIGINT"),
+    }
+}

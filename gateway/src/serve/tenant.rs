@@ -1,0 +1,121 @@
+//! A tenant made ready.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use domain::Profile;
+use domain::journal::{Actor, Code, TenantId};
+use ring::hmac;
+use ring::rand::SecureRandom as _;
+use store::Store;
+
+use super::engine::Engine;
+use super::notify::Endpoint;
+use crate::config::Config;
+use crate::profile;
+
+/// Bytes of the secret under which authors are named.
+const SECRET_BYTES: usize = 32;
+
+/// A tenant made ready.
+pub struct Tenant {
+    /// Its profile.
+    pub profile: Arc<Profile>,
+    /// The profile's detectors and policy; shared by tenants of the same profile.
+    pub engine: Arc<Engine>,
+    /// Whether `held` is shown as `pending`.
+    pub held_as_pending: bool,
+    /// Whether the gate lets through what it does not know.
+    pub gate_open: bool,
+    /// Who is told.
+    pub endpoints: Vec<Endpoint>,
+    secret: hmac::Key,
+}
+
+impl Tenant {
+    /// The name of an author in the store: HMAC-SHA-256 of the platform's name with the tenant's secret, so that the box
+    /// keeps no name of a person.
+    pub fn author_key(&self, author: &str) -> [u8; 32] {
+        let mut key = [0; 32];
+        key.copy_from_slice(hmac::sign(&self.secret, author.as_bytes()).as_ref());
+        key
+    }
+}
+
+/// Makes every tenant of the configuration ready.
+///
+/// # Errors
+/// What a profile misses, with the command that brings it; a secret that others may read.
+pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<TenantId, Tenant>> {
+    let mut engines: BTreeMap<&str, Arc<Engine>> = BTreeMap::new();
+    let mut tenants = BTreeMap::new();
+    for (id, tenant) in &config.tenants {
+        if !engines.contains_key(tenant.profile.as_str()) {
+            let engine = Engine::new(profile::load(&tenant.profile)?, config.workers)?;
+            engines.insert(&tenant.profile, Arc::new(engine));
+        }
+        let Some(engine) = engines.get(tenant.profile.as_str()) else { continue };
+        let policy = Code::lossy(&engine.profile().policy.id());
+        store
+            .policy_in_force(id.clone(), policy, Actor::System)
+            .wait()
+            .with_context(|| format!("cannot note the policy of the tenant {id}"))?;
+        let ready = Tenant {
+            profile: Arc::clone(engine.profile()),
+            engine: Arc::clone(engine),
+            held_as_pending: tenant.held_as_pending,
+            gate_open: tenant.gate_open,
+            endpoints: tenant.webhooks.iter().map(Endpoint::open).collect::<Result<_, _>>()?,
+            secret: hmac::Key::new(hmac::HMAC_SHA256, &secret(&config.data, id)?),
+        };
+        tenants.insert(id.clone(), ready);
+    }
+    Ok(tenants)
+}
+
+/// The secret of a tenant: made once, readable by the service alone. All boxes of a tenant need the same one, so that an
+/// author has one name; copy the file.
+fn secret(data: &Path, id: &TenantId) -> anyhow::Result<Vec<u8>> {
+    let folder = data.join("secrets");
+    // A tenant's name may hold characters that mean something in a path.
+    let name: String = id.as_str().bytes().map(|b| format!("{b:02x}")).collect();
+    let path = folder.join(format!("author-{name}"));
+    match std::fs::read(&path) {
+        Ok(secret) if secret.len() == SECRET_BYTES => {
+            let mode = std::fs::metadata(&path)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                bail!("{} can be read by others: chmod 600 it", path.display());
+            }
+            return Ok(secret);
+        }
+        Ok(other) => bail!(
+            "{} has {} bytes where a secret has {SECRET_BYTES}: restore it from a backup; without it every author is a stranger",
+            path.display(),
+            other.len()
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    let mut secret = vec![0; SECRET_BYTES];
+    ring::rand::SystemRandom::new()
+        .fill(&mut secret)
+        .map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    let write = || {
+        std::fs::create_dir_all(&folder)?;
+        // Whole or not at all, also in a power cut.
+        let new = path.with_extension("new");
+        let _ = std::fs::remove_file(&new);
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&secret)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        std::fs::File::open(&folder)?.sync_all()
+    };
+    write().with_context(|| format!("cannot make the secret {}", path.display()))?;
+    Ok(secret)
+}

@@ -1,0 +1,214 @@
+//! The worker loop: leases jobs, judges them, commits what comes out.
+//!
+//! A lease names this process and the attempt, so that a crash anywhere here costs nothing but the attempt: the next
+//! process puts the job back. The commit ends the lease, and nothing else does.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use domain::journal::{Code, Sha256};
+use domain::standing::Ladder;
+use domain::{Context, Failure, Status};
+use pipeline::sandbox::Item;
+use store::{JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::engine::{Judged, Single};
+use super::progress::Stage;
+use super::{App, fetch, notify};
+
+/// How often the queue is looked at when nobody says that there is something: retries become due by themselves.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long the bytes of what was decided stay for an appeal. Approved ones are the platform's and go at once.
+const APPEAL: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Runs until the service is told to end, then finishes what is in hand.
+pub async fn run(app: Arc<App>) {
+    let places = Arc::new(Semaphore::new(app.config.workers));
+    let mut hands = JoinSet::new();
+    let mut stop = app.stop.clone();
+    while !app.is_draining() {
+        // Waits for a place before it leases: what is leased is being worked on.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        if app.is_draining() {
+            break;
+        }
+        while hands.try_join_next().is_some() {}
+        let more = places.available_permits();
+        match app.store.lease(1 + more as u32).await {
+            Ok(work) if work.is_empty() => {
+                drop(place);
+                tokio::select! {
+                    () = app.work_ready.notified() => {}
+                    () = tokio::time::sleep(TICK) => {}
+                    _ = stop.wait_for(|stop| *stop) => {}
+                }
+            }
+            Ok(work) => {
+                let mut place = Some(place);
+                for one in work {
+                    let held = match place.take() {
+                        Some(place) => Ok(place),
+                        None => Arc::clone(&places).acquire_owned().await,
+                    };
+                    let app = Arc::clone(&app);
+                    hands.spawn(async move {
+                        one_job(&app, one).await;
+                        drop(held);
+                    });
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot lease jobs");
+                drop(place);
+                tokio::time::sleep(TICK).await;
+            }
+        }
+    }
+    let finish = async { while hands.join_next().await.is_some() {} };
+    if tokio::time::timeout(app.config.drain, finish).await.is_err() {
+        tracing::warn!(
+            "jobs in hand were given up at the end of the drain; the next start takes them up"
+        );
+    }
+}
+
+async fn one_job(app: &Arc<App>, work: Work) {
+    let (id, lease) = (work.submission.id, work.lease.clone());
+    let outcome = match work.lease.kind {
+        JobKind::Judge => judge(app, work).await,
+        JobKind::Fetch => fetch::fetch(app, work).await,
+    };
+    match outcome {
+        Ok(()) => {}
+        Err(reason) => fail(app, lease, reason, id).await,
+    }
+}
+
+async fn fail(app: &App, lease: Lease, reason: Code, id: domain::journal::SubmissionId) {
+    app.metrics.failed_attempts.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(submission = %id, reason = reason.as_str(), attempt = lease.attempt, "an attempt failed");
+    if let Err(error) = app.store.fail(lease, reason).await {
+        tracing::error!(%error, submission = %id, "cannot note the failure; the next start takes the job up");
+    }
+}
+
+async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
+    let Work { lease, submission, basis, .. } = work;
+    let tenant = app.tenant(&submission.tenant).map_err(|_| Code::lossy("tenant_gone"))?;
+    app.progress.tell(&submission.tenant, submission.id, Stage::Judging);
+    let judging = {
+        let (app, submission) = (Arc::clone(app), submission.clone());
+        let engine = Arc::clone(&tenant.engine);
+        tokio::task::spawn_blocking(move || {
+            let media: Vec<_> =
+                (0..submission.media.len()).map(|index| read(&app, &submission, index)).collect();
+            let context = Context {
+                surface: submission.surface.as_str().to_owned(),
+                language: submission.language.as_ref().map_or("", Code::as_str).to_owned(),
+            };
+            engine.judge(submission.caption.as_deref(), &media, &context)
+        })
+    };
+    let judged = judging.await.map_err(|error| {
+        tracing::error!(%error, submission = %submission.id, "the judging itself failed");
+        Code::lossy("internal")
+    })?;
+    let timings = &judged.detail.timings_ms;
+    app.metrics.decode.note(Duration::from_secs_f64(timings.decode.max(0.0) / 1e3));
+    app.metrics.detect.note(Duration::from_secs_f64(timings.detect.max(0.0) / 1e3));
+    let status = judged.decision.status;
+    let told = notify::tell(tenant, &judged.decision);
+    let mut verdict = verdict(&submission, judged)?;
+    verdict.basis = Some(basis);
+    let committing = Instant::now();
+    match app.store.commit(lease, verdict, told).await {
+        Ok(settled) => {
+            tracing::debug!(submission = %submission.id, ?status, took = ?committing.elapsed(), "decided");
+            app.metrics.decided(status);
+            let turnaround = (settled.at.0 - submission.received_at.0).max(0);
+            app.metrics.turnaround.note(Duration::from_millis(turnaround.cast_unsigned()));
+            app.progress.tell(&submission.tenant, submission.id, Stage::Settled);
+            app.effects_ready.notify_one();
+            app.messages_ready.notify_one();
+            Ok(())
+        }
+        Err(error) => Err(Code::lossy(match error {
+            store::Error::Stale => "lists_changed",
+            store::Error::Full => "storage_full",
+            _ => {
+                tracing::error!(%error, submission = %submission.id, "cannot commit a verdict");
+                "commit"
+            }
+        })),
+    }
+}
+
+/// The bytes of a medium out of the spool, checked against the hash under which they were accepted.
+fn read(app: &App, submission: &Submission, index: usize) -> Result<Item, Failure> {
+    let fail = |reason: &str, detail: String| Failure {
+        reason: reason.into(),
+        detail,
+        media: Some(0),
+        permanent: false,
+    };
+    let media = submission.media.get(index);
+    let Some((name, sha256)) = media.and_then(|m| Some((m.blob.as_deref()?, m.sha256?))) else {
+        return Err(fail("bytes_gone", "the bytes are not in the spool any more".into()));
+    };
+    let most = media.and_then(|m| m.bytes).unwrap_or_default();
+    let item = File::open(app.spool.path(name)).and_then(|file| Item::from_reader(file, most));
+    match item {
+        Ok(item) if item.sha256() == &sha256.0 => Ok(item),
+        Ok(_) => Err(fail(
+            "bytes_changed",
+            "the bytes in the spool are not those that were accepted".into(),
+        )),
+        Err(error) => Err(fail("unreadable", format!("cannot read the bytes: {error}"))),
+    }
+}
+
+fn verdict(submission: &Submission, judged: Judged) -> Result<Verdict, Code> {
+    let detail = serde_json::to_string(&judged.detail).map_err(|error| {
+        tracing::error!(%error, "cannot write a detail");
+        Code::lossy("internal")
+    })?;
+    let keep = judged.decision.status != Status::Approved;
+    Ok(Verdict {
+        scores: Default::default(),
+        models: judged.detail.models.iter().map(|m| Code::lossy(m)).collect(),
+        detail: Some(detail),
+        words: judged.words,
+        media: media_verdicts(submission, &judged.media),
+        pdqs: seen_pdqs(&judged.media),
+        verified: judged.verified,
+        ladder: Ladder::default(),
+        keep_media: keep.then_some(APPEAL),
+        basis: None,
+        decision: judged.decision,
+    })
+}
+
+/// What each medium is worth by itself; one that was not looked at whole is worth nothing.
+fn media_verdicts(submission: &Submission, media: &[Single]) -> Vec<MediaVerdict> {
+    let pairs = submission.media.iter().zip(media);
+    let worth = pairs.filter_map(|(row, single)| {
+        let decision = single.decision.as_ref().filter(|d| d.complete)?;
+        Some(MediaVerdict { sha256: row.sha256?, status: decision.status })
+    });
+    worth.collect()
+}
+
+fn seen_pdqs(media: &[Single]) -> Vec<SeenPdq> {
+    let seen = media.iter().enumerate().filter_map(|(index, single)| {
+        let (hex, quality) = single.pdq.as_ref()?;
+        // 64 hexadecimal digits, as a SHA-256 has.
+        let pdq: Sha256 = hex.parse().ok()?;
+        Some(SeenPdq { media: index, pdq: pdq.0, quality: *quality })
+    });
+    seen.collect()
+}
