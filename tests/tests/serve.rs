@@ -166,7 +166,7 @@ fn what_makes_no_sense_is_refused_with_a_reason_and_leaves_nothing() {
     let json_type = ("content-type", "application/json");
     let (kind, whole) = multipart(&json!({}), &[b"x"]);
     let form = ("content-type", kind.as_str());
-    let big = multipart(&json!({}), &[&[0u8; 64]; 10]).1;
+    let big = multipart(&json!({}), &[&[0u8; 64][..]; 10]).1;
     let media_first =
         String::from_utf8(whole.clone()).unwrap().replace("name=\"meta\"", "name=\"media\"");
     let cases: [(&str, u16, &[(&str, &str)], &[u8]); 12] = [
