@@ -52,8 +52,6 @@ pub struct Config {
     pub limits: Limits,
     /// How media are fetched by address.
     pub fetch: Fetch,
-    /// Certificate and key, where TLS is spoken.
-    pub tls: Option<Tls>,
     /// Whom the box serves.
     pub tenants: BTreeMap<TenantId, Tenant>,
 }
@@ -63,28 +61,6 @@ pub struct Config {
 pub struct Auth {
     /// Whether calls need a credential.
     pub required: bool,
-    /// Access tokens of another issuer, where they are taken.
-    pub jwt: Option<Jwt>,
-}
-
-/// Access tokens (JWT, RS256).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Jwt {
-    /// Where the issuer's keys are.
-    pub keys: JwtKeys,
-    /// Required `iss`.
-    pub issuer: String,
-    /// Required `aud`.
-    pub audience: String,
-}
-
-/// Where an issuer's keys are (RFC 7517).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JwtKeys {
-    /// In a file.
-    File(PathBuf),
-    /// At an address.
-    Url(String),
 }
 
 /// Bounds on what is taken at once.
@@ -94,8 +70,6 @@ pub struct Limits {
     pub max_connections: usize,
     /// Calls a second from one address without a credential (FEATURES S5).
     pub anonymous_per_second: u32,
-    /// Calls a second with one credential.
-    pub credential_per_second: u32,
     /// Submissions that may wait to be judged.
     pub queue: u64,
     /// Bytes that the spool may hold.
@@ -111,15 +85,6 @@ pub struct Fetch {
     pub allow: Vec<IpNet>,
     /// How long one medium may take.
     pub timeout: Duration,
-}
-
-/// Files of a certificate and its key, PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// The chain, leaf first.
-    pub certificate: PathBuf,
-    /// The key.
-    pub key: PathBuf,
 }
 
 /// A tenant.
@@ -196,7 +161,6 @@ pub fn build(layers: Vec<Layer>) -> Result<(Config, Vec<Shown>), Problems> {
             allow: pick.networks("fetch.allow", |r| r.fetch_allow.clone()),
             timeout: Duration::from_secs(pick.or("fetch.seconds", |r| r.fetch_seconds, || 30)),
         },
-        tls: tls(&mut pick),
         tenants: tenants(&mut pick, &profile),
     };
     pick.finish(config)
@@ -211,11 +175,6 @@ fn limits(pick: &mut Pick) -> Limits {
             "limits.anonymous_per_second",
             |r| r.anonymous_per_second,
             || 100,
-        )),
-        credential_per_second: small(pick.or(
-            "limits.credential_per_second",
-            |r| r.credential_per_second,
-            || 2_000,
         )),
         queue: pick.or("limits.queue", |r| r.queue, || 10_000),
         spool_bytes: pick.or("limits.spool_bytes", |r| r.spool_bytes, || 8 << 30),
@@ -232,58 +191,7 @@ fn auth(pick: &mut Pick, listen: SocketAddr) -> Auth {
             format!("calls without a credential are taken on loopback only, and `listen` is {listen}; write `required = true`"),
         );
     }
-    let file = pick.option("auth.jwt.jwks_file", |r| r.jwks_file.clone());
-    let url = pick.option("auth.jwt.jwks_url", |r| r.jwks_url.clone());
-    let issuer = pick.option("auth.jwt.issuer", |r| r.jwt_issuer.clone());
-    let audience = pick.option("auth.jwt.audience", |r| r.jwt_audience.clone());
-    let keys = match (file, url) {
-        (Some(file), None) => Some(JwtKeys::File(file.into())),
-        (None, Some(url)) if url.starts_with("https://") => Some(JwtKeys::Url(url)),
-        (None, Some(_)) => {
-            pick.problem("auth.jwt.jwks_url", "write an https:// address");
-            None
-        }
-        (Some(_), Some(_)) => {
-            pick.problem("auth.jwt", "write either `jwks_file` or `jwks_url`, not both");
-            None
-        }
-        (None, None) => {
-            if issuer.is_some() || audience.is_some() {
-                pick.problem(
-                    "auth.jwt",
-                    "the issuer's keys are missing: write `jwks_file` or `jwks_url`",
-                );
-            }
-            return Auth { required, jwt: None };
-        }
-    };
-    let jwt = match (keys, issuer, audience) {
-        (Some(keys), Some(issuer), Some(audience)) => Some(Jwt { keys, issuer, audience }),
-        (Some(_), _, _) => {
-            pick.problem(
-                "auth.jwt",
-                "`issuer` and `audience` are missing: a token is believed only with both",
-            );
-            None
-        }
-        _ => None,
-    };
-    Auth { required, jwt }
-}
-
-fn tls(pick: &mut Pick) -> Option<Tls> {
-    let certificate = pick.option("tls.certificate", |r| r.tls_certificate.clone());
-    let key = pick.option("tls.key", |r| r.tls_key.clone());
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => {
-            Some(Tls { certificate: certificate.into(), key: key.into() })
-        }
-        (None, None) => None,
-        _ => {
-            pick.problem("tls", "`certificate` and `key` go together; one of them is missing");
-            None
-        }
-    }
+    Auth { required }
 }
 
 fn tenants(pick: &mut Pick, profile: &str) -> BTreeMap<TenantId, Tenant> {
@@ -351,13 +259,6 @@ fn webhook(pick: &mut Pick, tenant: &str, index: usize, raw: RawWebhook) -> Opti
 /// Mistakes that only the machine can tell, for `weir config check`.
 pub fn missing_files(config: &Config) -> Vec<Problem> {
     let mut files: Vec<(String, &Path)> = Vec::new();
-    if let Some(tls) = &config.tls {
-        files.push(("tls.certificate".into(), &tls.certificate));
-        files.push(("tls.key".into(), &tls.key));
-    }
-    if let Some(Jwt { keys: JwtKeys::File(file), .. }) = &config.auth.jwt {
-        files.push(("auth.jwt.jwks_file".into(), file));
-    }
     for (name, tenant) in &config.tenants {
         for hook in &tenant.webhooks {
             files.push((format!("tenant.{name}.webhook `{}`", hook.name), &hook.secret_file));

@@ -18,20 +18,13 @@ pub struct Raw {
     pub trusted_proxies: Option<Vec<String>>,
     pub hosts: Option<Vec<String>>,
     pub auth_required: Option<bool>,
-    pub jwks_file: Option<String>,
-    pub jwks_url: Option<String>,
-    pub jwt_issuer: Option<String>,
-    pub jwt_audience: Option<String>,
     pub max_connections: Option<u64>,
     pub anonymous_per_second: Option<u64>,
-    pub credential_per_second: Option<u64>,
     pub queue: Option<u64>,
     pub spool_bytes: Option<u64>,
     pub body_seconds: Option<u64>,
     pub fetch_allow: Option<Vec<String>>,
     pub fetch_seconds: Option<u64>,
-    pub tls_certificate: Option<String>,
-    pub tls_key: Option<String>,
     pub tenants: Option<BTreeMap<String, RawTenant>>,
 }
 
@@ -69,20 +62,11 @@ impl Raw {
         };
         if let Some(mut auth) = root.table(s, "auth") {
             raw.auth_required = auth.boolean(s, "required").map(|v| v.value);
-            if let Some(mut jwt) = auth.table(s, "jwt") {
-                raw.jwks_file = text(&mut jwt, s, "jwks_file");
-                raw.jwks_url = text(&mut jwt, s, "jwks_url");
-                raw.jwt_issuer = text(&mut jwt, s, "issuer");
-                raw.jwt_audience = text(&mut jwt, s, "audience");
-                jwt.finish(s);
-            }
             auth.finish(s);
         }
         if let Some(mut limits) = root.table(s, "limits") {
             raw.max_connections = number(&mut limits, s, "max_connections", 1, 1_000_000);
             raw.anonymous_per_second = number(&mut limits, s, "anonymous_per_second", 1, 1_000_000);
-            raw.credential_per_second =
-                number(&mut limits, s, "credential_per_second", 1, 1_000_000);
             raw.queue = number(&mut limits, s, "queue", 1, 10_000_000);
             raw.spool_bytes = number(&mut limits, s, "spool_bytes", 1 << 20, 1 << 50);
             raw.body_seconds = number(&mut limits, s, "body_seconds", 1, DAY);
@@ -92,11 +76,6 @@ impl Raw {
             raw.fetch_allow = list(&mut fetch, s, "allow");
             raw.fetch_seconds = number(&mut fetch, s, "seconds", 1, 600);
             fetch.finish(s);
-        }
-        if let Some(mut tls) = root.table(s, "tls") {
-            raw.tls_certificate = text(&mut tls, s, "certificate");
-            raw.tls_key = text(&mut tls, s, "key");
-            tls.finish(s);
         }
         if let Some(tenants) = root.table(s, "tenant") {
             raw.tenants = Some(read_tenants(s, &tenants));
