@@ -157,7 +157,6 @@ mod tests {
     use models::RgbImage;
     use rig::media::{Line, Picture, page, scene};
 
-    use super::{ILLEGIBLE, TIME_SPENT};
     use crate::measure::ocr::DEFAULT_TESSDATA;
     use crate::measure::testing::resize;
     use crate::measure::{Analyser, Measures, Ocr, Plan, preload};
@@ -244,9 +243,8 @@ mod tests {
             [if line && (x / 4 * 7 + y / 6 * 3) % 5 < 2 { 0 } else { 255 }; 3]
         });
         let measures = measured(&rgb(&rows));
-        // On a slow machine the time may be over before the last try.
-        let told = measures.ocr_failed.unwrap();
-        assert!([ILLEGIBLE, TIME_SPENT].contains(&told.as_str()), "{told}");
+        // On a slow machine the time may be over before the last try, which is told as well.
+        assert!(measures.ocr_failed.is_some(), "{:?}", measures.words);
     }
 
     #[test]
