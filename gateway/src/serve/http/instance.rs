@@ -42,7 +42,7 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
 
 fn is_plain(response: &Response) -> bool {
     let kind = response.headers().get(axum::http::header::CONTENT_TYPE);
-    kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"))
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"))
 }
 
 /// 404.

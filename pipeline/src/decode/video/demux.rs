@@ -10,6 +10,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
 
+use super::container::Patch;
 use super::{select, words};
 use crate::decode::DecodeError;
 
@@ -106,16 +107,16 @@ pub(super) struct Demux {
 }
 
 impl Demux {
-    /// Sets up a run that gives the access units of all video streams to `units`. `edits` are places of boxes that
-    /// are read as free space.
+    /// Sets up a run that gives the access units of all video streams to `units`. `patches` are read in
+    /// place of what the file has.
     pub fn new(
         file: Arc<File>,
-        edits: Arc<[u64]>,
+        patches: Arc<[Patch]>,
         units: Arc<dyn Units>,
     ) -> Result<Self, DecodeError> {
         let moved = Arc::new(AtomicU64::new(0));
         let tracks = Arc::new(Mutex::new(Tracks::default()));
-        let source = source(file, edits, Arc::clone(&moved))?;
+        let source = source(file, patches, Arc::clone(&moved))?;
         let parse = make("parsebin")?;
         let pipeline = gst::Pipeline::new();
         let built =
@@ -203,7 +204,7 @@ impl Drop for Demux {
 /// Random access over the item: the demuxer asks for ranges, nothing else is read.
 fn source(
     file: Arc<File>,
-    edits: Arc<[u64]>,
+    patches: Arc<[Patch]>,
     moved: Arc<AtomicU64>,
 ) -> Result<app::AppSrc, DecodeError> {
     let size =
@@ -222,7 +223,7 @@ fn source(
             return;
         }
         at.store(offset + bytes.len() as u64, Ordering::Relaxed);
-        edits.iter().for_each(|edit| free(&mut bytes, offset, *edit));
+        patches.iter().for_each(|patch| patch.apply(&mut bytes, offset));
         let mut buffer = gst::Buffer::from_mut_slice(bytes);
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_offset(offset);
@@ -257,16 +258,6 @@ fn watch_tags(element: &gst::Element, tracks: &Arc<Mutex<Tracks>>) {
             }
             gst::PadProbeReturn::Ok
         });
-    }
-}
-
-/// Makes free space of a box whose type lies at `edit`, in bytes from `offset` on.
-fn free(bytes: &mut [u8], offset: u64, edit: u64) {
-    for (place, letter) in (edit..).zip(*b"free") {
-        let at = place.checked_sub(offset).and_then(|at| usize::try_from(at).ok());
-        if let Some(byte) = at.and_then(|at| bytes.get_mut(at)) {
-            *byte = letter;
-        }
     }
 }
 

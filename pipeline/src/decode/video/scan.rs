@@ -9,7 +9,7 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer_video as video;
 
-use super::container::{self, Promise};
+use super::container::{self, Patch, Promise};
 use super::convert::Orientation;
 use super::demux::{Demux, End, Tracks, Units, lock};
 use super::unit::Syntax;
@@ -66,8 +66,8 @@ pub struct Scan {
     pub unseen: BTreeSet<Unseen>,
     /// What text tracks say.
     pub words: String,
-    /// Places of boxes that are read as free space, so that all footage is among the units.
-    pub edits: Arc<[u64]>,
+    /// What is read in place of edit lists, so that all footage is among the units.
+    pub edits: Arc<[Patch]>,
 }
 
 /// What a file turned out to be.
@@ -240,7 +240,7 @@ fn signed(ns: u64) -> i64 {
 /// equals; what the others show is unseen, and so is what lies behind `max_units`.
 pub fn scan(file: &Arc<File>, max_units: usize) -> Result<Scanned, DecodeError> {
     let mut promise = container::read(file);
-    let edits: Arc<[u64]> = std::mem::take(&mut promise.edits).into();
+    let edits: Arc<[Patch]> = std::mem::take(&mut promise.edits).into();
     let collect = Arc::new(Collect {
         streams: Mutex::default(),
         words: Mutex::default(),

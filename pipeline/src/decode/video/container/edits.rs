@@ -50,6 +50,24 @@ fn long_entry(body: &[u8], at: usize) -> Option<(u64, i64, u32)> {
     Some((be64(body, at)?, be64(body, at + 8)?.cast_signed(), be32(body, at + 16)?))
 }
 
+/// The body of an `elst` box of the same size that shows all of a track up to the sample at `last`.
+pub(super) fn whole(body: &[u8], last: u64, movie_scale: u32, scale: u32) -> Vec<u8> {
+    let length = u128::from(last) * u128::from(movie_scale) / u128::from(scale.max(1)) + 2;
+    let long = body.first() == Some(&1);
+    let mut bytes = body.get(..4).unwrap_or_default().to_vec();
+    bytes.extend(1u32.to_be_bytes());
+    if long {
+        bytes.extend(u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
+        bytes.extend(0u64.to_be_bytes());
+    } else {
+        bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend(0u32.to_be_bytes());
+    }
+    bytes.extend(0x0001_0000u32.to_be_bytes());
+    // Without room for an entry there is none now either.
+    if bytes.len() > body.len() { Vec::new() } else { bytes }
+}
+
 impl Edits {
     /// Whether frames at any of these times of the medium are left out. Of a fragmented file, whose times are not in its
     /// index, whether anything could be.

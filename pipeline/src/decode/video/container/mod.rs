@@ -15,6 +15,27 @@ use std::os::unix::fs::FileExt;
 
 use crate::decode::Unseen;
 
+/// Bytes that are read in place of those at some place of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Patch {
+    /// Where the first one lies.
+    pub at: u64,
+    /// What is read there.
+    pub bytes: Vec<u8>,
+}
+
+impl Patch {
+    /// Puts into `bytes`, which lie at `offset` of the file, what belongs there.
+    pub(super) fn apply(&self, bytes: &mut [u8], offset: u64) {
+        for (place, new) in (self.at..).zip(&self.bytes) {
+            let at = place.checked_sub(offset).and_then(|at| usize::try_from(at).ok());
+            if let Some(byte) = at.and_then(|at| bytes.get_mut(at)) {
+                *byte = *new;
+            }
+        }
+    }
+}
+
 /// What the structure says. Empty for containers that promise nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Promise {
@@ -26,8 +47,8 @@ pub(super) struct Promise {
     pub pictures: usize,
     /// Number of tracks of words that a demuxer should find.
     pub words: usize,
-    /// Places of the type of `edts` boxes that leave footage out. Read as `free`, all of it is shown.
-    pub edits: Vec<u64>,
+    /// What is to be read in place of edit lists that leave footage out, so that all of it is shown.
+    pub edits: Vec<Patch>,
     /// Whether the length that the header claims is to be held against what is there, because the structure does not say
     /// where the file ends.
     pub claims: bool,

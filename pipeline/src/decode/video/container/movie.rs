@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::{Promise, be16, be32, be64, edits, samples, stretch};
+use super::{Patch, Promise, be16, be32, be64, edits, samples, stretch};
 use crate::decode::Unseen;
 
 /// Most bytes of a `moov` or `sidx` box that are looked at.
@@ -145,11 +145,24 @@ impl Movie<'_> {
         }
         let (_, edts, list) = boxes(track).find(|(kind, ..)| kind == b"edts")?;
         let scale = child(media, b"mdhd").and_then(timescale)?;
-        let edits = edits::read(child(list, b"elst")?, movie_scale, scale);
+        let (_, elst, list) = boxes(list).find(|(kind, ..)| kind == b"elst")?;
+        let edits = edits::read(list, movie_scale, scale);
         if edits.hide(samples::times(table), fragmented) {
             if edits.in_order() {
-                // The type lies four bytes before the body; the body of an `edts` is never behind a long header.
-                self.promise.edits.push(at.saturating_add(edts as u64).saturating_sub(4));
+                let patch = if fragmented {
+                    // The type of the box lies four bytes before its body.
+                    Patch {
+                        at: at.saturating_add(edts as u64).saturating_sub(4),
+                        bytes: b"free".into(),
+                    }
+                } else {
+                    // Not left out, for then the demuxer ends with the length of the track, before the last frames where
+                    // these are reordered.
+                    let last = samples::times(table).max().unwrap_or(0).max(0).cast_unsigned();
+                    let bytes = edits::whole(list, last, movie_scale, scale);
+                    Patch { at: at.saturating_add(elst as u64 + edts as u64), bytes }
+                };
+                self.promise.edits.push(patch);
             } else {
                 self.promise.unseen.insert(Unseen::Edit);
             }
