@@ -15,6 +15,7 @@ mod tenant;
 mod work;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -200,6 +201,12 @@ async fn serve(
 
 /// Opens all that the service needs; nothing is served before.
 fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
+    // What people upload and write is nobody else's to read.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data)
+        .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
     let (store, opened) = Store::open(&config.data, store::Config::default())
         .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
     if let Some(salvaged) = &opened.salvaged {
