@@ -2,12 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
+use rig::endpoint::{endpoint, ok};
 use rig::media::{qr_code, scene};
 use rig::service::{Service, multipart};
 use rig::weir;
@@ -159,6 +157,9 @@ fn a_repeated_request_is_one_submission_and_another_under_its_key_is_refused() {
     assert_eq!(blobs(&data), 0);
 }
 
+/// Reason, status, headers and body of a call that is refused.
+type Case<'a> = (&'a str, u16, &'a [(&'a str, &'a str)], &'a [u8]);
+
 #[test]
 fn what_makes_no_sense_is_refused_with_a_reason_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -169,7 +170,7 @@ fn what_makes_no_sense_is_refused_with_a_reason_and_leaves_nothing() {
     let big = multipart(&json!({}), &[&[0u8; 64][..]; 10]).1;
     let media_first =
         String::from_utf8(whole.clone()).unwrap().replace("name=\"meta\"", "name=\"media\"");
-    let cases: [(&str, u16, &[(&str, &str)], &[u8]); 12] = [
+    let cases: [Case<'_>; 12] = [
         ("json", 400, &[json_type], b"{"),
         ("json", 400, &[json_type], b"{\"text\":\"\xff\"}"),
         ("meta", 422, &[json_type], br#"{"text":"a","text":"b"}"#),
@@ -356,48 +357,6 @@ fn an_author_has_a_share_of_the_hour_that_a_restart_does_not_renew() {
     assert_eq!((third.status, &third.body["reason"]), (429, &json!("author_limit")), "{third:?}");
     assert!(third.header("retry-after").unwrap().parse::<u64>().unwrap() > 3000);
     assert_eq!(service.submit(&json!({ "author": "u-10" }), &[&photo(10)]).status, 202);
-}
-
-/// Answers each call with the next of these, and gives what was asked.
-fn endpoint(answers: Vec<Vec<u8>>) -> (u16, std::thread::JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let thread = std::thread::spawn(move || {
-        let answer = |bytes: Vec<u8>| {
-            let (mut stream, _) = listener.accept().unwrap();
-            let request = read_request(&mut stream);
-            stream.write_all(&bytes).unwrap();
-            request
-        };
-        answers.into_iter().map(answer).collect()
-    });
-    (port, thread)
-}
-
-fn read_request(stream: &mut TcpStream) -> String {
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|l| {
-                let (name, value) = l.split_once(": ")?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
-            });
-            if body.len() >= length.unwrap_or(0) {
-                return text;
-            }
-        }
-        let count = stream.read(&mut chunk).unwrap();
-        assert!(count > 0, "the request is cut off");
-        bytes.extend_from_slice(&chunk[..count]);
-    }
-}
-
-fn ok(body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    [head.as_bytes(), body].concat()
 }
 
 #[test]

@@ -93,9 +93,11 @@ impl Analyser {
         if self.plan.blur {
             measures.blur_variance = quality::blur_variance(&grey);
         }
+        let mut codes = QrCodes::default();
         if self.plan.qr {
-            let codes = read_codes(&grey, &mut |side| larger(side).map(|image| Grey::of(&image)));
-            (measures.qr, measures.qr_failed) = (codes.contents, codes.lost.map(str::to_owned));
+            codes = read_codes(&grey, &mut |side| larger(side).map(|image| Grey::of(&image)));
+            measures.qr = std::mem::take(&mut codes.contents);
+            measures.qr_failed = codes.lost.map(str::to_owned);
         }
         if self.plan.ocr != Ocr::Off {
             let seen = textness::look(frame, &grey);
@@ -108,7 +110,8 @@ impl Analyser {
             if !measures.ocr_gated {
                 let larger = larger(ocr::WORKING_SIDE);
                 let image = larger.as_ref().unwrap_or(frame);
-                words::read(image, &seen, gate, &mut self.reading, &mut measures);
+                let whole = words::Page { image, seen: &seen, gate, codes: &codes.areas };
+                words::read(&whole, &mut self.reading, &mut measures);
             }
         }
         measures

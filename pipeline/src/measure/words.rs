@@ -23,14 +23,21 @@ const CERTAIN_TILES: usize = 12;
 const TIME_SPENT: &str = "the item's time for reading words is spent";
 const ILLEGIBLE: &str = "there are lines of text of which no word could be read";
 
-/// Reads the words of a picture, of which a smaller copy was `seen`, as long as the item's time lasts.
-pub(super) fn read(
-    image: &RgbImage,
-    seen: &Textness,
-    gate: f32,
-    spent: &mut Duration,
-    measures: &mut Measures,
-) {
+/// A picture to read.
+pub(super) struct Page<'a> {
+    /// At the size for reading.
+    pub image: &'a RgbImage,
+    /// Where lines seem to stand, by a smaller copy.
+    pub seen: &'a Textness,
+    /// Likelihood from which a whole page is read.
+    pub gate: f32,
+    /// Left, top, right and bottom of the QR codes that were read, as shares of width and height.
+    pub codes: &'a [[f32; 4]],
+}
+
+/// Reads the words of a picture, as long as the item's time lasts.
+pub(super) fn read(page: &Page<'_>, spent: &mut Duration, measures: &mut Measures) {
+    let Page { image, seen, gate, codes } = *page;
     let mut search = Search { spent, words: Words::default(), any: false, failure: None };
     // A line of text is lower than a quarter of the width: one of two neighbouring pieces has the whole of it.
     if seen.page >= gate {
@@ -49,7 +56,10 @@ pub(super) fn read(
         }
         search.region(image, region);
     }
-    let certain = |r: &Region| r.quiet && r.tiles >= CERTAIN_TILES;
+    // The modules of a code look like letters; what they say was read.
+    let certain = |r: &Region| {
+        r.quiet && r.tiles >= CERTAIN_TILES && !codes.iter().any(|code| mostly_in(&r.area, code))
+    };
     if search.words.confident == 0 && seen.regions.iter().any(certain) {
         search.failure.get_or_insert_with(|| ILLEGIBLE.to_owned());
     }
@@ -120,6 +130,17 @@ impl Search<'_> {
 fn is_legible(words: &Words) -> bool {
     let all = words.text.split_whitespace().filter(|w| w.chars().count() > 1).count();
     words.confident > 0 && words.confident as usize * 2 >= all
+}
+
+/// Whether most of an area lies in a code, or in the margin that tiles of text reach into.
+fn mostly_in(area: &[f32; 4], code: &[f32; 4]) -> bool {
+    let [left, top, right, bottom] = *code;
+    let (dx, dy) = ((right - left) / 8.0, (bottom - top) / 8.0);
+    let within =
+        |low: f32, high: f32, least: f32, most: f32| (high.min(most) - low.max(least)).max(0.0);
+    let wide = within(area[0], area[2], left - dx, right + dx);
+    let high = within(area[1], area[3], top - dy, bottom + dy);
+    wide * high >= 0.75 * (area[2] - area[0]) * (area[3] - area[1])
 }
 
 /// The region with some ground around it, its lines level and of a legible height.
@@ -245,6 +266,20 @@ mod tests {
         let measures = measured(&rgb(&rows));
         // On a slow machine the time may be over before the last try, which is told as well.
         assert!(measures.ocr_failed.is_some(), "{:?}", measures.words);
+    }
+
+    #[test]
+    fn a_code_that_was_read_is_no_text_that_was_not() {
+        preload(&["eng".to_owned()], Path::new(DEFAULT_TESSDATA)).unwrap();
+        let plan = Plan { ocr: Ocr::Gated(50), qr: true, ..Plan::default() };
+        for module in [4, 8] {
+            let code =
+                rgb(&rig::media::qr_code("https://www.example.org/menu?table=17", module).unwrap());
+            let size = (code.width(), code.height());
+            let measures = Analyser::new(plan).analyse(&code, size, &mut |_| None);
+            assert_eq!(measures.qr, ["https://www.example.org/menu?table=17"]);
+            assert_eq!(measures.ocr_failed, None, "{module}");
+        }
     }
 
     #[test]

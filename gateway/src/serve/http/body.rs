@@ -56,6 +56,10 @@ impl Meta {
     /// # Errors
     /// 400 for what is no JSON, 422 for what cannot be asked.
     pub fn parse(bytes: &[u8]) -> Outcome<Self> {
+        // The library would take a list of values for the keys in their order.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Problem::invalid("meta", "meta: write an object, `{…}`"));
+        }
         let meta: Self = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Problem::invalid("meta", format!("meta: {error}")),
             _ => Problem::bad("json", format!("this is not JSON in UTF-8: {error}")),

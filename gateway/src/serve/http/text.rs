@@ -33,6 +33,9 @@ pub async fn post(
 ) -> Outcome<Json<Value>> {
     caller.may(Scope::Submit)?;
     let bytes = small_body(request).await?;
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::bad("json", "write {\"text\": \"…\"}"));
+    }
     let asked: Asked = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad("json", format!("write {{\"text\": \"…\"}}: {error}")))?;
     let meta = Meta {

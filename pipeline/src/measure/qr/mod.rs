@@ -47,6 +47,9 @@ pub struct QrCodes {
     pub unread: bool,
     /// What there certainly was and was not read.
     pub lost: Option<&'static str>,
+    /// Left, top, right and bottom of the codes that were read, as shares of width and height; none of an elongated
+    /// picture, which is looked at in pieces.
+    pub areas: Vec<[f32; 4]>,
 }
 
 impl QrCodes {
@@ -55,6 +58,7 @@ impl QrCodes {
         let silent = finer.contents.is_empty() || finer.unread;
         self.lost = finer.lost.or(self.lost.filter(|_| silent));
         self.unread = finer.unread;
+        self.areas.extend(finer.areas);
         finer.contents.into_iter().for_each(|content| self.add(content));
         self
     }
@@ -76,7 +80,9 @@ impl QrCodes {
 pub fn read(grey: &Grey, side: u32) -> QrCodes {
     let mut codes = QrCodes::default();
     // No code is larger than the overlap, so each is whole on one of the pieces.
-    for piece in grey.tiles(side, grey.short_side()) {
+    let pieces = grey.tiles(side, grey.short_side());
+    let whole = pieces.len() == 1;
+    for piece in pieces {
         let shrunk = piece.within(side);
         let piece = shrunk.as_ref().unwrap_or(&piece);
         let mut read: Vec<Quad> = Vec::new();
@@ -88,6 +94,13 @@ pub fn read(grey: &Grey, side: u32) -> QrCodes {
                 Search { piece: Cow::Borrowed(piece), flip, finders, illegible, read: &mut read }
                     .run(&mut codes);
             }
+        }
+        if whole {
+            let (width, height) = (piece.width() as f32, piece.height() as f32);
+            codes.areas.extend(read.iter().map(|quad| {
+                let [left, top, right, bottom] = quad::bounds(quad);
+                [left / width, top / height, right / width, bottom / height]
+            }));
         }
     }
     codes

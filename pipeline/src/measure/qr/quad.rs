@@ -17,3 +17,10 @@ pub(super) fn contains(quad: &Quad, x: f32, y: f32) -> bool {
     let sides = [(a, b), (b, c), (c, d), (d, a)].map(side);
     sides.iter().all(|&s| s >= 0.0) || sides.iter().all(|&s| s <= 0.0)
 }
+
+/// Left, top, right and bottom.
+pub(super) fn bounds(quad: &Quad) -> [f32; 4] {
+    let low = |of: fn(&(f32, f32)) -> f32| quad.iter().map(of).fold(f32::INFINITY, f32::min);
+    let high = |of: fn(&(f32, f32)) -> f32| quad.iter().map(of).fold(0.0, f32::max);
+    [low(|p| p.0), low(|p| p.1), high(|p| p.0), high(|p| p.1)]
+}
