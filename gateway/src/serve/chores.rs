@@ -66,7 +66,7 @@ pub async fn run(app: Arc<App>) {
         }
         count(&app).await;
         ticks += 1;
-        if ticks % SWEEP_TICKS == 0 {
+        if ticks.is_multiple_of(SWEEP_TICKS) {
             app.gatekeeper.forget();
             if let Err(error) = app.store.sweep_blobs(BATCH * 16).await {
                 tracing::warn!(%error, "cannot sweep blobs whose time is over");

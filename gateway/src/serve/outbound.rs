@@ -103,8 +103,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     }
     // Global unicast, without protocol assignments (Teredo among them) and documentation.
     let unicast = a & 0xe000 == 0x2000;
-    let special =
-        (a == 0x2001 && b < 0x200) || (a == 0x2001 && b == 0xdb8) || (a == 0x3fff && b < 0x1000);
+    let special = (a == 0x2001 && (b < 0x200 || b == 0xdb8)) || (a == 0x3fff && b < 0x1000);
     unicast && !special
 }
 

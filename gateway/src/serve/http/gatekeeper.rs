@@ -70,9 +70,7 @@ impl Gatekeeper {
     /// Whether a name stands for this box.
     fn is_ours(&self, authority: &str) -> bool {
         let host = host_of(authority);
-        host == "localhost"
-            || host.parse::<IpAddr>().is_ok()
-            || self.hosts.iter().any(|ours| *ours == host)
+        host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
     }
 
     /// Refuses calls that a browser was tricked into (DNS rebinding, cross-site requests).

@@ -38,7 +38,7 @@ pub const MOST_BYTES: usize = 8 * 2953;
 const MOST_FINDERS: usize = 64;
 
 /// What a frame shows of QR codes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct QrCodes {
     /// Contents, each once, in the order found.
     pub contents: Vec<String>,
