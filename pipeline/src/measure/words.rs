@@ -49,9 +49,11 @@ pub(super) fn read(page: &Page<'_>, spent: &mut Duration, measures: &mut Measure
         }
     }
     for region in &seen.regions {
-        // What stands level in black and white was on the page.
-        let on_page = region.plane == Plane::Luma && !region.turned;
-        if on_page && seen.page >= gate && is_legible(&search.words) {
+        // What stands level in black and white was on the page, and what seems to be lines from the side, too.
+        let on_page = |r: &Region| r.plane == Plane::Luma && !r.turned;
+        let again =
+            || region.turned && seen.regions.iter().any(|r| on_page(r) && covers(r, region));
+        if seen.page >= gate && is_legible(&search.words) && (on_page(region) || again()) {
             continue;
         }
         search.region(image, region);
@@ -65,6 +67,16 @@ pub(super) fn read(page: &Page<'_>, spent: &mut Duration, measures: &mut Measure
     }
     measures.ocr_failed = search.failure;
     measures.words = search.any.then_some(search.words);
+}
+
+/// Whether half of `region` lies within `other`.
+fn covers(other: &Region, region: &Region) -> bool {
+    let overlap = |low: usize, high: usize| {
+        let start = other.area[low].max(region.area[low]);
+        (other.area[high].min(region.area[high]) - start).max(0.0)
+    };
+    let [left, top, right, bottom] = region.area;
+    2.0 * overlap(0, 2) * overlap(1, 3) >= (right - left) * (bottom - top)
 }
 
 struct Search<'a> {
