@@ -8,7 +8,7 @@ if ! cmp -s benches/requirements.txt "$venv/installed.txt"; then
     echo "bench: installing the peer's Python packages into $venv" >&2
     rm -rf "$venv"
     python3 -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --only-binary=:all: --requirement benches/requirements.txt
+    "$venv/bin/python" -m pip install --quiet --prefer-binary --requirement benches/requirements.txt
     cp benches/requirements.txt "$venv/installed.txt"
 fi
 exec "$venv/bin/python" benches/bench.py "$@"
