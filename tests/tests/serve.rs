@@ -338,6 +338,20 @@ fn a_key_decides_the_tenant_and_nobody_sees_anothers() {
 }
 
 #[test]
+fn guessed_keys_are_limited_as_calls_without_one_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("weir.toml");
+    std::fs::write(&config, "[auth]\nrequired = true\n[limits]\nanonymous_per_second = 1\n")
+        .unwrap();
+    let service = Service::start(&dir.path().join("data"), &["--config", config.to_str().unwrap()]);
+    for headers in [&[][..], &[("authorization", "Bearer weir_guess")]] {
+        let calls = (0..50).map(|_| service.call("GET", "/v1/submissions", headers, b"").status);
+        let statuses: Vec<u16> = calls.collect();
+        assert!(statuses.contains(&429) && !statuses.contains(&200), "{statuses:?}");
+    }
+}
+
+#[test]
 fn an_author_has_a_share_of_the_hour_that_a_restart_does_not_renew() {
     let dir = tempfile::tempdir().unwrap();
     let profile = dir.path().join("small.toml");

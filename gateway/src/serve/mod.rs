@@ -152,7 +152,10 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         .thread_name("weir-serve")
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(app, listener, tell_stop))
+    let outcome = runtime.block_on(serve(app, listener, tell_stop));
+    // What is still being judged or called after the drain must not hold up the end; the next start takes it up.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
 }
 
 async fn serve(

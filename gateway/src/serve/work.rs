@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use domain::journal::{Code, Sha256};
+use domain::journal::{Code, Sha256, SubmissionId, TenantId};
 use domain::standing::Ladder;
 use domain::{Context, Failure, Status};
 use pipeline::sandbox::Item;
-use store::{JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
+use store::{Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -79,21 +79,27 @@ pub async fn run(app: Arc<App>) {
 
 async fn one_job(app: &Arc<App>, work: Work) {
     let (id, lease) = (work.submission.id, work.lease.clone());
+    let tenant = work.submission.tenant.clone();
     let outcome = match work.lease.kind {
         JobKind::Judge => judge(app, work).await,
         JobKind::Fetch => fetch::fetch(app, work).await,
     };
     match outcome {
         Ok(()) => {}
-        Err(reason) => fail(app, lease, reason, id).await,
+        Err(reason) => fail(app, &tenant, id, lease, reason).await,
     }
 }
 
-async fn fail(app: &App, lease: Lease, reason: Code, id: domain::journal::SubmissionId) {
+async fn fail(app: &App, tenant: &TenantId, id: SubmissionId, lease: Lease, reason: Code) {
     app.metrics.failed_attempts.fetch_add(1, Ordering::Relaxed);
     tracing::warn!(submission = %id, reason = reason.as_str(), attempt = lease.attempt, "an attempt failed");
-    if let Err(error) = app.store.fail(lease, reason).await {
-        tracing::error!(%error, submission = %id, "cannot note the failure; the next start takes the job up");
+    match app.store.fail(lease, reason).await {
+        // Nobody tries again by itself: whoever waits need not wait longer.
+        Ok(Fate::Dead) => app.progress.tell(tenant, id, Stage::Settled),
+        Ok(Fate::Retry(_)) => {}
+        Err(error) => {
+            tracing::error!(%error, submission = %id, "cannot note the failure; the next start takes the job up");
+        }
     }
 }
 

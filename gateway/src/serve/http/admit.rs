@@ -88,7 +88,7 @@ async fn admit(
     // at the next start finds them.
     let guard = kept.release();
     let accepted = app.store.accept(new).await;
-    if !matches!(accepted, Ok(Acceptance::New(_))) {
+    if is_ownerless(&accepted) {
         guard.forget();
     }
     let accepted = accepted?;
@@ -96,6 +96,19 @@ async fn admit(
     app.progress.tell(&caller.tenant, accepted.id(), Stage::Queued);
     app.work_ready.notify_one();
     answer(app, caller, accepted, wait).await
+}
+
+/// Whether the bytes certainly belong to nobody. Where the store broke instead of refusing, the rows may be on the disk.
+fn is_ownerless(accepted: &Result<Acceptance, store::Error>) -> bool {
+    use store::Error as E;
+    match accepted {
+        Ok(Acceptance::New(_)) => false,
+        Ok(Acceptance::Same(_)) => true,
+        Err(error) => matches!(
+            error,
+            E::Busy(_) | E::Full | E::Conflict(_) | E::AuthorLimit { .. } | E::Invalid(_)
+        ),
+    }
 }
 
 /// Bytes from the network: `meta` and the media, all durable.

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use domain::journal::{Actor, TenantId};
 
 use super::App;
+use super::gatekeeper::CallerAddress;
 use super::problem::{Outcome, Problem};
 
 /// What a credential allows.
@@ -79,7 +80,13 @@ impl FromRequestParts<Arc<App>> for Caller {
         let secret = bearer(parts)?;
         match app.read(move |store| Ok(store.key(&secret).ok())).await? {
             Some(key) => Ok(Self::of_key(key)),
-            None => Err(unauthorised("credential_unknown", "this API key is unknown or revoked")),
+            None => {
+                // Whoever guesses keys is as anonymous as who sends none.
+                if let Some(CallerAddress(address)) = parts.extensions.get() {
+                    app.gatekeeper.check_rate(*address)?;
+                }
+                Err(unauthorised("credential_unknown", "this API key is unknown or revoked"))
+            }
         }
     }
 }

@@ -98,7 +98,11 @@ impl Gatekeeper {
         }
     }
 
-    fn check_rate(&self, address: IpAddr) -> Outcome<()> {
+    /// Counts a call without a credential that is known.
+    ///
+    /// # Errors
+    /// 429 where there are too many from this address.
+    pub fn check_rate(&self, address: IpAddr) -> Outcome<()> {
         self.anonymous.check_key(&address).map_err(|until| {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", "too many calls from this address")
                 .after(until.wait_time_from(DefaultClock::default().now()))
