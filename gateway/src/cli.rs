@@ -31,6 +31,8 @@ pub enum Command {
     Flag(FlagArguments),
     /// Verify, copy and restore the database of a box.
     Store(StoreArguments),
+    /// Prove that an author was erased.
+    Erase(EraseArguments),
     /// List, fetch, verify and measure models.
     Models(ModelsArguments),
     /// Check and test policies.
@@ -206,6 +208,33 @@ pub enum ConfigCommand {
     Check(ServeArguments),
     /// Print each setting in force and where it comes from.
     Show(ServeArguments),
+}
+
+/// Prove that an author was erased.
+#[derive(Args, Debug)]
+pub struct EraseArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: EraseCommand,
+}
+
+/// What to do with erasures.
+#[derive(Subcommand, Debug)]
+pub enum EraseCommand {
+    /// Look for an author in database and log, and recompute the chains. Exit code 1 when something is left.
+    Verify {
+        /// The platform's name of the author.
+        author: String,
+        /// Whose author.
+        #[arg(long, value_name = "TENANT", default_value = crate::config::DEFAULT_TENANT)]
+        tenant: String,
+        /// The number that the erasure answered: looks for rows that still carry it.
+        #[arg(long, value_name = "NUMBER")]
+        tombstone: Option<u64>,
+        /// Data folder of the service.
+        #[arg(long, value_name = "DIR", env = "WEIR_DATA")]
+        data: Option<PathBuf>,
+    },
 }
 
 /// List, fetch, verify and measure models.

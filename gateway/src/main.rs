@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod config_command;
 mod control;
+mod erase_command;
 mod logging;
 mod models_command;
 mod paths;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Token(arguments) => token_command::token(arguments),
         Command::Flag(arguments) => token_command::flag(arguments),
         Command::Store(arguments) => store_command::run(arguments),
+        Command::Erase(arguments) => erase_command::run(arguments),
         Command::Models(arguments) => models_command::run(arguments),
         Command::Policy(arguments) => policy_command::run(arguments),
     };

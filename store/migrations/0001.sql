@@ -108,6 +108,7 @@ CREATE TABLE bank_entries (
     label TEXT NOT NULL, protected INTEGER NOT NULL, version INTEGER NOT NULL, added_at INTEGER NOT NULL, removed_at INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX bank_entries_version ON bank_entries (tenant, version);
+CREATE INDEX bank_entries_hash ON bank_entries (tenant, hash);
 
 CREATE TABLE reports (
     id BLOB PRIMARY KEY, tenant TEXT NOT NULL, submission BLOB, target TEXT, reason TEXT NOT NULL,

@@ -141,7 +141,7 @@ fn strike_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Strike> {
     })
 }
 
-fn find(
+pub(crate) fn find(
     conn: &Connection,
     tenant: &TenantId,
     key: &[u8; 32],

@@ -65,7 +65,7 @@ pub struct BankEntry {
 }
 
 impl Store {
-    /// Adds an entry; in force from the next match on.
+    /// Adds an entry; in force from the next match on. The same entry twice is one.
     pub fn add_bank_entry(
         &self,
         tenant: TenantId,
@@ -73,9 +73,21 @@ impl Store {
         actor: Actor,
     ) -> Reply<ItemId> {
         self.write(Way::Normal, move |txn| {
+            let (hash, distance) = parts(&new.hash);
+            let same: Option<uuid::Uuid> = txn
+                .conn
+                .query_row(
+                    "SELECT id FROM bank_entries WHERE tenant = ? AND hash = ? AND distance IS ? AND negative = ?
+                     AND label = ? AND protected = ? AND removed_at IS NULL",
+                    params![tenant.as_str(), hash, distance, new.negative, new.label.as_str(), new.protected],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if let Some(id) = same {
+                return Ok(ItemId(id));
+            }
             let id = uuid::Builder::from_random_bytes(random()?).into_uuid();
             let basis = bump(txn, &tenant, true)?;
-            let (hash, distance) = parts(&new.hash);
             txn.conn.execute(
                 "INSERT INTO bank_entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
                 params![
@@ -99,7 +111,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`] where the tenant has no such entry in force.
-    pub fn remove_bank_entry(&self, tenant: TenantId, id: ItemId, actor: Actor) -> Reply<()> {
+    pub fn remove_bank_entry(
+        &self,
+        tenant: TenantId,
+        id: ItemId,
+        actor: Actor,
+    ) -> Reply<NewBankEntry> {
         self.write(Way::Normal, move |txn| {
             let basis = bump(txn, &tenant, true)?;
             let removed = txn
@@ -111,7 +128,8 @@ impl Store {
                 )
                 .optional()?
                 .ok_or(Error::NotFound("bank entry"))?;
-            journal(txn, &tenant, id, &removed.entry, false, &actor)
+            journal(txn, &tenant, id, &removed.entry, false, &actor)?;
+            Ok(removed.entry)
         })
     }
 

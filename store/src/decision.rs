@@ -1,9 +1,9 @@
 //! Verdicts: decision, standing, effects, what the gate answers, and the journal entry, in one transaction.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use domain::{
-    Category, Decision, Status,
+    Action, Category, Decision, Status,
     journal::{
         Actor, Body, Code, Decided, EventId, Lane, Millis, Sha256, StandingNote, Subject,
         SubmissionId, TenantId,
@@ -73,7 +73,7 @@ pub struct SeenPdq {
 }
 
 /// What was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settled {
     /// The submission.
     pub submission: SubmissionId,
@@ -83,6 +83,8 @@ pub struct Settled {
     pub supersedes: Option<u32>,
     /// When.
     pub at: Millis,
+    /// What was decided: the verdict's decision, unless the author's standing made it graver.
+    pub decision: Decision,
     /// Where its entry stands in the journal.
     pub place: Place,
     /// The author's standing afterwards, where an author is known.
@@ -241,6 +243,7 @@ pub(crate) fn settle(
 ) -> Result<Settled, Error> {
     let supersedes = submission.decision.as_ref().map(|row| row.number);
     let number = supersedes.map_or(0, |n| n + 1);
+    let verdict = &with_standing(txn, submission, actor, verdict)?;
     let decision = &verdict.decision;
     let (standing, changed) = apply_standing(txn, submission, number, verdict)?;
     let body = Body::Decided(Decided {
@@ -269,14 +272,43 @@ pub(crate) fn settle(
     let place = txn.append(Entry { lane, actor, subject, body, side })?;
     insert(txn, submission.id, number, supersedes, actor, verdict, place)?;
     record_media(txn, submission, verdict)?;
-    let settled =
-        Settled { submission: submission.id, number, supersedes, at: txn.now, place, standing };
+    let settled = Settled {
+        submission: submission.id,
+        number,
+        supersedes,
+        at: txn.now,
+        decision: decision.clone(),
+        place,
+        standing,
+    };
     for new in tell(submission, &settled) {
         let words = (new.event.as_str(), new.endpoint.as_str());
         let id = EventId::new(txn.tip.of, submission.id, number, words.0, words.1);
         effect::notify(txn, id, submission, number, &new)?;
     }
     Ok(settled)
+}
+
+/// What the machine would let through of an author whose posts are hidden waits for a person.
+fn with_standing<'a>(
+    txn: &Txn<'_>,
+    submission: &Submission,
+    actor: &Actor,
+    verdict: &'a Verdict,
+) -> Result<Cow<'a, Verdict>, Error> {
+    let Some(author) = submission.author.filter(|_| *actor == Actor::Machine) else {
+        return Ok(Cow::Borrowed(verdict));
+    };
+    let standing = author::standing(txn.conn, author, txn.now)?;
+    let hidden = standing.level(&verdict.ladder, txn.now).0 >= Level::Hidden;
+    if !hidden || verdict.decision.status != Status::Approved {
+        return Ok(Cow::Borrowed(verdict));
+    }
+    let mut verdict = verdict.clone();
+    verdict.decision.status = Status::Held;
+    verdict.decision.action = Action::Hide;
+    verdict.decision.reasons.insert(0, "standing".to_owned());
+    Ok(Cow::Owned(verdict))
 }
 
 fn categories(verdict: &Verdict) -> Vec<(Category, domain::Severity, u16)> {

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
+use domain::journal::Millis;
 use rusqlite::ErrorCode;
 
 /// Why the store did not do what it was asked. Cheap to clone: a whole group of writes may fail together.
@@ -67,6 +68,12 @@ pub enum Error {
         limit: u32,
         /// When there is room for one more.
         retry_after: Duration,
+    },
+    /// The author's strikes or an order bar them. HTTP 403.
+    #[error("this author is barred from handing in{}", if until.is_some() { " for a time" } else { "" })]
+    Barred {
+        /// When that ends; `None` where nobody has set an end.
+        until: Option<Millis>,
     },
     /// The lease is no longer held: it was given to another attempt, or the job is done.
     #[error("the lease on this job is no longer held: drop the result")]

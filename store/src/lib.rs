@@ -59,4 +59,4 @@ pub use submission::{
     StoredMedia, Submission,
 };
 pub use txn::{Place, SideKind};
-pub use verify::{MOST_PROBLEMS, Verified, remains, verify};
+pub use verify::{MOST_PROBLEMS, Verified, files_with, known_author, remains, verify};

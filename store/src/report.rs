@@ -53,7 +53,7 @@ pub struct Hide {
 }
 
 /// What a report brought about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReportOutcome {
     /// Its name.
     pub id: ItemId,

@@ -8,6 +8,7 @@ use domain::{
         Accepted, Actor, AuthorNumber, Body, Code, Lane, MediaNote, Millis, Sha256, Subject,
         SubmissionId, TenantId,
     },
+    standing::{Ladder, Level},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,8 @@ pub struct NewSubmission {
     pub media: Vec<NewMedia>,
     /// Media that this author may hand in within an hour.
     pub per_author_hour: Option<u32>,
+    /// The tenant's rules for strikes: who is barred by them is refused.
+    pub ladder: Ladder,
 }
 
 /// A medium to accept.
@@ -194,7 +197,7 @@ impl Store {
     /// Accepts a submission.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Busy`], [`Error::Conflict`], [`Error::AuthorLimit`], [`Error::BlobGoing`], [`Error::Invalid`].
+    /// [`Error::Full`], [`Error::Busy`], [`Error::Conflict`], [`Error::AuthorLimit`], [`Error::Barred`], [`Error::BlobGoing`], [`Error::Invalid`].
     pub fn accept(&self, new: NewSubmission) -> Reply<Acceptance> {
         let way = if new.critical { Way::Urgent } else { Way::Growing };
         self.write(way, move |txn| accept(txn, &new))
@@ -277,6 +280,13 @@ fn accept(txn: &mut Txn<'_>, new: &NewSubmission) -> Result<Acceptance, Error> {
         Some(key) => Some(author::number(txn, &new.tenant, key)?),
         None => None,
     };
+    if let Some(author) = number {
+        let standing = author::standing(txn.conn, author, txn.now)?;
+        let (level, until) = standing.level(&new.ladder, txn.now);
+        if level >= Level::Rejected {
+            return Err(Error::Barred { until });
+        }
+    }
     if let (Some(author), Some(limit)) = (number, new.per_author_hour) {
         within_hour(txn, author, new.media.len(), limit)?;
     }

@@ -1,14 +1,19 @@
 //! Proving a store from its own bytes: chains, checkpoints, side records, decisions.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use domain::journal::{
     AuthorNumber, Body, Epoch, Lane, Record, Seq, Sha256, Side, SignedCheckpoint, Subject,
-    SubmissionId, link,
+    SubmissionId, TenantId, link,
 };
 use rusqlite::{Connection, params};
 
-use crate::{Error, identity::Identity, rows::bits, schema};
+use crate::{Error, author, identity::Identity, rows::bits, schema};
 
 /// What was recomputed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +83,53 @@ pub fn remains(dir: &Path, author: AuthorNumber) -> Result<BTreeMap<&'static str
         }
     }
     Ok(remains)
+}
+
+/// The number under which an author is still known; nothing, where the link to the platform's name is erased.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub fn known_author(
+    dir: &Path,
+    tenant: &TenantId,
+    key: &[u8; 32],
+) -> Result<Option<AuthorNumber>, Error> {
+    let conn = schema::open_reader(&dir.join(schema::DATABASE))?;
+    author::find(&conn, tenant, key)
+}
+
+/// Files of the database, log included, in which these bytes stand, wherever in them.
+///
+/// # Errors
+/// Where a file cannot be read.
+pub fn files_with(dir: &Path, needle: &[u8]) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for suffix in ["", "-wal", "-journal"] {
+        let path = dir.join(format!("{}{suffix}", schema::DATABASE));
+        match contains(&path, needle) {
+            Ok(true) => found.push(path),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("read", path)(error)),
+        }
+    }
+    Ok(found)
+}
+
+fn contains(path: &Path, needle: &[u8]) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut window = Vec::new();
+    loop {
+        // What a needle across two chunks needs of the first.
+        let keep = window.len().saturating_sub(needle.len().saturating_sub(1));
+        window.drain(..keep);
+        if (&mut file).take(1 << 20).read_to_end(&mut window)? == 0 {
+            return Ok(false);
+        }
+        if window.windows(needle.len().max(1)).any(|bytes| bytes == needle) {
+            return Ok(true);
+        }
+    }
 }
 
 type Chains = BTreeMap<(Epoch, Lane, Seq), Sha256>;

@@ -7,11 +7,13 @@ use std::{fs, path::Path, time::Duration};
 
 use common::{Time, approve, code, config, lease_one, open, reject, submission, tell, tenant};
 use domain::{
-    Category, Severity, Status,
+    Action, Category, Severity, Status,
     journal::{Actor, AuthorNumber, Body, Lane, Record, Seq},
     standing::{Ladder, Level},
 };
-use store::{Error, Hide, NewReport, NewSubmission, Resolution, State, Store, Verdict, verify};
+use store::{
+    Error, Hide, NewReport, NewSubmission, Resolution, State, Store, Verdict, Work, verify,
+};
 
 fn start() -> (tempfile::TempDir, Time, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -56,6 +58,35 @@ fn strikes_add_up_expire_and_are_taken_back_with_their_decision() {
 }
 
 #[test]
+fn who_has_three_strikes_is_refused_and_two_wait_for_a_person() {
+    let (_dir, time, store) = start();
+    let ladder = Ladder::default();
+    let judged = |content: &str, verdict: fn(&Work) -> Verdict| {
+        let id = store.accept(submission(content)).wait().unwrap().id();
+        let work = lease_one(&store);
+        let settled = store.commit(work.lease.clone(), verdict(&work), tell()).wait().unwrap();
+        assert_eq!(
+            store.submission(&tenant(), id).unwrap().decision.unwrap().decision,
+            settled.decision
+        );
+        settled.decision
+    };
+    assert_eq!(judged("a", reject).status, Status::Rejected);
+    assert_eq!(judged("b", approve).status, Status::Approved, "one strike is a warning");
+    judged("c", reject);
+    let held = judged("d", approve);
+    assert_eq!((held.status, held.action), (Status::Held, Action::Hide));
+    assert_eq!(held.reasons, ["standing"]);
+    judged("e", reject);
+    let refused = store.accept(submission("f")).wait();
+    assert!(matches!(refused, Err(Error::Barred { until: Some(_) })), "{refused:?}");
+    let stranger = NewSubmission { author: Some([8; 32]), ..submission("g") };
+    store.accept(stranger).wait().unwrap();
+    time.pass(ladder.expiry);
+    store.accept(submission("f")).wait().unwrap();
+}
+
+#[test]
 fn the_same_matter_judged_again_is_no_second_strike() {
     let (_dir, _time, store) = start();
     let id = store.accept(submission("a")).wait().unwrap().id();
@@ -75,7 +106,7 @@ fn the_same_matter_judged_again_is_no_second_strike() {
 fn a_ban_needs_proof_and_ends_with_the_decision_that_brought_it() {
     let (_dir, _time, store) = start();
     let ladder = Ladder::default();
-    let grave = |work: &store::Work, verified| {
+    let grave = |work: &Work, verified| {
         let mut verdict = common::verdict(work, Status::Rejected, Severity::Critical);
         verdict.decision.categories = [(Category::SexualMinors, Severity::Critical)].into();
         Verdict { verified, ..verdict }

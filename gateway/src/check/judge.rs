@@ -107,6 +107,7 @@ impl Judge {
             required: self.policy.required(),
             max_gap_ms: self.policy.max_gap_ms(),
             settled: &|evidence| self.policy.settled(evidence),
+            lists: None,
             decode_threads: self.decode_threads,
             decoded,
         };

@@ -28,6 +28,9 @@ use crate::paths;
 /// Where the service listens unless told otherwise: this machine only.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
+/// Reporters that hide a submission unless told otherwise: more than a quarrel between two, few enough to be quick.
+const HIDE_REPORTS: u32 = 5;
+
 /// The tenant of a box that was told of no other.
 pub const DEFAULT_TENANT: &str = "default";
 
@@ -96,6 +99,10 @@ pub struct Tenant {
     pub held_as_pending: bool,
     /// Whether the gate lets through what it does not know.
     pub gate_open: bool,
+    /// So many different reporters hide a submission until a person has looked; 0 never.
+    pub hide_reports: u32,
+    /// File with help for people who may hurt themselves, by language; none is the built-in one.
+    pub help: Option<PathBuf>,
     /// Who is told.
     pub webhooks: Vec<Webhook>,
 }
@@ -230,7 +237,12 @@ fn tenants(pick: &mut Pick, profile: &str) -> BTreeMap<TenantId, Tenant> {
         let hooks = raw.webhooks.into_iter().enumerate();
         let webhooks = hooks.filter_map(|(i, hook)| webhook(pick, &key, i, hook)).collect();
         let held_as_pending = raw.held_as_pending.unwrap_or(false);
-        tenants.insert(id, Tenant { profile, held_as_pending, gate_open, webhooks });
+        let hide_reports = raw.hide_reports.map_or(HIDE_REPORTS, |n| n as u32);
+        let help = raw.help.map(PathBuf::from);
+        tenants.insert(
+            id,
+            Tenant { profile, held_as_pending, gate_open, hide_reports, help, webhooks },
+        );
     }
     tenants
 }
@@ -260,6 +272,7 @@ fn webhook(pick: &mut Pick, tenant: &str, index: usize, raw: RawWebhook) -> Opti
 pub fn missing_files(config: &Config) -> Vec<Problem> {
     let mut files: Vec<(String, &Path)> = Vec::new();
     for (name, tenant) in &config.tenants {
+        files.extend(tenant.help.as_deref().map(|file| (format!("tenant.{name}.help"), file)));
         for hook in &tenant.webhooks {
             files.push((format!("tenant.{name}.webhook `{}`", hook.name), &hook.secret_file));
         }

@@ -34,6 +34,8 @@ pub struct RawTenant {
     pub profile: Option<String>,
     pub held_as_pending: Option<bool>,
     pub gate_unknown: Option<String>,
+    pub hide_reports: Option<u64>,
+    pub help: Option<String>,
     pub webhooks: Vec<RawWebhook>,
 }
 
@@ -93,6 +95,8 @@ fn read_tenants(s: &mut Source<'_>, tenants: &Table<'_, '_>) -> BTreeMap<String,
             profile: text(&mut table, s, "profile"),
             held_as_pending: table.boolean(s, "held_as_pending").map(|v| v.value),
             gate_unknown: text(&mut table, s, "gate_unknown"),
+            hide_reports: number(&mut table, s, "hide_reports", 0, 1_000_000),
+            help: text(&mut table, s, "help"),
             webhooks: Vec::new(),
         };
         for mut hook in table.tables(s, "webhook") {

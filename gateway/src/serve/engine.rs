@@ -7,9 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::journal::Code;
 use domain::{
-    Action, Context, Coverage, Decision, Evidence, Failure, Profile, Scores, Severity, Status,
+    Action, Context, Coverage, Decision, Evidence, Failure, Finding, Profile, Scores, Severity,
+    Status,
 };
+use pipeline::hash::BankSet;
 use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
 use pipeline::sandbox::{Item, Role};
 use serde::Serialize;
@@ -84,17 +87,19 @@ impl Engine {
         &self.profile
     }
 
-    /// Judges; `unread` says of which media (by index) the bytes could not be had, and why.
+    /// Judges, with the tenant's own `lists` besides the profile's banks. Of media whose bytes could not be had stands why.
     pub fn judge(
         &self,
         caption: Option<&str>,
         media: &[Result<Item, Failure>],
         context: &Context,
+        lists: Option<&BankSet>,
     ) -> Judged {
         let start = Instant::now();
         let mut sum = Sum::default();
+        let asked = Asked { context, lists };
         if caption.is_some() || media.is_empty() {
-            sum.add(None, self.one(caption, &[], None, context));
+            sum.add(None, self.one(caption, &[], None, &asked));
         }
         for (index, item) in media.iter().enumerate() {
             if sum.settled {
@@ -102,12 +107,29 @@ impl Engine {
                 continue;
             }
             let part = match item {
-                Ok(item) => self.one(None, std::slice::from_ref(item), None, context),
-                Err(failure) => self.one(None, &[], Some(failure.clone()), context),
+                Ok(item) => self.one(None, std::slice::from_ref(item), None, &asked),
+                Err(failure) => self.one(None, &[], Some(failure.clone()), &asked),
             };
             sum.add(Some(index), part);
         }
         sum.finish(self.profile.policy.id(), start.elapsed())
+    }
+
+    /// What the policy says of one finding alone, in the place of a submission.
+    pub fn decide_on(&self, finding: Finding, submission: &store::Submission) -> Decision {
+        let language = submission.language.as_ref().map_or("", Code::as_str);
+        let detectors_run = self.profile.policy.required().to_vec();
+        let evidence = Evidence {
+            context: Context {
+                surface: submission.surface.as_str().to_owned(),
+                language: language.to_owned(),
+            },
+            findings: vec![finding],
+            has_text: true,
+            coverage: Coverage { detectors_run, ..Coverage::default() },
+            ..Evidence::default()
+        };
+        self.profile.policy.decide(&evidence)
     }
 
     fn one(
@@ -115,14 +137,16 @@ impl Engine {
         caption: Option<&str>,
         media: &[Item],
         unread: Option<Failure>,
-        context: &Context,
+        asked: &Asked<'_>,
     ) -> Part {
         let policy = &self.profile.policy;
-        let submission = Submission { caption, name: None, context: context.clone(), media };
+        let context = asked.context.clone();
+        let submission = Submission { caption, name: None, context, media };
         let watch = Watch {
             required: policy.required(),
             max_gap_ms: policy.max_gap_ms(),
             settled: &|evidence| policy.settled(evidence),
+            lists: asked.lists,
             decode_threads: self.decode_threads,
             decoded: &|| {},
         };
@@ -133,6 +157,12 @@ impl Engine {
         let settled = policy.settled(&inspection.evidence);
         Part { decision, settled, inspection, decide: deciding.elapsed() }
     }
+}
+
+/// What all parts of a submission share.
+struct Asked<'a> {
+    context: &'a Context,
+    lists: Option<&'a BankSet>,
 }
 
 /// Caption or one medium.
@@ -218,7 +248,7 @@ fn gravity(status: Status) -> u8 {
 
 /// The gravest of the decisions on the parts. A rejection is complete when that of its part is; everything else only when
 /// every part is.
-fn gravest(decisions: Vec<Decision>, policy: String) -> Decision {
+pub fn gravest(decisions: Vec<Decision>, policy: String) -> Decision {
     let mut all = decisions;
     // Stable: of equals the caption, then the first medium, speaks first.
     all.sort_by_key(|d| std::cmp::Reverse((gravity(d.status), d.severity, d.action)));

@@ -4,11 +4,14 @@ mod chores;
 mod control;
 mod engine;
 mod fetch;
+mod help;
 mod http;
+mod lists;
 mod metrics;
 mod notify;
 mod outbound;
 mod progress;
+mod rematch;
 mod server;
 mod spool;
 mod tenant;
@@ -35,6 +38,7 @@ use notify::Gone;
 use progress::Progress;
 use spool::Spool;
 use tenant::Tenant;
+pub use tenant::author_key;
 
 /// All that calls and workers share.
 pub struct App {

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use domain::Decision;
 use domain::journal::Code;
 use serde_json::json;
 use standardwebhooks::Webhook as Signer;
@@ -78,15 +77,15 @@ fn read_secret(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Who is told of a decision, and what. Runs inside the store's transaction: quick and pure.
-pub fn tell(tenant: &Tenant, decision: &Decision) -> Tell {
+pub fn tell(tenant: &Tenant) -> Tell {
     let names = tenant.endpoints.iter().filter(|e| e.wants(DECIDED)).map(|e| e.name.clone());
     let names: Vec<Code> = names.collect();
-    let (profile, decision) = (Arc::clone(&tenant.profile), decision.clone());
+    let profile = Arc::clone(&tenant.profile);
     Box::new(move |submission, settled| {
-        let reason = decision.reasons.first().map(String::as_str).unwrap_or_default();
+        let reason = settled.decision.reasons.first().map(String::as_str).unwrap_or_default();
         let language = submission.language.as_ref().map_or("en", Code::as_str);
         let message = profile.message(language, reason);
-        let payload = payload(submission, settled, &decision, message);
+        let payload = payload(submission, settled, message);
         let told = names.iter().map(|name| NewEffect {
             event: Code::lossy(DECIDED),
             endpoint: name.clone(),
@@ -97,12 +96,8 @@ pub fn tell(tenant: &Tenant, decision: &Decision) -> Tell {
 }
 
 /// What is sent. Neither the caption nor what was read in the picture.
-fn payload(
-    submission: &Submission,
-    settled: &Settled,
-    decision: &Decision,
-    message: Option<&str>,
-) -> Vec<u8> {
+fn payload(submission: &Submission, settled: &Settled, message: Option<&str>) -> Vec<u8> {
+    let decision = &settled.decision;
     let standing = settled.standing.as_ref();
     let mut body = json!({
         "type": DECIDED,

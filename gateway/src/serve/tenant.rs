@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -14,6 +14,8 @@ use ring::rand::SecureRandom as _;
 use store::Store;
 
 use super::engine::Engine;
+use super::help::Help;
+use super::lists::Lists;
 use super::notify::Endpoint;
 use crate::config::Config;
 use crate::profile;
@@ -31,19 +33,44 @@ pub struct Tenant {
     pub held_as_pending: bool,
     /// Whether the gate lets through what it does not know.
     pub gate_open: bool,
+    /// Its own hash lists.
+    pub lists: Arc<Lists>,
+    /// So many different reporters hide a submission; 0 never.
+    pub hide_reports: u32,
+    /// What to tell people who may hurt themselves.
+    pub help: Help,
     /// Who is told.
     pub endpoints: Vec<Endpoint>,
     secret: hmac::Key,
 }
 
 impl Tenant {
-    /// The name of an author in the store: HMAC-SHA-256 of the platform's name with the tenant's secret, so that the box
-    /// keeps no name of a person.
+    /// The name of an author in the store.
     pub fn author_key(&self, author: &str) -> [u8; 32] {
-        let mut key = [0; 32];
-        key.copy_from_slice(hmac::sign(&self.secret, author.as_bytes()).as_ref());
-        key
+        hashed(&self.secret, author)
     }
+}
+
+/// HMAC-SHA-256 of the platform's name with the tenant's secret, so that the box keeps no name of a person.
+fn hashed(secret: &hmac::Key, author: &str) -> [u8; 32] {
+    let mut key = [0; 32];
+    key.copy_from_slice(hmac::sign(secret, author.as_bytes()).as_ref());
+    key
+}
+
+/// The name of an author in the store of a data folder.
+///
+/// # Errors
+/// Where the tenant has no secret there: then no author of it was ever kept.
+pub fn author_key(data: &Path, id: &TenantId, author: &str) -> anyhow::Result<[u8; 32]> {
+    let path = secret_path(data, id);
+    anyhow::ensure!(
+        path.exists(),
+        "{} has no tenant {id}: there is no {}",
+        data.display(),
+        path.display()
+    );
+    Ok(hashed(&hmac::Key::new(hmac::HMAC_SHA256, &secret(data, id)?), author))
 }
 
 /// Makes every tenant of the configuration ready.
@@ -69,6 +96,9 @@ pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<Tenan
             engine: Arc::clone(engine),
             held_as_pending: tenant.held_as_pending,
             gate_open: tenant.gate_open,
+            lists: Arc::default(),
+            hide_reports: tenant.hide_reports,
+            help: Help::open(tenant.help.as_deref())?,
             endpoints: tenant.webhooks.iter().map(Endpoint::open).collect::<Result<_, _>>()?,
             secret: hmac::Key::new(hmac::HMAC_SHA256, &secret(&config.data, id)?),
         };
@@ -77,13 +107,16 @@ pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<Tenan
     Ok(tenants)
 }
 
+fn secret_path(data: &Path, id: &TenantId) -> PathBuf {
+    // A tenant's name may hold characters that mean something in a path.
+    let name: String = id.as_str().bytes().map(|b| format!("{b:02x}")).collect();
+    data.join("secrets").join(format!("author-{name}"))
+}
+
 /// The secret of a tenant: made once, readable by the service alone. All boxes of a tenant need the same one, so that an
 /// author has one name; copy the file.
 fn secret(data: &Path, id: &TenantId) -> anyhow::Result<Vec<u8>> {
-    let folder = data.join("secrets");
-    // A tenant's name may hold characters that mean something in a path.
-    let name: String = id.as_str().bytes().map(|b| format!("{b:02x}")).collect();
-    let path = folder.join(format!("author-{name}"));
+    let path = secret_path(data, id);
     match std::fs::read(&path) {
         Ok(secret) if secret.len() == SECRET_BYTES => {
             let mode = std::fs::metadata(&path)?.permissions().mode();
@@ -105,7 +138,8 @@ fn secret(data: &Path, id: &TenantId) -> anyhow::Result<Vec<u8>> {
         .fill(&mut secret)
         .map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
     let write = || {
-        std::fs::create_dir_all(&folder)?;
+        let folder = path.parent().unwrap_or(data);
+        std::fs::create_dir_all(folder)?;
         // Whole or not at all, also in a power cut.
         let new = path.with_extension("new");
         let _ = std::fs::remove_file(&new);
@@ -114,7 +148,7 @@ fn secret(data: &Path, id: &TenantId) -> anyhow::Result<Vec<u8>> {
         file.write_all(&secret)?;
         file.sync_all()?;
         std::fs::rename(&new, &path)?;
-        std::fs::File::open(&folder)?.sync_all()
+        std::fs::File::open(folder)?.sync_all()
     };
     write().with_context(|| format!("cannot make the secret {}", path.display()))?;
     Ok(secret)

@@ -109,31 +109,36 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
     app.progress.tell(&submission.tenant, submission.id, Stage::Judging);
     let judging = {
         let (app, submission) = (Arc::clone(app), submission.clone());
-        let engine = Arc::clone(&tenant.engine);
+        let (engine, lists) = (Arc::clone(&tenant.engine), Arc::clone(&tenant.lists));
         tokio::task::spawn_blocking(move || {
+            let lists = lists.at(&app.store, &submission.tenant, basis.lists)?;
             let media: Vec<_> =
                 (0..submission.media.len()).map(|index| read(&app, &submission, index)).collect();
             let context = Context {
                 surface: submission.surface.as_str().to_owned(),
                 language: submission.language.as_ref().map_or("", Code::as_str).to_owned(),
             };
-            engine.judge(submission.caption.as_deref(), &media, &context)
+            Ok(engine.judge(submission.caption.as_deref(), &media, &context, Some(&lists)))
         })
     };
     let judged = judging.await.map_err(|error| {
         tracing::error!(%error, submission = %submission.id, "the judging itself failed");
         Code::lossy("internal")
     })?;
+    let judged = judged.map_err(|error: store::Error| {
+        tracing::error!(%error, submission = %submission.id, "cannot read the tenant's lists");
+        Code::lossy("lists")
+    })?;
     let timings = &judged.detail.timings_ms;
     app.metrics.decode.note(Duration::from_secs_f64(timings.decode.max(0.0) / 1e3));
     app.metrics.detect.note(Duration::from_secs_f64(timings.detect.max(0.0) / 1e3));
-    let status = judged.decision.status;
-    let told = notify::tell(tenant, &judged.decision);
+    let told = notify::tell(tenant);
     let mut verdict = verdict(&submission, judged)?;
     verdict.basis = Some(basis);
     let committing = Instant::now();
-    match app.store.commit(lease, verdict, told).await {
+    match app.store.commit(lease.clone(), verdict, told).await {
         Ok(settled) => {
+            let status = settled.decision.status;
             tracing::debug!(submission = %submission.id, ?status, took = ?committing.elapsed(), "decided");
             app.metrics.decided(status);
             let turnaround = (settled.at.0 - submission.received_at.0).max(0);
@@ -143,8 +148,12 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
             app.messages_ready.notify_one();
             Ok(())
         }
+        // No failure of the submission's: it is matched once more, with the lists as they are now.
+        Err(store::Error::Stale) => {
+            app.work_ready.notify_one();
+            app.store.release(lease).await.map_err(|_| Code::lossy("lists_changed"))
+        }
         Err(error) => Err(Code::lossy(match error {
-            store::Error::Stale => "lists_changed",
             store::Error::Full => "storage_full",
             _ => {
                 tracing::error!(%error, submission = %submission.id, "cannot commit a verdict");

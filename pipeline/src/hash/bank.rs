@@ -148,18 +148,17 @@ impl BankSet {
         places.filter_map(|&(bank, entry)| self.hit(bank, entry, 0)).collect()
     }
 
-    /// Banks that list this picture or its mirror image, each with its nearest entry.
+    /// Banks of any of the sets that list this picture or its mirror image, each with its nearest entry.
     ///
-    /// A negative entry that is strictly nearer than a bank's nearest one silences that bank, unless it is protected;
-    /// at equal distance the bank speaks. A picture below [`LEAST_QUALITY`] matches nothing.
-    pub fn match_pdq(&self, pdq: &Pdq) -> Vec<Hit<'_>> {
+    /// A negative entry that is strictly nearer than a bank's nearest one silences that bank, whichever set either is of,
+    /// unless the bank is protected; at equal distance the bank speaks. A picture below [`LEAST_QUALITY`] matches nothing.
+    pub fn match_pdq<'a>(sets: &[&'a Self], pdq: &Pdq) -> Vec<Hit<'a>> {
         if pdq.quality < LEAST_QUALITY {
             return Vec::new();
         }
-        let (negative, positive): (Vec<Hit>, Vec<Hit>) = self
-            .pdq
+        let (negative, positive): (Vec<Hit>, Vec<Hit>) = sets
             .iter()
-            .filter_map(|bank| self.nearest(bank, pdq))
+            .flat_map(|set| set.pdq.iter().filter_map(|bank| set.nearest(bank, pdq)))
             .partition(|hit| hit.bank.negative);
         let cleared = negative.iter().map(|hit| hit.distance).min().unwrap_or(u32::MAX);
         positive.into_iter().filter(|hit| hit.bank.protected || hit.distance <= cleared).collect()
@@ -218,7 +217,7 @@ mod tests {
 
     fn names(banks: Vec<Bank>, pdq: &Pdq) -> Vec<(String, u32)> {
         let set = BankSet::new(banks);
-        set.match_pdq(pdq).iter().map(|h| (h.bank.name.clone(), h.distance)).collect()
+        BankSet::match_pdq(&[&set], pdq).iter().map(|h| (h.bank.name.clone(), h.distance)).collect()
     }
 
     #[test]
@@ -260,7 +259,7 @@ mod tests {
             listed.entries[0].enabled = false;
             let set = BankSet::new(vec![listed]);
             assert_eq!(set.match_sha256(&bits(0)), []);
-            assert!(set.match_pdq(&picture()).iter().all(|h| h.distance == 3));
+            assert!(BankSet::match_pdq(&[&set], &picture()).iter().all(|h| h.distance == 3));
         }
     }
 
@@ -281,12 +280,24 @@ mod tests {
     }
 
     #[test]
+    fn a_negative_entry_of_another_set_silences_too() {
+        let ours = BankSet::new(vec![bank("p", Kind::Pdq, &[bits(10)])]);
+        for (distance, hits) in [(9, 0), (10, 1)] {
+            let negative = Bank { negative: true, ..bank("n", Kind::Pdq, &[bits(distance)]) };
+            let theirs = BankSet::new(vec![negative]);
+            for sets in [[&ours, &theirs], [&theirs, &ours]] {
+                assert_eq!(BankSet::match_pdq(&sets, &picture()).len(), hits, "{distance}");
+            }
+        }
+    }
+
+    #[test]
     fn a_finding_names_bank_category_version_and_whether_it_is_verified() {
         let set = BankSet::new(vec![
             Bank { verified: true, ..bank("a", Kind::Pdq, &[bits(16)]) },
             bank("s", Kind::Sha256, &[bits(9)]),
         ]);
-        let near = set.match_pdq(&picture())[0].finding();
+        let near = BankSet::match_pdq(&[&set], &picture())[0].finding();
         assert_eq!((near.detector.as_str(), near.model.as_str()), ("hash", "bank-a@7"));
         assert_eq!((near.label.as_str(), near.score), ("bank:violence/graphic:a", 0.9375));
         let same = set.match_sha256(&bits(9))[0].finding();
@@ -307,8 +318,10 @@ mod tests {
                 ["blur2", "bright", "contrast", "gray", "half", "mirror", "q15", "w128", "wm"]
             {
                 let seen = pdq(format!("pdqnear/{p}/{p}_{altered}.jpg"));
-                let hits: Vec<&str> =
-                    set.match_pdq(&seen).iter().map(|h| h.bank.name.as_str()).collect();
+                let hits: Vec<&str> = BankSet::match_pdq(&[&set], &seen)
+                    .iter()
+                    .map(|h| h.bank.name.as_str())
+                    .collect();
                 assert_eq!(hits, [p], "{altered}");
             }
         }
@@ -327,7 +340,7 @@ mod tests {
         for needle in needles {
             let nearest = haystack.iter().map(|h| distance(h, &needle)).min().unwrap();
             let pdq = Pdq { hash: needle, mirror: needle, quality: 100 };
-            let found = set.match_pdq(&pdq).first().map(|h| h.distance);
+            let found = BankSet::match_pdq(&[&set], &pdq).first().map(|h| h.distance);
             assert_eq!(found, (nearest <= 31).then_some(nearest));
         }
     }

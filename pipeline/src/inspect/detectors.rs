@@ -5,6 +5,7 @@ use models::{Rendition, Runner};
 
 use crate::hash::{Bank, BankSet, Hit};
 use crate::link::LinkDetector;
+use crate::measure::pdq::Pdq;
 use crate::measure::{Ocr, Plan, ocr, qr};
 use crate::text::TextDetector;
 
@@ -114,12 +115,26 @@ impl Detectors {
         out.iter().skip(before).filter(cut).map(|f| f.detector.clone()).collect()
     }
 
-    /// Looks the bytes' SHA-256 up in the banks.
-    pub(super) fn match_bytes(&self, sha256: &[u8; 32], media: usize, out: &mut Vec<Finding>) {
-        let found = self.hash.iter().flat_map(|(name, banks)| {
-            named(name, banks.match_sha256(sha256).iter().map(Hit::finding).collect())
-        });
+    /// Looks the bytes' SHA-256 up in the banks and the tenant's own `lists`.
+    pub(super) fn match_bytes(
+        &self,
+        lists: Option<&BankSet>,
+        sha256: &[u8; 32],
+        media: usize,
+        out: &mut Vec<Finding>,
+    ) {
+        let Some((name, banks)) = &self.hash else { return };
+        let sets = [Some(banks), lists];
+        let hits = sets.iter().flatten().flat_map(|set| set.match_sha256(sha256));
+        let found = named(name, hits.map(|hit| hit.finding()).collect());
         out.extend(found.map(|f| Finding { media: Some(media), ..f }));
+    }
+
+    /// Looks a picture up in the banks and the tenant's own `lists`.
+    pub(super) fn match_picture(&self, lists: Option<&BankSet>, pdq: &Pdq) -> Vec<Finding> {
+        let Some((name, banks)) = &self.hash else { return Vec::new() };
+        let sets: Vec<&BankSet> = [Some(banks), lists].into_iter().flatten().collect();
+        named(name, BankSet::match_pdq(&sets, pdq).iter().map(Hit::finding).collect()).collect()
     }
 }
 

@@ -9,10 +9,9 @@ use domain::{BBox, Evidence, Finding, Format, Media, MediaKind, Scores};
 use models::{Face as FoundFace, Output, RgbImage, Ticket, crop_face};
 
 use super::Watch;
-use super::detectors::{Detectors, Neural, named};
+use super::detectors::{Detectors, Neural};
 use super::spans::SpanBook;
 use crate::decode::{Facts, Flow};
-use crate::hash::Hit;
 use crate::measure::pdq::{self, Pdq};
 use crate::measure::{Measures, ocr, qr, quality};
 use crate::sandbox::Item;
@@ -303,11 +302,8 @@ impl<'a> Gather<'a> {
             if self.best_pdq.is_none_or(|best| pdq.quality > best.quality) {
                 self.best_pdq = Some(*pdq);
             }
-            if let Some((name, banks)) = &self.detectors.hash {
-                for finding in named(name, banks.match_pdq(pdq).iter().map(Hit::finding).collect())
-                {
-                    self.spans.note(Finding { media: Some(self.media), ..finding }, pts_ms);
-                }
+            for finding in self.detectors.match_picture(self.watch.lists, pdq) {
+                self.spans.note(Finding { media: Some(self.media), ..finding }, pts_ms);
             }
         } else if let Some((name, _)) = &self.detectors.hash {
             self.fail(&name.clone(), &"the picture is too small for PDQ");

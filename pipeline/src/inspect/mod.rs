@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind};
 
 use crate::decode::{Limits, Unseen};
+use crate::hash::BankSet;
 use crate::sandbox::protocol::{Request, WorkError};
 use crate::sandbox::{Item, Sandbox};
 use crate::sniff::{sniff, unsupported};
@@ -56,6 +57,8 @@ pub struct Watch<'a> {
     pub max_gap_ms: u64,
     /// Whether what is known settles a rejection, so that the scan may end.
     pub settled: &'a dyn Fn(&Evidence) -> bool,
+    /// The tenant's own lists, matched together with the profile's banks.
+    pub lists: Option<&'a BankSet>,
     /// Threads of a video decoder.
     pub decode_threads: u32,
     /// Called each time a medium is decoded and only the models are still at work on it: another one may be decoded now.
@@ -125,7 +128,7 @@ impl Inspector {
             }
         }
         for (index, item) in submission.media.iter().enumerate() {
-            self.detectors.match_bytes(item.sha256(), index, &mut evidence.findings);
+            self.detectors.match_bytes(watch.lists, item.sha256(), index, &mut evidence.findings);
         }
         let mut decode = Duration::ZERO;
         for (index, item) in submission.media.iter().enumerate() {
@@ -210,7 +213,8 @@ impl Inspector {
                 missed = true;
                 continue;
             };
-            self.detectors.match_bytes(item.sha256(), job.index, &mut evidence.findings);
+            let found = &mut evidence.findings;
+            self.detectors.match_bytes(watch.lists, item.sha256(), job.index, found);
             let work = Work { item: &item, format: sniff(part), ..job };
             decode += self.decode_media(work, watch, evidence, seen);
             evidence.media.truncate(before.0);

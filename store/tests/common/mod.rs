@@ -101,6 +101,7 @@ pub fn submission(content: &str) -> NewSubmission {
         caption: Some(format!("caption of {content}")),
         media: vec![NewMedia::Stored(photo(content))],
         per_author_hour: None,
+        ladder: Ladder::default(),
     }
 }
 

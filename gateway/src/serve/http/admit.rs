@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::multipart::{Field, Multipart};
 use axum::extract::{Extension, FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::journal::{Sha256, SubmissionId};
+use domain::standing::Ladder;
 use domain::{Format, MediaKind};
 use store::{Acceptance, NewMedia, NewSubmission, StoredMedia};
 
@@ -83,6 +83,7 @@ async fn admit(
         caption: meta.text.clone(),
         media: media(&meta, &kept.0),
         per_author_hour: tenant.profile.limits.per_author_hour,
+        ladder: Ladder::default(),
     };
     // From here on the bytes may have an owner, whether this call lives to see it or not; if they have none, the sweep
     // at the next start finds them.
@@ -106,7 +107,12 @@ fn is_ownerless(accepted: &Result<Acceptance, store::Error>) -> bool {
         Ok(Acceptance::Same(_)) => true,
         Err(error) => matches!(
             error,
-            E::Busy(_) | E::Full | E::Conflict(_) | E::AuthorLimit { .. } | E::Invalid(_)
+            E::Busy(_)
+                | E::Full
+                | E::Conflict(_)
+                | E::AuthorLimit { .. }
+                | E::Barred { .. }
+                | E::Invalid(_)
         ),
     }
 }
@@ -120,7 +126,7 @@ async fn take<'a>(
     let media_type = body::media_type(request.headers());
     let (meta, kept) = match media_type.as_str() {
         "application/json" => {
-            (Meta::parse(&small_body(request).await?)?, Ownerless(Vec::new(), app))
+            (Meta::parse(&body::small_body(request).await?)?, Ownerless(Vec::new(), app))
         }
         "multipart/form-data" => take_parts(app, tenant, request).await?,
         _ => {
@@ -175,17 +181,6 @@ impl Released<'_> {
     fn forget(self) {
         self.1.forget_blobs(self.0);
     }
-}
-
-/// A JSON body.
-pub async fn small_body(request: Request) -> Outcome<Bytes> {
-    axum::body::to_bytes(request.into_body(), META_BYTES).await.map_err(|_| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            format!("a JSON body has at most {META_BYTES} bytes, and arrives whole"),
-        )
-    })
 }
 
 async fn take_parts<'a>(

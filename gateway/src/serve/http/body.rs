@@ -1,13 +1,21 @@
 //! What a client asks for: a JSON document, checked before anything is done.
 
-use axum::http::{HeaderMap, header};
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
 use domain::journal::{Code, SubmissionId};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::problem::{Outcome, Problem};
 
 /// Bytes of `meta`, or of a JSON body.
 pub const META_BYTES: usize = 256 << 10;
+
+/// Items on one page, unless fewer are asked for; and the most.
+const PAGE: u32 = 50;
+/// The most on one page.
+pub const LONGEST_PAGE: u32 = 200;
 
 /// Characters of a caption: as many as the text detectors read whole, and more than any platform allows.
 const TEXT_CHARS: usize = 50_000;
@@ -56,14 +64,7 @@ impl Meta {
     /// # Errors
     /// 400 for what is no JSON, 422 for what cannot be asked.
     pub fn parse(bytes: &[u8]) -> Outcome<Self> {
-        // The library would take a list of values for the keys in their order.
-        if bytes.trim_ascii_start().first() == Some(&b'[') {
-            return Err(Problem::invalid("meta", "meta: write an object, `{…}`"));
-        }
-        let meta: Self = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Problem::invalid("meta", format!("meta: {error}")),
-            _ => Problem::bad("json", format!("this is not JSON in UTF-8: {error}")),
-        })?;
+        let meta: Self = parse(bytes, "meta")?;
         meta.check()?;
         Ok(meta)
     }
@@ -125,6 +126,55 @@ impl Meta {
             Problem::invalid("language", "`language` is a tag such as `fr` or `sw-KE`")
         })
     }
+}
+
+/// An object of JSON out of a call's body.
+///
+/// # Errors
+/// 415 for another media type, 413 for a long body, 400 for what is no JSON, 422 for what cannot be asked.
+pub async fn object<T: DeserializeOwned>(request: Request) -> Outcome<T> {
+    if media_type(request.headers()) != "application/json" {
+        let detail = "send application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail));
+    }
+    parse(&small_body(request).await?, "body")
+}
+
+/// A short body.
+///
+/// # Errors
+/// 413 where it is not short.
+pub async fn small_body(request: Request) -> Outcome<Bytes> {
+    axum::body::to_bytes(request.into_body(), META_BYTES).await.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("a JSON body has at most {META_BYTES} bytes, and arrives whole"),
+        )
+    })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Outcome<T> {
+    // The library would take a list of values for the keys in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::invalid(name, format!("{name}: write an object, `{{…}}`")));
+    }
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Problem::invalid(name, format!("{name}: {error}")),
+        _ => Problem::bad("json", format!("this is not JSON in UTF-8: {error}")),
+    })
+}
+
+/// How many of a listing: as asked, or a page.
+///
+/// # Errors
+/// 400 where that is none or too many.
+pub fn page(limit: Option<u32>) -> Outcome<u32> {
+    let limit = limit.unwrap_or(PAGE);
+    if (1..=LONGEST_PAGE).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::bad("query", format!("`limit` is 1 to {LONGEST_PAGE}")))
 }
 
 /// The client's idempotency key.

@@ -1,6 +1,6 @@
 //! The outermost layer: an id for each call, and problems in full.
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -22,7 +22,9 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
         .filter(|v| !v.is_empty() && v.len() <= ID_BYTES)
         .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("call", %id, method = %request.method(), path);
+    // The path may name a person; the route does not.
+    let route = request.extensions().get::<MatchedPath>().map_or("", |route| route.as_str());
+    let span = tracing::info_span!("call", %id, method = %request.method(), route);
     if let Ok(value) = HeaderValue::from_str(&id) {
         request.headers_mut().insert(REQUEST_ID, value);
     }

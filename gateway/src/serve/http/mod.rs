@@ -1,15 +1,21 @@
 //! The HTTP API. docs/api.md tells it call by call.
 
 mod admit;
+mod appeals;
+mod authors;
 mod body;
 mod caller;
+mod docs;
 mod events;
 mod gate;
 mod gatekeeper;
+mod hashes;
 mod health;
 mod instance;
+mod messages;
 mod metrics;
 mod problem;
+mod reports;
 mod submissions;
 mod text;
 mod view;
@@ -18,7 +24,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 pub use gatekeeper::Gatekeeper;
 pub use problem::Problem;
@@ -37,7 +43,19 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/verdicts/{sha256}", get(gate::verdict))
         .route("/v1/gate", get(gate::gate))
         .route("/v1/text", post(text::post))
+        .route("/v1/hashes", post(hashes::add).get(hashes::list))
+        .route("/v1/hashes/{id}", delete(hashes::remove))
+        .route("/v1/reports", post(reports::post).get(reports::list))
+        .route("/v1/appeals", post(appeals::post).get(appeals::list))
+        .route("/v1/authors/{id}", delete(authors::erase))
+        .route("/v1/authors/{id}/strikes", post(authors::strike).get(authors::strikes))
+        .route("/v1/authors/{id}/strikes/{strike}", delete(authors::lift))
+        .route("/v1/messages", get(messages::list))
+        .route("/v1/messages/{id}/replay", post(messages::replay))
         .layer(from_fn_with_state(Arc::clone(&app), gatekeeper::layer))
+        .route("/openapi.json", get(docs::openapi))
+        .route("/docs", get(docs::docs))
+        .route("/docs.css", get(docs::style))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))

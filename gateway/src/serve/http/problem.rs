@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::journal::Millis;
 use serde::Serialize;
 
 use crate::serve::spool::SpoolError;
@@ -137,9 +138,24 @@ impl From<store::Error> for Problem {
                 format!("this author's {limit} media for an hour are used up"),
             )
             .after(retry_after),
+            E::Barred { until } => {
+                let detail = "this author is barred: strikes or an order of a moderator";
+                let problem = Self::new(StatusCode::FORBIDDEN, "author_barred", detail);
+                match until {
+                    Some(until) => problem.after(from_now(until)),
+                    None => problem,
+                }
+            }
             other => Self::internal(&other),
         }
     }
+}
+
+fn from_now(until: Millis) -> Duration {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as i64);
+    Duration::from_millis((until.0 - now).max(0).cast_unsigned())
 }
 
 impl From<SpoolError> for Problem {

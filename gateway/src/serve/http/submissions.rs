@@ -16,10 +16,6 @@ use super::problem::{Outcome, Problem};
 use super::view;
 use crate::serve::App;
 
-/// Submissions on one page, unless fewer are asked for; and the most.
-const PAGE: u32 = 50;
-const LONGEST_PAGE: u32 = 200;
-
 /// What to list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,10 +46,7 @@ pub async fn list(
 ) -> Outcome<Json<Value>> {
     may_read(&caller)?;
     let Query(listing) = query.map_err(|e| Problem::bad("query", e.body_text()))?;
-    let limit = listing.limit.unwrap_or(PAGE);
-    if !(1..=LONGEST_PAGE).contains(&limit) {
-        return Err(Problem::bad("query", format!("`limit` is 1 to {LONGEST_PAGE}")));
-    }
+    let limit = body::page(listing.limit)?;
     let before = listing.cursor.map(|cursor| {
         cursor
             .parse::<SubmissionId>()
@@ -64,7 +57,6 @@ pub async fn list(
     let (mut filter, of) = (Filter { state: listing.status, ..Filter::default() }, caller.tenant);
     filter.since = listing.since.map(Millis);
     filter.before = before.transpose()?;
-    let held_as_pending = tenant.held_as_pending;
     let found = app
         .read(move |store| {
             if let Some(key) = key {
@@ -78,7 +70,7 @@ pub async fn list(
         })
         .await?;
     let next = (found.len() as u32 == limit).then(|| found.last().map(|s| s.id)).flatten();
-    let items: Vec<Value> = found.iter().map(|s| view::submission(s, held_as_pending)).collect();
+    let items: Vec<Value> = found.iter().map(|s| view::submission(s, tenant)).collect();
     Ok(Json(json!({ "items": items, "next": next })))
 }
 
@@ -99,7 +91,7 @@ pub async fn retry(
 pub async fn dead_letters(State(app): State<Arc<App>>, caller: Caller) -> Outcome<Json<Value>> {
     may_read(&caller)?;
     let letters =
-        app.read(move |store| store.dead_letters(&caller.tenant, None, LONGEST_PAGE)).await?;
+        app.read(move |store| store.dead_letters(&caller.tenant, None, body::LONGEST_PAGE)).await?;
     let items: Vec<Value> = letters
         .iter()
         .map(|letter| {
@@ -125,8 +117,7 @@ pub fn may_read(caller: &Caller) -> Outcome<()> {
 /// # Errors
 /// 404 where the tenant has none of that name.
 pub async fn view_of(app: &Arc<App>, tenant: &TenantId, id: SubmissionId) -> Outcome<Value> {
-    let held_as_pending = app.tenant(tenant)?.held_as_pending;
-    let tenant = tenant.clone();
-    let found = app.read(move |store| store.submission(&tenant, id)).await?;
-    Ok(view::submission(&found, held_as_pending))
+    let of = tenant.clone();
+    let found = app.read(move |store| store.submission(&of, id)).await?;
+    Ok(view::submission(&found, app.tenant(tenant)?))
 }

@@ -8,10 +8,10 @@ use domain::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::admit::small_body;
-use super::body::Meta;
+use super::body::{self, Meta};
 use super::caller::{Caller, Scope};
 use super::problem::{Outcome, Problem};
+use super::view;
 use crate::serve::App;
 
 /// What is asked.
@@ -32,12 +32,7 @@ pub async fn post(
     request: Request,
 ) -> Outcome<Json<Value>> {
     caller.may(Scope::Submit)?;
-    let bytes = small_body(request).await?;
-    if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Problem::bad("json", "write {\"text\": \"…\"}"));
-    }
-    let asked: Asked = serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::bad("json", format!("write {{\"text\": \"…\"}}: {error}")))?;
+    let asked: Asked = body::object(request).await?;
     let meta = Meta {
         surface: asked.surface,
         language: asked.language,
@@ -49,9 +44,10 @@ pub async fn post(
     let surface = meta.surface(&tenant.profile.surfaces)?.as_str().to_owned();
     let language = meta.language()?.map(|l| l.as_str().to_owned()).unwrap_or_default();
     let text = meta.text.unwrap_or_default();
+    let tongue = language.clone();
     let engine = Arc::clone(&tenant.engine);
     let judging = tokio::task::spawn_blocking(move || {
-        engine.judge(Some(&text), &[], &Context { surface, language })
+        engine.judge(Some(&text), &[], &Context { surface, language }, None)
     });
     let judged = judging.await.map_err(|error| Problem::internal(&error))?;
     let decision = judged.decision;
@@ -69,5 +65,6 @@ pub async fn post(
         "policy": decision.policy,
         "models": judged.detail.models,
         "findings": judged.detail.findings,
+        "help": view::help(tenant, &decision, &tongue),
     })))
 }

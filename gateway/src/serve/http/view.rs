@@ -1,19 +1,23 @@
 //! A submission as its tenant sees it.
 
-use domain::journal::Millis;
+use domain::journal::{Code, Millis};
+use domain::{Category, Decision};
 use serde_json::{Map, Value, json};
 use store::{State, Submission};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::serve::Tenant;
+use crate::serve::help::Line;
 
 /// Keys of the stored detail that the tenant sees as they are (FEATURES P4, P6).
 const DETAIL: [&str; 7] =
     ["scores", "media", "findings", "coverage", "models", "timings_ms", "error"];
 
 /// A submission with its decision in force. Free text of the author is not repeated.
-pub fn submission(submission: &Submission, held_as_pending: bool) -> Value {
+pub fn submission(submission: &Submission, tenant: &Tenant) -> Value {
     let shown = match submission.state {
-        State::Held if held_as_pending => State::Pending,
+        State::Held if tenant.held_as_pending => State::Pending,
         state => state,
     };
     let mut view = Map::new();
@@ -42,6 +46,8 @@ pub fn submission(submission: &Submission, held_as_pending: bool) -> Value {
     put("reasons", json!(decision.reasons));
     put("categories", json!(decision.categories));
     put("policy", json!(decision.policy));
+    let language = submission.language.as_ref().map_or("", Code::as_str);
+    put("help", json!(help(tenant, decision, language)));
     let detail = row.detail.as_deref().and_then(|d| serde_json::from_str::<Value>(d).ok());
     if let Some(Value::Object(mut detail)) = detail {
         for key in DETAIL {
@@ -51,6 +57,12 @@ pub fn submission(submission: &Submission, held_as_pending: bool) -> Value {
         }
     }
     Value::Object(view)
+}
+
+/// What to tell the author, where they may hurt themselves (FEATURES K2).
+pub fn help<'a>(tenant: &'a Tenant, decision: &Decision, language: &str) -> Option<&'a Line> {
+    let touched = decision.categories.contains_key(&Category::SelfHarm);
+    touched.then(|| tenant.help.line(language)).flatten()
 }
 
 /// RFC 3339 in UTC.
