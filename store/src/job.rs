@@ -128,7 +128,7 @@ impl Store {
     /// Retries a dead letter by hand, with a fresh count.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the tenant has no such dead letter.
+    /// [`Error::NotFound`] where the tenant has no such submission, [`Error::Conflict`] where it is no dead letter.
     pub fn retry(&self, tenant: TenantId, id: SubmissionId, actor: Actor) -> Reply<()> {
         self.write(Way::Normal, move |txn| retry(txn, &tenant, id, &actor))
     }
@@ -363,7 +363,14 @@ fn retry(
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let (attempts, reason) = found.ok_or(Error::NotFound("dead letter"))?;
+    let Some((attempts, reason)) = found else {
+        let known = submission::read(txn.conn, id)?.is_some_and(|found| found.tenant == *tenant);
+        return Err(if known {
+            Error::Conflict("this submission is no dead letter: it waits, or is decided")
+        } else {
+            Error::NotFound("submission")
+        });
+    };
     txn.conn.execute(
         "UPDATE submissions SET state = ? WHERE id = ? AND decision IS NULL",
         params![rows::slug(&State::Pending)?, id.0],

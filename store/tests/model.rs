@@ -148,7 +148,7 @@ impl Run {
                     item.job = Some(Job::Queued { not_before: 0 });
                     item.failures = 0;
                 } else {
-                    assert!(matches!(result, Err(Error::NotFound(_))));
+                    assert!(matches!(result, Err(Error::Conflict(_))), "{result:?}");
                 }
             }
             Step::Decide { which, supersedes, reject } => self.decide(which, supersedes, reject),

@@ -31,6 +31,8 @@ fn the_service_does_what_its_document_says() {
     let made = weir::run(words.iter().map(OsStr::new).chain([data.as_os_str()]));
     assert_eq!(made.code, Some(0), "{made:#?}");
     let run = Command::new(schemathesis())
+        .arg("--config-file")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemathesis.toml"))
         .arg("run")
         .arg(format!("{}/openapi.json", service.base()))
         .args(["--header", &format!("Authorization: Bearer {}", made.stdout.trim())])

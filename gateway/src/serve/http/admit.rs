@@ -23,6 +23,9 @@ use crate::serve::progress::Stage;
 use crate::serve::spool::Kept;
 use crate::serve::{App, Tenant};
 
+/// What a body in parts consists of.
+const PARTS: &str = "send one part `meta` (JSON), and up to 9 parts `media`";
+
 /// Longest `Prefer: wait`, in seconds.
 const LONGEST_WAIT: u64 = 60;
 
@@ -199,20 +202,19 @@ async fn take_parts<'a>(
         .await
         .map_err(|error| Problem::bad("multipart", error.body_text()))?;
     let mut kept = Ownerless(Vec::new(), app);
-    let meta = match parts.next_field().await.map_err(|e| broken(&e))? {
-        Some(field) if field.name() == Some("meta") => read_meta(field).await?,
-        _ => return Err(Problem::bad("multipart", "the first part is `meta` (JSON)")),
-    };
+    // `meta` first is best: what it says wrongly is then told before the media are sent. Some clients order by name.
+    let mut meta = None;
     while let Some(field) = parts.next_field().await.map_err(|e| broken(&e))? {
-        if field.name() != Some("media") {
-            return Err(Problem::bad("multipart", "after `meta`, every part is `media`"));
+        match field.name() {
+            Some("meta") if meta.is_none() => meta = Some(read_meta(field).await?),
+            Some("media") if kept.0.len() == most_media(tenant) => {
+                return Err(too_many(most_media(tenant)));
+            }
+            Some("media") => kept.0.push(keep(app, tenant, field).await?),
+            _ => return Err(Problem::bad("multipart", PARTS)),
         }
-        if kept.0.len() == most_media(tenant) {
-            return Err(too_many(most_media(tenant)));
-        }
-        let one = keep(app, tenant, field).await?;
-        kept.0.push(one);
     }
+    let meta = meta.ok_or_else(|| Problem::bad("multipart", PARTS))?;
     Ok((meta, kept))
 }
 

@@ -14,7 +14,7 @@ use store::{AppealRow, Resolution};
 use super::body;
 use super::caller::{Caller, Scope};
 use super::problem::{Outcome, Problem};
-use super::reports::{Listing, WORDS_BYTES, bounded};
+use super::reports::{Listing, WORDS_CHARS, bounded};
 use super::view;
 use crate::serve::App;
 
@@ -25,7 +25,7 @@ struct Asked {
     submission: String,
     text: String,
     /// Number of the decision; the one in force unless told.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "body::whole")]
     decision: Option<u32>,
 }
 
@@ -37,7 +37,7 @@ pub async fn post(
 ) -> Outcome<(StatusCode, Json<Value>)> {
     caller.may(Scope::Submit)?;
     let asked: Asked = body::object(request).await?;
-    bounded("text", Some(&asked.text), WORDS_BYTES)?;
+    bounded("text", Some(&asked.text), WORDS_CHARS)?;
     let id = body::submission_id(&asked.submission)?;
     let of = caller.tenant.clone();
     let submission = app.read(move |store| store.submission(&of, id)).await?;

@@ -27,7 +27,7 @@ const LONGEST_DAYS: u32 = 3650;
 struct Asked {
     severity: Severity,
     /// Days that it counts; as the tenant's rules say unless told.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "body::whole")]
     days: Option<u32>,
 }
 

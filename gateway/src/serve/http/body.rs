@@ -4,8 +4,8 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::journal::{Code, SubmissionId};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
 use super::problem::{Outcome, Problem};
 
@@ -17,11 +17,14 @@ const PAGE: u32 = 50;
 /// The most on one page.
 pub const LONGEST_PAGE: u32 = 200;
 
+/// Bytes of an address: presigned ones carry a few hundred of signature.
+const URL_BYTES: usize = 8192;
+
 /// Characters of a caption: as many as the text detectors read whole, and more than any platform allows.
 const TEXT_CHARS: usize = 50_000;
 
-/// Bytes of the client's own tag, and of an idempotency key.
-const TAG_BYTES: usize = 255;
+/// Characters of the client's own tag, and of an idempotency key.
+const TAG_CHARS: usize = 255;
 
 /// `meta` of a submission.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -40,7 +43,7 @@ pub struct Meta {
     #[serde(default)]
     pub language: Option<String>,
     /// 0 to 9, higher goes first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number")]
     pub priority: u8,
     /// Echoed.
     #[serde(default)]
@@ -75,20 +78,21 @@ impl Meta {
     /// 422 that names the key.
     pub fn check(&self) -> Outcome<()> {
         let long = |name, value: &Option<String>, most: usize| match value {
-            Some(v) if v.len() > most => {
-                Err(Problem::invalid("meta", format!("`{name}` has more than {most} bytes")))
+            Some(v) if v.chars().count() > most => {
+                let detail = format!("`{name}` has more than {most} characters");
+                Err(Problem::invalid("meta", detail))
             }
             Some(v) if v.is_empty() && name != "text" => {
                 Err(Problem::invalid("meta", format!("`{name}` is empty; leave it out instead")))
             }
             _ => Ok(()),
         };
-        long("author", &self.author, TAG_BYTES)?;
-        long("client_tag", &self.client_tag, TAG_BYTES)?;
-        long("text", &self.text, TEXT_CHARS * 4)?;
-        if self.text.as_ref().is_some_and(|t| t.chars().count() > TEXT_CHARS) {
-            let detail = format!("`text` has more than {TEXT_CHARS} characters");
-            return Err(Problem::invalid("meta", detail));
+        long("author", &self.author, TAG_CHARS)?;
+        long("client_tag", &self.client_tag, TAG_CHARS)?;
+        long("text", &self.text, TEXT_CHARS)?;
+        if self.media.iter().any(|medium| medium.url.len() > URL_BYTES) {
+            let detail = format!("a `url` has more than {URL_BYTES} bytes");
+            return Err(Problem::invalid("media", detail));
         }
         if self.priority > store::HIGHEST_PRIORITY {
             return Err(Problem::invalid("meta", "`priority` is a number from 0 to 9"));
@@ -165,6 +169,23 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Outcome<T> {
     })
 }
 
+/// A whole number, also as `7.0`, which JSON Schema calls an integer.
+///
+/// # Errors
+/// Where it is none, or out of the range of `T`.
+pub fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    let Some(value) = Option::<serde_json::Number>::deserialize(from)? else { return Ok(None) };
+    let real = value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=9e15).contains(n));
+    let whole = value.as_u64().or(real.map(|n| n as u64));
+    let fits = whole.and_then(|n| T::try_from(n).ok());
+    let wanted = || D::Error::custom(format!("`{value}` is no whole number in the range"));
+    fits.map(Some).ok_or_else(wanted)
+}
+
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    whole(from)?.ok_or_else(|| D::Error::custom("`null` is no number"))
+}
+
 /// How many of a listing: as asked, or a page.
 ///
 /// # Errors
@@ -183,12 +204,12 @@ pub fn page(limit: Option<u32>) -> Outcome<u32> {
 /// 400 where it cannot be one.
 pub fn idempotency_key(headers: &HeaderMap) -> Outcome<Option<String>> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=TAG_BYTES).contains(&key.len()));
+    let key = value.to_str().ok().filter(|key| (1..=TAG_CHARS).contains(&key.len()));
     match key {
         Some(key) if headers.get_all("idempotency-key").iter().count() == 1 => Ok(Some(key.into())),
         _ => Err(Problem::bad(
             "idempotency_key",
-            format!("Idempotency-Key has 1 to {TAG_BYTES} printable characters"),
+            format!("Idempotency-Key has 1 to {TAG_CHARS} printable characters"),
         )),
     }
 }

@@ -102,8 +102,17 @@ impl<'a> Page<'a> {
             }),
         )?;
         for (kind, media) in entries(&call["requestBody"]["content"]) {
-            let fields = self.fields(&media["schema"]);
-            self.table(&format!("Body, {}", escape(kind)), fields.into_iter())?;
+            let schema = self.resolve(&media["schema"]);
+            let choices: Vec<&Value> = match schema["oneOf"].as_array() {
+                Some(choices) if schema["properties"].is_null() => choices.iter().collect(),
+                _ => vec![schema],
+            };
+            for choice in choices {
+                let title = choice["title"].as_str().map(|t| format!(": {}", escape(t)));
+                let caption = format!("Body, {}{}", escape(kind), title.unwrap_or_default());
+                let fields = self.fields(choice);
+                self.table(&caption, fields.into_iter())?;
+            }
         }
         let answers: Vec<(String, String)> = entries(&call["responses"])
             .map(|(code, answer)| {

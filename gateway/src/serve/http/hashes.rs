@@ -33,12 +33,13 @@ struct Asked {
     category: Option<String>,
     #[serde(default)]
     negative: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "body::whole")]
     distance: Option<u16>,
     #[serde(default)]
     protected: bool,
-    #[serde(default = "yes")]
-    verified: bool,
+    /// Counts like a person's word unless told otherwise: whoever keeps lists may decide.
+    #[serde(default)]
+    verified: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -46,10 +47,6 @@ struct Asked {
 enum Kind {
     Sha256,
     Pdq,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Asked {
@@ -74,12 +71,14 @@ impl Asked {
                     "a SHA-256 is never nearer than another, so it could clear nothing; use `pdq`";
                 return Err(Problem::invalid("negative", detail));
             }
-            (true, None) if !self.protected => "negative".to_owned(),
+            (true, None) if !self.protected && self.verified.is_none() => "negative".to_owned(),
             (true, _) => {
-                let detail = "what clears has neither `category` nor `protected`";
+                let detail = "what clears has no `category`, `protected` or `verified`";
                 return Err(Problem::invalid("negative", detail));
             }
-            (false, category) => lists::label(read_category(category.as_deref())?, self.verified),
+            (false, category) => {
+                lists::label(read_category(category.as_deref())?, self.verified.unwrap_or(true))
+            }
         };
         let label = Code::lossy(&label);
         Ok(NewBankEntry { negative: self.negative, hash, label, protected: self.protected })

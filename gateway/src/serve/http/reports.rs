@@ -17,11 +17,11 @@ use super::problem::{Outcome, Problem};
 use super::view;
 use crate::serve::{App, notify};
 
-/// Bytes of a report's or appeal's words.
-pub const WORDS_BYTES: usize = 8 << 10;
+/// Characters of a report's or appeal's words.
+pub const WORDS_CHARS: usize = 8 << 10;
 
-/// Bytes of what is reported, where it is no submission, and of who reports.
-const NAME_BYTES: usize = 255;
+/// Characters of what is reported, where it is no submission, and of who reports.
+const NAME_CHARS: usize = 255;
 
 /// Why something is reported (FEATURES K2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -83,8 +83,8 @@ struct Asked {
 pub fn bounded(name: &'static str, value: Option<&str>, most: usize) -> Outcome<()> {
     match value {
         Some("") => Err(Problem::invalid(name, format!("`{name}` is empty; leave it out instead"))),
-        Some(text) if text.len() > most => {
-            Err(Problem::invalid(name, format!("`{name}` has more than {most} bytes")))
+        Some(text) if text.chars().count() > most => {
+            Err(Problem::invalid(name, format!("`{name}` has more than {most} characters")))
         }
         _ => Ok(()),
     }
@@ -98,9 +98,9 @@ pub async fn post(
 ) -> Outcome<(StatusCode, Json<Value>)> {
     caller.may(Scope::Submit)?;
     let asked: Asked = body::object(request).await?;
-    bounded("target", asked.target.as_deref(), NAME_BYTES)?;
-    bounded("reporter", asked.reporter.as_deref(), NAME_BYTES)?;
-    bounded("text", asked.text.as_deref(), WORDS_BYTES)?;
+    bounded("target", asked.target.as_deref(), NAME_CHARS)?;
+    bounded("reporter", asked.reporter.as_deref(), NAME_CHARS)?;
+    bounded("text", asked.text.as_deref(), WORDS_CHARS)?;
     let submission = match (&asked.submission, &asked.target) {
         (Some(id), None) => Some(body::submission_id(id)?),
         (None, Some(_)) => None,

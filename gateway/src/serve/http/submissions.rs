@@ -52,6 +52,9 @@ pub async fn list(
             .parse::<SubmissionId>()
             .map_err(|_| Problem::bad("query", "`cursor` is the `next` of the page before"))
     });
+    if listing.author.as_ref().is_some_and(String::is_empty) {
+        return Err(Problem::bad("query", "`author` is empty; leave it out instead"));
+    }
     let tenant = app.tenant(&caller.tenant)?;
     let key = listing.author.map(|author| tenant.author_key(&author));
     let (mut filter, of) = (Filter { state: listing.status, ..Filter::default() }, caller.tenant);
