@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+scripts/setup.sh scripts/packages-test.txt
+
 data=${WEIR_SHARED_DATA:-../shared/data}
 absent=
 if [ -f "$data/MANIFEST.csv" ]; then

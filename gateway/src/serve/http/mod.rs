@@ -28,6 +28,10 @@ use super::App;
 
 /// Every call.
 pub fn router(app: Arc<App>) -> Router {
+    let gate = Router::new()
+        .route("/v1/gate", get(gate::gate))
+        .layer(from_fn_with_state(Arc::clone(&app), gatekeeper::layer))
+        .layer(from_fn(gate::only));
     Router::new()
         .route("/v1/submissions", post(admit::post).get(submissions::list))
         .route("/v1/submissions/{id}", get(submissions::show).put(admit::put))
@@ -35,9 +39,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/submissions/{id}/retry", post(submissions::retry))
         .route("/v1/dead-letters", get(submissions::dead_letters))
         .route("/v1/verdicts/{sha256}", get(gate::verdict))
-        .route("/v1/gate", get(gate::gate))
         .route("/v1/text", post(text::post))
         .layer(from_fn_with_state(Arc::clone(&app), gatekeeper::layer))
+        .merge(gate)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
