@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
 
+scripts/setup.sh scripts/packages-test.txt
+
 step() { echo "lint: $*"; }
 
 step "format"

@@ -3,6 +3,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+scripts/setup.sh scripts/packages-test.txt
+
+# Holds the OpenAPI document against the service.
+venv=.weir/test-venv
+if ! cmp -s scripts/requirements-test.txt "$venv/installed.txt"; then
+    echo "test: installing schemathesis into $venv" >&2
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --requirement scripts/requirements-test.txt
+    cp scripts/requirements-test.txt "$venv/installed.txt"
+fi
+
 data=${WEIR_SHARED_DATA:-../shared/data}
 absent=
 if [ -f "$data/MANIFEST.csv" ]; then

@@ -1,6 +1,6 @@
 //! Who may, and switches: API keys and feature flags; and any other call that the journal should know of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use domain::journal::{
     Acted, Actor, Body, Code, FlagSet, ItemId, KeyChanged, Lane, Millis, Sha256, Subject, TenantId,
@@ -9,7 +9,9 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use crate::{
-    Error, Reply, Store, rows,
+    Error, Reply, Store,
+    memory::Void,
+    rows,
     store::Way,
     txn::{Entry, Place, random},
 };
@@ -99,22 +101,27 @@ impl Store {
                 Body::KeyChanged(KeyChanged { tenant: tenant.clone(), added: false, scopes: key.scopes });
             let subject = Subject::Item(id);
             txn.append(Entry { lane: Lane::Bulk, actor: &actor, subject, body, side: None })?;
+            txn.void(Void::Keys);
             Ok(())
         })
     }
 
-    /// The key of a secret, unless revoked. The look-up goes by the hash, so that its time tells nothing of a secret.
+    /// The key of a secret, unless revoked. The look-up goes by the hash, so that its time tells nothing of a secret. Memory knows
+    /// it afterwards.
     ///
     /// # Errors
     /// [`Error::NotFound`] where no key in force has this secret.
     pub fn key(&self, secret: &str) -> Result<ApiKey, Error> {
         let hash = Sha256::of(secret.as_bytes());
-        self.read(|conn| {
+        let version = self.memory().version();
+        let key = self.read(|conn| {
             conn.prepare_cached("SELECT * FROM api_keys WHERE secret = ? AND revoked_at IS NULL")?
                 .query_row([hash.0], read)
                 .optional()?
                 .ok_or(Error::NotFound("key"))
-        })
+        })?;
+        self.memory().keep_key(version, hash, Arc::new(key.clone()));
+        Ok(key)
     }
 
     /// The keys of a tenant, revoked ones too; of all tenants without one.

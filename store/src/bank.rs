@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::{
     Error, Reply, Store,
     decision::SeenPdq,
+    memory::Void,
     rows::{self, bits},
     store::Way,
     submission::Submission,
@@ -288,6 +289,7 @@ pub(crate) fn bump(txn: &Txn<'_>, tenant: &TenantId, lists: bool) -> Result<Basi
              ON CONFLICT (tenant) DO UPDATE SET generation = generation + 1, lists = lists + ?2",
         )?
         .execute(params![tenant.as_str(), lists])?;
+    txn.void(Void::Gate);
     basis(txn.conn, tenant)
 }
 

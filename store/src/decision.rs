@@ -18,6 +18,7 @@ use crate::{
     blob, effect,
     effect::NewEffect,
     job::{self, Lease},
+    memory::Void,
     rows::{self, bits},
     store::Way,
     submission::{self, State, Submission},
@@ -183,7 +184,7 @@ impl Store {
         })
     }
 
-    /// What the gate answers for bytes on a surface; `None` where nothing in force says.
+    /// What the gate answers for bytes on a surface; `None` where nothing in force says. Memory knows it afterwards.
     ///
     /// # Errors
     /// Where the database cannot be read.
@@ -193,7 +194,8 @@ impl Store {
         surface: &Code,
         sha256: Sha256,
     ) -> Result<Option<Status>, Error> {
-        self.read(|conn| {
+        let version = self.memory().version();
+        let found = self.read(|conn| {
             let found = conn
                 .prepare_cached(
                     "SELECT status FROM media_verdicts JOIN tenants USING (tenant, generation)
@@ -204,7 +206,9 @@ impl Store {
                 })
                 .optional()?;
             Ok(found)
-        })
+        })?;
+        self.memory().keep_answer(version, tenant, surface, sha256, found);
+        Ok(found)
     }
 }
 
@@ -403,6 +407,7 @@ fn record_media(
         txn.conn
             .prepare_cached("DELETE FROM media_verdicts WHERE tenant = ? AND surface = ? AND sha256 = ? AND submission = ?")?
             .execute(params![tenant, submission.surface.as_str(), media.0, submission.id.0])?;
+        txn.void(Void::Medium(media));
     }
     // Neither an incomplete scan nor one by rules of yesterday is an answer.
     let current = verdict.basis.is_none_or(|basis| basis.generation == now.generation);
@@ -421,6 +426,7 @@ fn record_media(
                     bits(now.generation),
                     txn.now.0
                 ])?;
+            txn.void(Void::Medium(media.sha256));
         }
     }
     for (k, seen) in verdict.pdqs.iter().enumerate() {

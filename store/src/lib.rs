@@ -20,6 +20,7 @@ mod identity;
 mod job;
 mod journal;
 mod lock;
+mod memory;
 mod open;
 mod reply;
 mod report;

@@ -17,6 +17,7 @@ use crate::{
     head_file::{self, HeadFile},
     identity::Identity,
     job, lock,
+    memory::Memory,
     salvage::{self, Salvaged},
     schema, snapshot,
     space::Space,
@@ -66,6 +67,7 @@ impl Store {
         let (normal, normal_receiver) = bounded(config.queue.max(1));
         let (changes, changes_receiver) = watch::channel(0);
         let tight = space.flag();
+        let memory = Arc::new(Memory::default());
         let writer = Writer {
             conn,
             tip,
@@ -77,6 +79,7 @@ impl Store {
             urgent: urgent_receiver,
             normal: normal_receiver,
             changes,
+            memory: Arc::clone(&memory),
             // Whatever the last process left unsealed is sealed with the first checkpoint.
             unsealed: 1,
             sealed_at: Instant::now(),
@@ -97,6 +100,7 @@ impl Store {
             normal,
             readers,
             changes: changes_receiver,
+            memory,
             thread,
         });
         Ok((store, opened))
@@ -211,8 +215,16 @@ fn requeue(
         "UPDATE effects SET state = 'queued', incarnation = NULL WHERE state = 'leased'",
         [],
     )?;
-    let mut txn =
-        Txn { conn, now, tip: &mut tip, config, incarnation, appended: 0, truncate_log: false };
+    let mut txn = Txn {
+        conn,
+        now,
+        tip: &mut tip,
+        config,
+        incarnation,
+        appended: 0,
+        truncate_log: false,
+        voids: Default::default(),
+    };
     let jobs = job::requeue_all(&mut txn, &Code::lossy("crashed"))?;
     transaction.commit()?;
     conn.execute("DELETE FROM claims WHERE until < ?", params![now.0])?;

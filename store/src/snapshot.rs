@@ -149,8 +149,16 @@ pub(crate) fn begin_epoch(
         )?;
     }
     let body = Body::EpochBegan(EpochBegan { cause, previous: previous.clone() });
-    let mut txn =
-        Txn { conn, now, tip: &mut tip, config, incarnation: 0, appended: 0, truncate_log: false };
+    let mut txn = Txn {
+        conn,
+        now,
+        tip: &mut tip,
+        config,
+        incarnation: 0,
+        appended: 0,
+        truncate_log: false,
+        voids: Default::default(),
+    };
     let (actor, subject) = (&Actor::System, Subject::Box);
     txn.append(Entry { lane: Lane::Critical, actor, subject, body, side: None })?;
     transaction.commit()?;

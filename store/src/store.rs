@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Config, Error, Reply,
+    memory::Memory,
     txn::Txn,
     writer::{Call, Write},
 };
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub normal: Queue,
     pub readers: Vec<Connection>,
     pub changes: watch::Receiver<u64>,
+    pub memory: Arc<Memory>,
     pub thread: JoinHandle<()>,
 }
 
@@ -55,6 +57,7 @@ struct Inner {
     queues: Option<(Queue, Queue)>,
     readers: (Sender<Connection>, Receiver<Connection>),
     changes: watch::Receiver<u64>,
+    memory: Arc<Memory>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -103,6 +106,7 @@ impl Store {
                 queues: Some((parts.urgent, parts.normal)),
                 readers,
                 changes: parts.changes,
+                memory: parts.memory,
                 thread: Some(parts.thread),
             }),
         }
@@ -146,6 +150,10 @@ impl Store {
     /// Counts commits: wakes workers, effects and sync when something is there.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.clone()
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.inner.memory
     }
 
     /// Sends a write. It may run twice (see [`Write::run`]), so that it only borrows what it captured.

@@ -1,5 +1,7 @@
 //! One write inside a group's transaction, and the journal's tip.
 
+use std::cell::RefCell;
+
 use domain::journal::{
     Actor, Body, BoxId, Epoch, GENESIS, Head, Lane, Millis, Record, Seq, Sha256, Side, Subject,
     SubmissionId, link,
@@ -7,7 +9,7 @@ use domain::journal::{
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rusqlite::{Connection, params};
 
-use crate::{Config, Error, rows::bits};
+use crate::{Config, Error, memory::Void, rows::bits};
 
 /// Where the journal has come to.
 #[derive(Clone, Copy, Debug)]
@@ -99,9 +101,16 @@ pub(crate) struct Txn<'c> {
     pub appended: u64,
     /// Whether the log is to be emptied after the commit: erased bytes would stay in it.
     pub truncate_log: bool,
+    /// What memory must not answer any more once this is committed.
+    pub voids: RefCell<Vec<Void>>,
 }
 
 impl Txn<'_> {
+    /// Once this is committed, memory does not answer so any more.
+    pub fn void(&self, void: Void) {
+        self.voids.borrow_mut().push(void);
+    }
+
     /// Appends to the journal; it is there when the transaction is.
     pub fn append(&mut self, entry: Entry<'_>) -> Result<Place, Error> {
         let side = match &entry.side {

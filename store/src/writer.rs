@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     Config, Error,
     head_file::HeadFile,
+    memory::{Memory, Void},
     rows::bits,
     space::Space,
     txn::{Tip, Txn},
@@ -59,6 +60,9 @@ where
     }
 }
 
+/// How each write of a group went, and what memory must forget.
+type Done = (Vec<Result<(), Error>>, Vec<Void>);
+
 /// How often the writer looks whether a checkpoint is due while nothing comes in.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -73,6 +77,7 @@ pub(crate) struct Writer {
     pub urgent: Receiver<Box<dyn Write>>,
     pub normal: Receiver<Box<dyn Write>>,
     pub changes: watch::Sender<u64>,
+    pub memory: Arc<Memory>,
     /// Entries since the last checkpoint.
     pub unsealed: u64,
     pub sealed_at: Instant,
@@ -164,7 +169,8 @@ impl Writer {
             outcome = self.attempt(&mut group);
         }
         match outcome {
-            Ok(results) => {
+            Ok((results, voids)) => {
+                self.memory.forget(&voids);
                 if let Err(error) = self.head_file.write(&self.tip) {
                     tracing::warn!(%error, "the head file was not written");
                 }
@@ -186,7 +192,7 @@ impl Writer {
     }
 
     /// Runs the group in one transaction. An error of one write undoes that write only; an error of the disk undoes all.
-    fn attempt(&mut self, group: &mut [Box<dyn Write>]) -> Result<Vec<Result<(), Error>>, Error> {
+    fn attempt(&mut self, group: &mut [Box<dyn Write>]) -> Result<Done, Error> {
         let before = self.tip;
         let result = self.transact(group);
         if result.is_err() {
@@ -195,19 +201,16 @@ impl Writer {
                 self.conn.execute_batch("ROLLBACK")?;
             }
         }
-        let (results, appended) = result?;
+        let (done, appended) = result?;
         self.unsealed += appended;
-        Ok(results)
+        Ok(done)
     }
 
-    fn transact(
-        &mut self,
-        group: &mut [Box<dyn Write>],
-    ) -> Result<(Vec<Result<(), Error>>, u64), Error> {
+    fn transact(&mut self, group: &mut [Box<dyn Write>]) -> Result<(Done, u64), Error> {
         let room = !group.iter().any(|write| write.grows()) || self.space.admits(&self.conn)?;
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut results = Vec::with_capacity(group.len());
-        let (mut appended, mut truncate_log) = (0, false);
+        let (mut appended, mut truncate_log, mut voids) = (0, false, Vec::new());
         for write in group {
             if write.grows() && !room {
                 results.push(Err(Error::Full));
@@ -223,11 +226,13 @@ impl Writer {
                 incarnation: self.incarnation,
                 appended: 0,
                 truncate_log: false,
+                voids: Default::default(),
             };
             match write.run(&mut txn) {
                 Ok(()) => {
                     appended += txn.appended;
                     truncate_log |= txn.truncate_log;
+                    voids.append(txn.voids.get_mut());
                     results.push(Ok(()));
                 }
                 Err(
@@ -247,7 +252,7 @@ impl Writer {
         if truncate_log {
             self.truncate_log();
         }
-        Ok((results, appended))
+        Ok(((results, voids), appended))
     }
 
     /// Folds the log into the database and empties it. The commit stands, whether or not a reader keeps this from happening.

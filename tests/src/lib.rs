@@ -2,8 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod endpoint;
+pub mod hook;
 pub mod manifest;
 pub mod media;
+pub mod nginx;
+pub mod power;
 pub mod samples;
 pub mod service;
 pub mod shared;

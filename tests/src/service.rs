@@ -47,9 +47,18 @@ impl Service {
     /// # Panics
     /// When it does not come up; its own words are shown.
     pub fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(data, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
         let mut command = crate::weir::command();
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
         command.arg("--data").arg(data).env_remove("WEIR_DATA");
+        command.envs(environment.iter().copied());
         Self::spawn(command, data)
     }
 
@@ -161,6 +170,16 @@ impl Service {
             }
             assert!(start.elapsed() < PATIENCE, "not decided: {view}");
         }
+    }
+
+    /// Kills it while others still call; [`Service::kill`] afterwards takes it off the system.
+    ///
+    /// # Panics
+    /// When there is no kill(1).
+    pub fn strike(&self) {
+        let id = self.child.id().to_string();
+        let told = Command::new("kill").args(["-KILL", &id]).status().expect("kill(1) is there");
+        assert!(told.success());
     }
 
     /// Ends it as a power cut would end the process.

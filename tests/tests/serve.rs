@@ -1,7 +1,6 @@
 //! `weir serve` as a platform's back end, a hostile client and a power cut meet it. Needs no outside data.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -225,57 +224,6 @@ fn pages_of_other_sites_cannot_call_the_box() {
     assert_eq!((host.status, &host.body["reason"]), (421, &json!("host_foreign")), "{host:?}");
     let origin = service.call("GET", "/v1/submissions", &[("origin", "https://evil.example")], b"");
     assert_eq!((origin.status, &origin.body["reason"]), (403, &json!("origin_foreign")));
-}
-
-#[test]
-fn every_accepted_submission_has_one_decision_however_often_the_process_dies() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut accepted: BTreeMap<String, u32> = BTreeMap::new();
-    for round in 0..6u32 {
-        let service = Service::start(dir.path(), &[]);
-        std::thread::scope(|scope| {
-            let (service, hands) = (&service, 3);
-            let calls: Vec<_> = (0..hands)
-                .map(|hand| {
-                    scope.spawn(move || {
-                        let mut ids = Vec::new();
-                        for i in 0..4 {
-                            let seed = round * 100 + hand * 10 + i;
-                            let (kind, body) = multipart(
-                                &json!({ "client_tag": seed.to_string() }),
-                                &[&photo(seed)],
-                            );
-                            let headers = [("content-type", kind.as_str())];
-                            if let Ok(answer) =
-                                service.try_call("POST", "/v1/submissions", &headers, &body)
-                                && answer.status == 202
-                            {
-                                ids.push((answer.body["id"].as_str().unwrap().to_owned(), seed));
-                            }
-                        }
-                        ids
-                    })
-                })
-                .collect();
-            accepted.extend(calls.into_iter().flat_map(|call| call.join().unwrap()));
-        });
-        // In the middle of judging what was accepted last.
-        service.kill();
-    }
-    assert_eq!(accepted.len(), 72);
-    let service = Service::start(dir.path(), &[]);
-    for (id, tag) in &accepted {
-        let view = service.decided(id);
-        assert_eq!(
-            (&view["decision"], &view["client_tag"]),
-            (&json!(0), &json!(tag.to_string())),
-            "{view}"
-        );
-    }
-    let data = service.data().to_owned();
-    assert_eq!(service.stop(), Some(0));
-    assert_eq!(blobs(&data), 0, "approved pictures are not kept");
-    verify(&data);
 }
 
 /// Settings with two tenants whose calls need keys.

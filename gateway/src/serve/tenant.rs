@@ -23,6 +23,9 @@ use crate::profile;
 /// Bytes of the secret under which authors are named.
 const SECRET_BYTES: usize = 32;
 
+/// Answers of the gate that are read at the start, for each tenant: as many as memory holds.
+const GATE_WARM: u32 = 65_536;
+
 /// A tenant made ready.
 pub struct Tenant {
     /// Its profile.
@@ -91,6 +94,7 @@ pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<Tenan
             .policy_in_force(id.clone(), policy, Actor::System)
             .wait()
             .with_context(|| format!("cannot note the policy of the tenant {id}"))?;
+        store.warm_gate(id, GATE_WARM).context("cannot read what the gate may answer")?;
         let ready = Tenant {
             profile: Arc::clone(engine.profile()),
             engine: Arc::clone(engine),

@@ -51,10 +51,10 @@ pub struct Caller {
 }
 
 impl Caller {
-    fn of_key(key: store::ApiKey) -> Self {
+    fn of_key(key: &store::ApiKey) -> Self {
         let named = |scope: &&Scope| key.scopes.iter().any(|code| code.as_str() == scope.name());
         let scopes = Scope::ALL.iter().filter(named).copied().collect();
-        Self { tenant: key.tenant, actor: Actor::Key(key.id), scopes }
+        Self { tenant: key.tenant.clone(), actor: Actor::Key(key.id), scopes }
     }
 
     /// Whether they may; `modnet:admin` may all.
@@ -78,8 +78,12 @@ impl FromRequestParts<Arc<App>> for Caller {
             return Ok(caller.clone());
         }
         let secret = bearer(parts)?;
+        // From memory, which a revocation empties before it is answered.
+        if let Some(key) = app.store.remembered_key(&secret) {
+            return Ok(Self::of_key(&key));
+        }
         match app.read(move |store| Ok(store.key(&secret).ok())).await? {
-            Some(key) => Ok(Self::of_key(key)),
+            Some(key) => Ok(Self::of_key(&key)),
             None => {
                 // Whoever guesses keys is as anonymous as who sends none.
                 if let Some(CallerAddress(address)) = parts.extensions.get() {

@@ -1,11 +1,13 @@
-//! What a CDN asks before it shows a file: by hash, answered from what is known.
+//! What a CDN asks before it shows a file: by hash, answered from memory, and from the store where memory has nothing.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{FromRequestParts as _, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts as _, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use domain::Status;
 use domain::journal::{Code, Sha256};
@@ -15,6 +17,9 @@ use serde_json::{Value, json};
 use super::caller::{Caller, Scope};
 use super::problem::{Outcome, Problem};
 use crate::serve::App;
+
+/// The header of the answer.
+const STATUS: &str = "x-weir-status";
 
 /// What is asked about.
 #[derive(Debug, Deserialize)]
@@ -27,20 +32,40 @@ pub struct Question {
 /// the CDN's. The hash comes in `X-Weir-Sha256` or as `?sha256=`, the surface in `X-Weir-Surface` or as `?surface=`.
 pub async fn gate(
     State(app): State<Arc<App>>,
-    query: Query<Question>,
+    query: Result<Query<Question>, QueryRejection>,
     mut parts: Parts,
-) -> Response {
-    let answer = match Caller::from_request_parts(&mut parts, &app).await {
-        Ok(caller) => ask(&app, &caller, &query.0, &parts.headers).await,
-        Err(problem) => Err(problem),
+) -> Outcome<Response> {
+    let caller = Caller::from_request_parts(&mut parts, &app).await?;
+    caller.may(Scope::Read)?;
+    let open = app.tenant(&caller.tenant)?.gate_open;
+    // A question that makes no sense, or that cannot be answered, is about something unknown.
+    let status = match query {
+        Ok(Query(question)) => {
+            ask(&app, &caller, &question, &parts.headers).await.unwrap_or_default()
+        }
+        Err(_) => None,
     };
-    match answer {
-        Ok((Some(Status::Approved), _)) => reply(true, "approved"),
-        Ok((Some(Status::Rejected), _)) => reply(false, "rejected"),
-        Ok((Some(Status::Held | Status::Failed), _)) => reply(false, "pending"),
-        Ok((None, open)) => reply(open, "unknown"),
-        Err(_) => reply(false, "unknown"),
+    Ok(match status {
+        Some(Status::Approved) => reply(true, "approved"),
+        Some(Status::Rejected) => reply(false, "rejected"),
+        Some(Status::Held | Status::Failed) => reply(false, "pending"),
+        None => reply(open, "unknown"),
+    })
+}
+
+/// Around the gate and all that may refuse a call to it: whatever is refused is 403 here, and why stands in
+/// `X-Weir-Reason`.
+pub async fn only(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::FORBIDDEN)
+        && response.headers().contains_key(STATUS)
+    {
+        return response;
     }
+    let reason = response.extensions_mut().remove::<Problem>().map_or("refused", |p| p.reason());
+    let mut refused = reply(false, "unknown");
+    refused.headers_mut().insert("x-weir-reason", HeaderValue::from_static(reason));
+    refused
 }
 
 async fn ask(
@@ -48,17 +73,14 @@ async fn ask(
     caller: &Caller,
     question: &Question,
     headers: &HeaderMap,
-) -> Outcome<(Option<Status>, bool)> {
-    caller.may(Scope::Read)?;
-    let tenant = app.tenant(&caller.tenant)?;
+) -> Outcome<Option<Status>> {
     let header = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let hash = header("x-weir-sha256").or(question.sha256.as_deref());
     let surface = header("x-weir-surface").or(question.surface.as_deref());
     let Some(sha256) = hash.and_then(|hash| hash.parse().ok()) else {
-        return Ok((None, tenant.gate_open));
+        return Ok(None);
     };
-    let status = status_of(app, caller, surface, sha256).await?;
-    Ok((status, tenant.gate_open))
+    status_of(app, caller, surface, sha256).await
 }
 
 async fn status_of(
@@ -72,6 +94,9 @@ async fn status_of(
     let surface: Code = surface
         .parse()
         .map_err(|error| Problem::invalid("surface", format!("`surface`: {error}")))?;
+    if let Some(known) = app.store.remembered(&caller.tenant, &surface, &sha256) {
+        return Ok(known);
+    }
     let tenant = caller.tenant.clone();
     app.read(move |store| store.media_verdict(&tenant, &surface, sha256)).await
 }
@@ -79,7 +104,7 @@ async fn status_of(
 fn reply(allowed: bool, status: &'static str) -> Response {
     let code = if allowed { StatusCode::NO_CONTENT } else { StatusCode::FORBIDDEN };
     let mut response = code.into_response();
-    response.headers_mut().insert("x-weir-status", HeaderValue::from_static(status));
+    response.headers_mut().insert(STATUS, HeaderValue::from_static(status));
     response
 }
 

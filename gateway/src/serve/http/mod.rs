@@ -34,6 +34,10 @@ use super::App;
 
 /// Every call.
 pub fn router(app: Arc<App>) -> Router {
+    let gate = Router::new()
+        .route("/v1/gate", get(gate::gate))
+        .layer(from_fn_with_state(Arc::clone(&app), gatekeeper::layer))
+        .layer(from_fn(gate::only));
     Router::new()
         .route("/v1/submissions", post(admit::post).get(submissions::list))
         .route("/v1/submissions/{id}", get(submissions::show).put(admit::put))
@@ -41,7 +45,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/submissions/{id}/retry", post(submissions::retry))
         .route("/v1/dead-letters", get(submissions::dead_letters))
         .route("/v1/verdicts/{sha256}", get(gate::verdict))
-        .route("/v1/gate", get(gate::gate))
         .route("/v1/text", post(text::post))
         .route("/v1/hashes", post(hashes::add).get(hashes::list))
         .route("/v1/hashes/{id}", delete(hashes::remove))
@@ -56,6 +59,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::docs))
         .route("/docs.css", get(docs::style))
+        .merge(gate)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))

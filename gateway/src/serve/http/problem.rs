@@ -74,6 +74,11 @@ impl Problem {
             .after(Duration::from_secs(30))
     }
 
+    /// The machine-readable reason.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
     /// With Retry-After.
     #[must_use]
     pub fn after(self, after: Duration) -> Self {
