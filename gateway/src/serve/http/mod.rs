@@ -37,6 +37,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/verdicts/{sha256}", get(gate::verdict))
         .route("/v1/gate", get(gate::gate))
         .route("/v1/text", post(text::post))
+        .merge(crate::serve::page::router())
         .layer(from_fn_with_state(Arc::clone(&app), gatekeeper::layer))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
