@@ -153,6 +153,13 @@ impl FindingView {
     }
 }
 
+impl MediaView {
+    /// What it turned out to be.
+    pub fn kind(&self) -> domain::MediaKind {
+        self.kind
+    }
+}
+
 impl From<Media> for MediaView {
     fn from(media: Media) -> Self {
         let faces = media.faces.into_iter().map(|face| FaceView {

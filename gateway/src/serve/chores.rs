@@ -17,6 +17,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two sweeps of what has run out.
 const SWEEP_TICKS: u32 = 60;
 
+/// Ticks between two looks at the temperature.
+const FEEL_TICKS: u32 = 10;
+
 /// Deletions in one go.
 const BATCH: u32 = 64;
 
@@ -65,6 +68,10 @@ pub async fn run(app: Arc<App>) {
             return;
         }
         count(&app).await;
+        if ticks.is_multiple_of(FEEL_TICKS) {
+            let app = Arc::clone(&app);
+            drop(tokio::task::spawn_blocking(move || app.desk.feel()).await);
+        }
         ticks += 1;
         if ticks.is_multiple_of(SWEEP_TICKS) {
             app.gatekeeper.forget();
@@ -77,7 +84,10 @@ pub async fn run(app: Arc<App>) {
 
 async fn count(app: &Arc<App>) {
     match app.read(store::Store::queue_depth).await {
-        Ok(depth) => app.queued.store(depth.queued, Ordering::Relaxed),
+        Ok(depth) => {
+            app.queued.store(depth.queued, Ordering::Relaxed);
+            app.desk.hour.queue(depth.queued);
+        }
         Err(_) => tracing::warn!("cannot count the queue"),
     }
 }

@@ -14,7 +14,7 @@ use domain::{
 };
 use pipeline::hash::BankSet;
 use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
-use pipeline::sandbox::{Item, Role};
+use pipeline::sandbox::{Item, Level, Role};
 use serde::Serialize;
 
 use crate::check::verdict::{FindingView, MediaView, TimingsView};
@@ -85,6 +85,17 @@ impl Engine {
     /// The profile that was made ready.
     pub fn profile(&self) -> &Arc<Profile> {
         &self.profile
+    }
+
+    /// How well decoders are fenced in; starts one where none has run.
+    pub fn sandbox(&self) -> Level {
+        self.inspector.sandbox_level()
+    }
+
+    /// On what the models run: `none` where the profile has none.
+    pub fn runs_on(&self) -> &'static str {
+        // One engine so far; it never gives way to another silently.
+        if self.profile.models().is_empty() { "none" } else { "cpu" }
     }
 
     /// Judges, with the tenant's own `lists` besides the profile's banks. Of media whose bytes could not be had stands why.

@@ -10,6 +10,7 @@ mod lists;
 mod metrics;
 mod notify;
 mod outbound;
+mod page;
 mod progress;
 mod rematch;
 mod server;
@@ -35,6 +36,7 @@ use crate::config::{self, Config};
 use http::{Gatekeeper, Problem};
 use metrics::Metrics;
 use notify::Gone;
+use page::Desk;
 use progress::Progress;
 use spool::Spool;
 use tenant::Tenant;
@@ -49,6 +51,8 @@ pub struct App {
     gatekeeper: Gatekeeper,
     progress: Progress,
     metrics: Metrics,
+    /// What the status page remembers.
+    desk: Desk,
     /// For media that are named by address.
     agent: ureq::Agent,
     /// There is a job that nobody was told of.
@@ -88,6 +92,10 @@ impl App {
         if self.is_draining() {
             let detail = "the box is about to restart: try again in a moment, or on another box";
             return Err(Problem::unavailable("draining", detail, Duration::from_secs(5)));
+        }
+        if self.desk.is_drained() {
+            let detail = "a technician works on this box: try again later, or on another box";
+            return Err(Problem::unavailable("drained", detail, Duration::from_secs(60)));
         }
         if self.store.is_tight() {
             return Err(Problem::full());
@@ -232,6 +240,7 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         tenants,
         progress: Progress::default(),
         metrics: Metrics::default(),
+        desk: Desk::default(),
         work_ready: Notify::new(),
         effects_ready: Notify::new(),
         messages_ready: Notify::new(),

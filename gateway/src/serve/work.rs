@@ -17,8 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::engine::{Judged, Single};
+use super::page::{Seen, Stages};
 use super::progress::Stage;
 use super::{App, fetch, notify};
+use crate::check::verdict::MediaView;
 
 /// How often the queue is looked at when nobody says that there is something: retries become due by themselves.
 const TICK: Duration = Duration::from_secs(1);
@@ -93,9 +95,12 @@ async fn one_job(app: &Arc<App>, work: Work) {
 async fn fail(app: &App, tenant: &TenantId, id: SubmissionId, lease: Lease, reason: Code) {
     app.metrics.failed_attempts.fetch_add(1, Ordering::Relaxed);
     tracing::warn!(submission = %id, reason = reason.as_str(), attempt = lease.attempt, "an attempt failed");
-    match app.store.fail(lease, reason).await {
+    match app.store.fail(lease, reason.clone()).await {
         // Nobody tries again by itself: whoever waits need not wait longer.
-        Ok(Fate::Dead) => app.progress.tell(tenant, id, Stage::Settled),
+        Ok(Fate::Dead) => {
+            app.desk.hour.given_up(reason.as_str());
+            app.progress.tell(tenant, id, Stage::Settled);
+        }
         Ok(Fate::Retry(_)) => {}
         Err(error) => {
             tracing::error!(%error, submission = %id, "cannot note the failure; the next start takes the job up");
@@ -107,6 +112,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
     let Work { lease, submission, basis, .. } = work;
     let tenant = app.tenant(&submission.tenant).map_err(|_| Code::lossy("tenant_gone"))?;
     app.progress.tell(&submission.tenant, submission.id, Stage::Judging);
+    let waited = (app.store.now().0 - submission.received_at.0).max(0);
     let judging = {
         let (app, submission) = (Arc::clone(app), submission.clone());
         let (engine, lists) = (Arc::clone(&tenant.engine), Arc::clone(&tenant.lists));
@@ -130,19 +136,29 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
         Code::lossy("lists")
     })?;
     let timings = &judged.detail.timings_ms;
-    app.metrics.decode.note(Duration::from_secs_f64(timings.decode.max(0.0) / 1e3));
-    app.metrics.detect.note(Duration::from_secs_f64(timings.detect.max(0.0) / 1e3));
+    let [decode, detect, decide] = [timings.decode, timings.detect, timings.decide]
+        .map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1e3));
+    app.metrics.decode.note(decode);
+    app.metrics.detect.note(detect);
+    let kinds: Vec<_> = judged.detail.media.iter().map(MediaView::kind).collect();
     let told = notify::tell(tenant);
     let mut verdict = verdict(&submission, judged)?;
     verdict.basis = Some(basis);
     let committing = Instant::now();
     match app.store.commit(lease.clone(), verdict, told).await {
         Ok(settled) => {
-            let status = settled.decision.status;
+            let decision = &settled.decision;
+            let status = decision.status;
             tracing::debug!(submission = %submission.id, ?status, took = ?committing.elapsed(), "decided");
             app.metrics.decided(status);
             let turnaround = (settled.at.0 - submission.received_at.0).max(0);
-            app.metrics.turnaround.note(Duration::from_millis(turnaround.cast_unsigned()));
+            let turnaround = Duration::from_millis(turnaround.cast_unsigned());
+            app.metrics.turnaround.note(turnaround);
+            let waited = Duration::from_millis(waited.cast_unsigned());
+            let stages = Stages([waited, decode, detect, decide, turnaround]);
+            app.desk.hour.decided(status, &decision.reasons, stages);
+            let seen = Seen::new(submission.id, settled.at, &kinds, decision);
+            app.desk.verdicts.add(seen);
             app.progress.tell(&submission.tenant, submission.id, Stage::Settled);
             app.effects_ready.notify_one();
             app.messages_ready.notify_one();

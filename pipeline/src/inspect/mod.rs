@@ -18,7 +18,7 @@ use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind};
 use crate::decode::{Limits, Unseen};
 use crate::hash::BankSet;
 use crate::sandbox::protocol::{Request, WorkError};
-use crate::sandbox::{Item, Sandbox};
+use crate::sandbox::{Item, Level, Sandbox};
 use crate::sniff::{sniff, unsupported};
 
 use detectors::Sight;
@@ -104,6 +104,11 @@ impl Inspector {
         max_duration_ms: u64,
     ) -> Self {
         Self { sandbox, detectors, limits, max_duration_ms }
+    }
+
+    /// The level that its workers reach; starts one where none has run.
+    pub fn sandbox_level(&self) -> Level {
+        self.sandbox.level()
     }
 
     /// Collects the evidence on a submission. Never fails: what could not be seen is in the evidence.

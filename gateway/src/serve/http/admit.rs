@@ -97,6 +97,7 @@ async fn admit(
     }
     let accepted = accepted?;
     app.metrics.accepted.fetch_add(1, Ordering::Relaxed);
+    app.desk.hour.accepted();
     app.progress.tell(&caller.tenant, accepted.id(), Stage::Queued);
     app.work_ready.notify_one();
     answer(app, caller, accepted, wait).await

@@ -55,6 +55,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/authors/{id}/strikes/{strike}", delete(authors::lift))
         .route("/v1/messages", get(messages::list))
         .route("/v1/messages/{id}/replay", post(messages::replay))
+        .merge(crate::serve::page::router())
         .layer(from_fn_with_state(Arc::clone(&app), gatekeeper::layer))
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::docs))

@@ -1,0 +1,260 @@
+//! Health in one glance: what is wrong, in words, and what to do about it. Pure, so that every case stands in a table.
+
+use std::time::Duration;
+
+use pipeline::sandbox::Level as Fence;
+use serde::Serialize;
+
+use super::hour::Summary;
+use super::sensors::{Room, Zone};
+
+/// Wait of the oldest job beyond which somebody should look.
+const LONG_WAIT: Duration = Duration::from_secs(60);
+
+/// Share of the disk below which somebody should look.
+const LITTLE_ROOM: f64 = 0.10;
+
+/// Share of the hour's submissions that may fail before somebody should look, and how many it takes to tell.
+const MANY_FAILED: f64 = 0.05;
+const ENOUGH: u64 = 20;
+
+/// How the box is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nothing to do.
+    #[default]
+    Ok,
+    /// It works, and somebody should look.
+    Attention,
+    /// It takes no new work.
+    Stopped,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// How bad it is.
+    pub level: Level,
+    /// Machine-readable.
+    pub code: &'static str,
+    /// In words.
+    pub what: String,
+    /// What to do.
+    pub todo: &'static str,
+}
+
+/// How the box is, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Health {
+    /// The worst of the notices.
+    pub level: Level,
+    /// The worst first; none where all is well.
+    pub notices: Vec<Notice>,
+}
+
+/// All that health rests on.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The service is ending.
+    pub ending: bool,
+    /// A technician has stopped new work.
+    pub drained: bool,
+    /// The store answers.
+    pub store_answers: bool,
+    /// The store refuses new work for want of room.
+    pub tight: bool,
+    /// Jobs that wait, and how many may.
+    pub waiting: u64,
+    /// As many may wait.
+    pub most_waiting: u64,
+    /// Wait of the oldest.
+    pub oldest: Option<Duration>,
+    /// Dead letters.
+    pub dead: u64,
+    /// Room on the disk, where it can be told.
+    pub room: Option<Room>,
+    /// Bytes in the spool, and how many may be.
+    pub spool: u64,
+    /// As many bytes may be in the spool.
+    pub most_spool: u64,
+    /// The hottest zone.
+    pub hottest: Option<&'a Zone>,
+    /// How well decoders are fenced in.
+    pub fence: Fence,
+    /// The last hour.
+    pub hour: &'a Summary,
+}
+
+/// Tells the health.
+pub fn tell(facts: &Facts<'_>) -> Health {
+    let mut notices = Vec::new();
+    stopped(facts, &mut notices);
+    attention(facts, &mut notices);
+    // Stable: of equals the first in the order of the code.
+    notices.sort_by_key(|n| std::cmp::Reverse(n.level));
+    let level = notices.first().map_or(Level::Ok, |n| n.level);
+    Health { level, notices }
+}
+
+fn stopped(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
+    let mut add = |is: bool, code, what: String, todo| {
+        if is {
+            notices.push(Notice { level: Level::Stopped, code, what, todo });
+        }
+    };
+    add(
+        facts.ending,
+        "ending",
+        "The service is ending.".into(),
+        "Wait until it is back. If it does not come back, start it: systemctl start weir.",
+    );
+    add(
+        !facts.store_answers,
+        "store",
+        "The database does not answer.".into(),
+        "Save a support bundle if you can, then restart the service: systemctl restart weir.",
+    );
+    add(
+        facts.drained,
+        "drained",
+        "Drained by a technician: new submissions are refused, waiting ones are finished.".into(),
+        "Press “Resume” below when the work on the box is done.",
+    );
+    add(
+        facts.tight,
+        "storage_full",
+        "There is no room for new submissions. What was accepted is safe.".into(),
+        "Make room on the disk. The box goes on by itself.",
+    );
+    add(
+        facts.spool >= facts.most_spool,
+        "spool_full",
+        "The spool is full: submissions with media are refused.".into(),
+        "Wait until the queue is shorter, or raise limits.spool_bytes.",
+    );
+    add(
+        facts.waiting >= facts.most_waiting,
+        "queue_full",
+        format!("{} submissions wait; more are refused until some are judged.", facts.waiting),
+        "Wait. If it stays so, the box is too small for its load: send some elsewhere.",
+    );
+    add(
+        facts.fence == Fence::None,
+        "sandbox",
+        "The sandbox for decoding does not start: media cannot be judged.".into(),
+        "Run the self-test, save a support bundle and call support.",
+    );
+}
+
+fn attention(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
+    let mut add = |is: bool, code, what: String, todo| {
+        if is {
+            notices.push(Notice { level: Level::Attention, code, what, todo });
+        }
+    };
+    if let Some(zone) = facts.hottest.filter(|z| z.celsius >= z.limit_celsius) {
+        add(
+            true,
+            "hot",
+            format!(
+                "{} is at {:.0} °C; its limit is {:.0} °C.",
+                zone.name, zone.celsius, zone.limit_celsius
+            ),
+            "Check fan, vents and the air around the box. It slows itself down when hot.",
+        );
+    }
+    if let Some(room) = facts.room.filter(|r| r.total_bytes > 0) {
+        let share = room.free_bytes as f64 / room.total_bytes as f64;
+        add(
+            share < LITTLE_ROOM && !facts.tight,
+            "little_room",
+            format!("Only {:.0} % of the disk is free.", share * 100.0),
+            "Make room on the disk before it is full.",
+        );
+    }
+    let oldest = facts.oldest.unwrap_or_default();
+    add(
+        oldest > LONG_WAIT,
+        "slow",
+        format!("The oldest submission has waited {}.", super::words::span(oldest)),
+        "Wait if the load is high. If the queue is short, run the self-test.",
+    );
+    let tried = facts.hour.decided.iter().sum::<u64>() + facts.hour.given_up;
+    let failed = facts.hour.decided[3] + facts.hour.given_up;
+    add(
+        tried >= ENOUGH && failed as f64 > tried as f64 * MANY_FAILED,
+        "failing",
+        format!("{failed} of {tried} submissions failed in the last hour."),
+        "See the reasons below. If they do not explain it, save a support bundle.",
+    );
+    add(
+        facts.dead > 0,
+        "dead_letters",
+        match facts.dead {
+            1 => "1 submission was given up after three attempts.".into(),
+            n => format!("{n} submissions were given up after three attempts."),
+        },
+        "The platform's staff can look at them and send them again (GET /v1/dead-letters).",
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::page::hour::Hour;
+
+    #[test]
+    fn every_trouble_is_told_with_the_worst_first() {
+        let hour = Hour::default().summary();
+        let mut failing = hour.clone();
+        failing.decided = [30, 0, 0, 2];
+        let cold = Zone { name: "cpu".into(), celsius: 60.0, limit_celsius: 85.0 };
+        let hot = Zone { celsius: 85.0, ..cold.clone() };
+        let fine = Facts {
+            ending: false,
+            drained: false,
+            store_answers: true,
+            tight: false,
+            waiting: 3,
+            most_waiting: 10,
+            oldest: Some(Duration::from_secs(2)),
+            dead: 0,
+            room: Some(Room { free_bytes: 50, total_bytes: 100 }),
+            spool: 1,
+            most_spool: 10,
+            hottest: Some(&cold),
+            fence: Fence::Floor,
+            hour: &hour,
+        };
+        let told = |facts: Facts<'_>| {
+            let health = tell(&facts);
+            (health.level, health.notices.iter().map(|n| n.code).collect::<Vec<_>>())
+        };
+        assert_eq!(told(fine.clone()), (Level::Ok, vec![]));
+        let stopped: [(&str, Facts<'_>); 6] = [
+            ("ending", Facts { ending: true, ..fine.clone() }),
+            ("store", Facts { store_answers: false, ..fine.clone() }),
+            ("drained", Facts { drained: true, ..fine.clone() }),
+            ("storage_full", Facts { tight: true, ..fine.clone() }),
+            ("queue_full", Facts { waiting: 10, ..fine.clone() }),
+            ("sandbox", Facts { fence: Fence::None, ..fine.clone() }),
+        ];
+        for (code, facts) in stopped {
+            assert_eq!(told(facts), (Level::Stopped, vec![code]));
+        }
+        let room = Room { free_bytes: 9, total_bytes: 100 };
+        let attention: [(&str, Facts<'_>); 5] = [
+            ("hot", Facts { hottest: Some(&hot), ..fine.clone() }),
+            ("little_room", Facts { room: Some(room), ..fine.clone() }),
+            ("slow", Facts { oldest: Some(Duration::from_secs(61)), ..fine.clone() }),
+            ("failing", Facts { hour: &failing, ..fine.clone() }),
+            ("dead_letters", Facts { dead: 1, ..fine.clone() }),
+        ];
+        for (code, facts) in attention {
+            assert_eq!(told(facts), (Level::Attention, vec![code]));
+        }
+        let both = Facts { dead: 1, drained: true, ..fine };
+        assert_eq!(told(both), (Level::Stopped, vec!["drained", "dead_letters"]));
+    }
+}

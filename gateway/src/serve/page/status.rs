@@ -1,0 +1,160 @@
+//! The state of the box as the page shows it and `GET /v1/status` tells it.
+//!
+//! It names no tenant, author, caption, medium or address: whoever stands before the box may read it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::sandbox::Level as Fence;
+use serde::Serialize;
+use store::QueueDepth;
+
+use super::health::{self, Facts, Health};
+use super::hour::Summary;
+use super::sensors::{self, Room, Zone};
+use super::verdicts::Seen;
+use crate::serve::App;
+
+/// The state of the box.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// How it is, and why.
+    pub health: Health,
+    /// When this was told.
+    pub at: serde_json::Value,
+    /// Whether a technician has stopped new work.
+    pub drained: bool,
+    /// What runs.
+    pub versions: Versions,
+    /// How well decoders are fenced in: none, floor, landlock or namespaces.
+    pub sandbox: Fence,
+    /// Work that waits.
+    pub queue: Queue,
+    /// Items that may be judged at once.
+    pub workers: usize,
+    /// Room on the disk of the data folder, where it can be told.
+    pub disk: Option<Room>,
+    /// Bytes of media that wait or are kept, and how many may be.
+    pub spool_bytes: u64,
+    /// The most bytes of the spool.
+    pub spool_limit_bytes: u64,
+    /// The hottest first; none where the machine has no sensor.
+    pub temperatures: Vec<Zone>,
+    /// The last hour.
+    pub hour: Summary,
+    /// The last verdicts, the newest first.
+    pub verdicts: Vec<Seen>,
+}
+
+/// Work that waits.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Queue {
+    /// Jobs that wait.
+    pub waiting: u64,
+    /// Jobs in hand.
+    pub in_hand: u64,
+    /// Jobs that were given up.
+    pub dead_letters: u64,
+    /// Wait of the oldest in seconds; 0 where none waits.
+    pub oldest_seconds: u64,
+    /// As many may wait.
+    pub limit: u64,
+}
+
+/// What runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Versions {
+    /// Of the program.
+    pub weir: &'static str,
+    /// Of the database.
+    pub schema: u32,
+    /// The box.
+    pub r#box: String,
+    /// How long it has run, in seconds.
+    pub uptime_seconds: u64,
+    /// Each profile in use.
+    pub profiles: Vec<ProfileView>,
+}
+
+/// A profile in use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ProfileView {
+    /// Its name.
+    pub name: String,
+    /// `name@version` of its policy.
+    pub policy: String,
+    /// Names of its models.
+    pub models: Vec<String>,
+    /// On what they run; `none` where there are none.
+    pub engine: &'static str,
+}
+
+/// Takes the state. Reads the database and sysfs: not for threads of the runtime.
+pub fn take(app: &Arc<App>) -> Status {
+    let depth = app.store.queue_depth();
+    let (temperatures, disk) =
+        (sensors::temperatures(Path::new("/")), sensors::room(app.store.dir()));
+    let mut fence = Fence::Namespaces;
+    let mut profiles = BTreeMap::new();
+    for tenant in app.tenants.values() {
+        fence = fence.min(tenant.engine.sandbox());
+        let view = ProfileView {
+            name: tenant.profile.name.clone(),
+            policy: tenant.profile.policy.id(),
+            models: tenant.profile.models().iter().map(ToString::to_string).collect(),
+            engine: tenant.engine.runs_on(),
+        };
+        profiles.insert(view, ());
+    }
+    let answers = depth.is_ok();
+    let depth = depth.unwrap_or(QueueDepth { queued: 0, leased: 0, dead: 0, oldest: None });
+    let now = app.store.now();
+    let waited = depth.oldest.map(|at| (now.0 - at.0).max(0).cast_unsigned());
+    let oldest = waited.map(Duration::from_millis);
+    let hour = app.desk.hour.summary();
+    let facts = Facts {
+        ending: app.is_draining(),
+        drained: app.desk.is_drained(),
+        store_answers: answers,
+        tight: app.store.is_tight(),
+        waiting: depth.queued,
+        most_waiting: app.config.limits.queue,
+        oldest,
+        dead: depth.dead,
+        room: disk,
+        spool: app.spool.used(),
+        most_spool: app.config.limits.spool_bytes,
+        hottest: temperatures.first(),
+        fence,
+        hour: &hour,
+    };
+    Status {
+        health: health::tell(&facts),
+        at: crate::serve::http::time(now),
+        drained: facts.drained,
+        versions: Versions {
+            weir: env!("CARGO_PKG_VERSION"),
+            schema: store::SCHEMA,
+            r#box: app.store.box_id().to_string(),
+            uptime_seconds: app.desk.hour.age().as_secs(),
+            profiles: profiles.into_keys().collect(),
+        },
+        sandbox: fence,
+        queue: Queue {
+            waiting: depth.queued,
+            in_hand: depth.leased,
+            dead_letters: depth.dead,
+            oldest_seconds: oldest.unwrap_or_default().as_secs(),
+            limit: app.config.limits.queue,
+        },
+        workers: app.config.workers,
+        disk,
+        spool_bytes: facts.spool,
+        spool_limit_bytes: facts.most_spool,
+        temperatures,
+        hour,
+        verdicts: app.desk.verdicts.newest(),
+    }
+}
