@@ -14,7 +14,7 @@ help: ## Show this list
 	@echo "Weir: make COMMAND"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  %-8s  %s\n' "$$name" "$$what"; done
 
-run: build samples ## Install what is missing, build, and judge a few sample media
+run: build samples ## Install what is missing, build, start the gateway and submit a few sample media to it
 	@scripts/run.sh "$(WEIR)" samples
 
 test: setup ## Install what is missing and run every test

@@ -81,6 +81,21 @@ fn a_picture_is_matched_by_its_look_and_a_nearer_negative_entry_clears_it() {
 }
 
 #[test]
+fn bytes_stay_for_an_appeal_but_not_those_of_abused_children() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path(), &[]);
+    for (seed, category) in [(4, "sexual/minors"), (5, "violence")] {
+        let bytes = picture(seed).jpeg(90).unwrap();
+        let hash = json!({ "kind": "sha256", "hash": sha256(&bytes), "category": category });
+        assert_eq!(add(&service, &hash).status, 201);
+        assert_eq!(judged(&service, &bytes)["status"], "rejected");
+    }
+    assert_eq!(service.stop(), Some(0));
+    let left = std::fs::read_dir(dir.path().join("spool/blobs")).unwrap().count();
+    assert_eq!(left, 1, "the violent one's, and no other's");
+}
+
+#[test]
 fn entries_that_could_do_nothing_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use domain::journal::Code;
 use domain::{
-    Action, Context, Coverage, Decision, Evidence, Failure, Finding, Profile, Scores, Severity,
-    Status,
+    Action, Category, Context, Coverage, Decision, Evidence, Failure, Finding, Profile, Scores,
+    Severity, Status,
 };
 use pipeline::hash::BankSet;
 use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
@@ -66,6 +66,8 @@ pub struct Judged {
     pub verified: bool,
     /// Words read and matched: free text.
     pub words: Option<String>,
+    /// Highest score for each category, for the journal.
+    pub categories: BTreeMap<Category, f32>,
     /// For the tenant.
     pub detail: Detail,
 }
@@ -192,6 +194,7 @@ struct Sum {
     settled: bool,
     verified: bool,
     words: Vec<String>,
+    categories: BTreeMap<Category, f32>,
     errors: Vec<String>,
     detail: Detail,
     spent: [Duration; 3],
@@ -208,8 +211,12 @@ impl Sum {
         self.decisions.push(part.decision);
         for finding in &findings {
             self.verified |= finding.label.starts_with("bank:");
+            // `term:hate:high`, `bank:violence:own`: the second word is the category.
+            let category = finding.label.split(':').nth(1).and_then(|slug| slug.parse().ok());
+            self.raise(category, Some(finding.score));
             self.words.extend(finding.text.iter().map(|t| format!("{}: {t}", finding.label)));
         }
+        self.raise(Some(Category::Sexual), scores.nsfw_score);
         self.words.extend(scores.ocr_text.iter().cloned());
         let findings = findings.into_iter().map(|mut f| {
             f.media = index;
@@ -224,6 +231,13 @@ impl Sum {
         self.spent[0] += part.inspection.timings.decode;
         self.spent[1] += part.inspection.timings.detect;
         self.spent[2] += part.decide;
+    }
+
+    fn raise(&mut self, category: Option<Category>, score: Option<f32>) {
+        if let (Some(category), Some(score)) = (category, score) {
+            let highest = self.categories.entry(category).or_insert(score);
+            *highest = highest.max(score);
+        }
     }
 
     /// A medium that nobody looked at, since the matter was settled.
@@ -241,6 +255,7 @@ impl Sum {
             decision: gravest(self.decisions, policy),
             media: self.media,
             verified: self.verified,
+            categories: self.categories,
             words: (!self.words.is_empty()).then(|| self.words.join("\n")),
             detail: self.detail,
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use domain::journal::{Code, Sha256, SubmissionId, TenantId};
 use domain::standing::Ladder;
-use domain::{Context, Failure, Status};
+use domain::{Category, Context, Failure, Status};
 use pipeline::sandbox::Item;
 use store::{Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
 use tokio::sync::Semaphore;
@@ -208,9 +208,12 @@ fn verdict(submission: &Submission, judged: Judged) -> Result<Verdict, Code> {
         tracing::error!(%error, "cannot write a detail");
         Code::lossy("internal")
     })?;
-    let keep = judged.decision.status != Status::Approved;
+    let rejected = judged.decision.status == Status::Rejected;
+    let minors = judged.decision.categories.contains_key(&Category::SexualMinors);
+    // Nobody keeps pictures of abused children for an appeal that there is not.
+    let keep = judged.decision.status != Status::Approved && !(rejected && minors);
     Ok(Verdict {
-        scores: Default::default(),
+        scores: judged.categories,
         models: judged.detail.models.iter().map(|m| Code::lossy(m)).collect(),
         detail: Some(detail),
         words: judged.words,
