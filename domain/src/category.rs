@@ -46,6 +46,9 @@ pub enum Category {
     /// On a list of the operator's.
     #[serde(rename = "listed")]
     Listed,
+    /// Harms the machine that opens it.
+    #[serde(rename = "malware")]
+    Malware,
 }
 
 /// A label of AWS Rekognition's content moderation, as its `ModerationLabel` carries it.
@@ -67,7 +70,7 @@ pub struct UnknownCategory(pub String);
 
 impl Category {
     /// All categories, in the order of their declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::SexualMinors,
         Self::Sexual,
         Self::Hate,
@@ -81,6 +84,7 @@ impl Category {
         Self::Underage,
         Self::Quality,
         Self::Listed,
+        Self::Malware,
     ];
 
     /// The stable slug, the same as the serialised form.
@@ -99,6 +103,7 @@ impl Category {
             Self::Underage => "underage",
             Self::Quality => "quality",
             Self::Listed => "listed",
+            Self::Malware => "malware",
         }
     }
 
@@ -121,7 +126,9 @@ impl Category {
             Self::ViolenceGraphic => ("Graphic Violence", "Violence", 2),
             Self::SelfHarm => ("Self-Harm", "Graphic Violence", 3),
             Self::Illicit => ("Drugs & Tobacco", "", 1),
-            Self::Spam | Self::Underage | Self::Quality | Self::Listed => return None,
+            Self::Spam | Self::Underage | Self::Quality | Self::Listed | Self::Malware => {
+                return None;
+            }
         };
         Some(AwsLabel { name, parent_name, taxonomy_level })
     }
@@ -137,7 +144,12 @@ impl Category {
             | Self::ViolenceGraphic
             | Self::SelfHarm
             | Self::Illicit => Some(self.as_str()),
-            Self::Spam | Self::Profanity | Self::Underage | Self::Quality | Self::Listed => None,
+            Self::Spam
+            | Self::Profanity
+            | Self::Underage
+            | Self::Quality
+            | Self::Listed
+            | Self::Malware => None,
         }
     }
 }
@@ -166,7 +178,7 @@ mod tests {
     use super::*;
 
     /// The slugs are stored and sent: this list may grow and never change.
-    const SLUGS: [&str; 13] = [
+    const SLUGS: [&str; 14] = [
         "sexual/minors",
         "sexual",
         "hate",
@@ -180,6 +192,7 @@ mod tests {
         "underage",
         "quality",
         "listed",
+        "malware",
     ];
 
     /// Every category name of the OpenAI moderation endpoint (`omni-moderation-latest`).
@@ -236,7 +249,13 @@ mod tests {
                 assert_eq!(top, label.parent_name.is_empty(), "{category}");
                 assert_eq!(top, AWS_TOP.contains(&label.name), "{category}");
             }
-            let ours = [Category::Spam, Category::Underage, Category::Quality, Category::Listed];
+            let ours = [
+                Category::Spam,
+                Category::Underage,
+                Category::Quality,
+                Category::Listed,
+                Category::Malware,
+            ];
             assert_eq!(category.aws().is_none(), ours.contains(&category), "{category}");
         }
     }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use domain::Problems;
 
 use crate::cli::{ConfigArguments, ConfigCommand};
-use crate::config;
+use crate::{config, serve};
 
 /// Runs the command.
 pub fn run(arguments: ConfigArguments) -> anyhow::Result<ExitCode> {
@@ -15,9 +15,9 @@ pub fn run(arguments: ConfigArguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         ConfigCommand::Check(arguments) => {
             let (config, _) = config::load(&arguments)?;
-            let missing = config::missing_files(&config);
-            if !missing.is_empty() {
-                bail!("the settings cannot be used:\n{}", Problems(missing));
+            let unusable = serve::unusable_files(&config);
+            if !unusable.is_empty() {
+                bail!("the settings cannot be used:\n{}", Problems(unusable));
             }
             writeln!(out, "the settings can be used")?;
         }

@@ -12,6 +12,7 @@ mod models_command;
 mod paths;
 mod policy_command;
 mod profile;
+mod secret;
 mod serve;
 mod store_command;
 mod token_command;

@@ -3,6 +3,7 @@
 
 pub mod endpoint;
 pub mod hook;
+pub mod issuer;
 pub mod manifest;
 pub mod media;
 pub mod nginx;

@@ -94,6 +94,11 @@ impl Service {
         &self.base
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data

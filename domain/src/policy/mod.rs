@@ -56,6 +56,7 @@ mod facts;
 mod kind;
 mod parse;
 mod sample;
+mod scanner;
 mod shape;
 mod typing;
 
@@ -66,6 +67,7 @@ use std::collections::BTreeMap;
 
 pub use decide::decide;
 pub(crate) use parse::{policy as read, slug};
+pub use scanner::MALWARE;
 
 use crate::{Action, Category, Decision, Evidence, Severity, problem::Problems, reader::Source};
 
@@ -89,6 +91,8 @@ pub struct Policy {
     fail: BTreeMap<Category, FailMode>,
     serves: BTreeMap<String, Vec<Category>>,
     rules: Vec<Rule>,
+    /// The virus scanner in front, see [`Policy::add_scanner`].
+    scanner: Option<String>,
 }
 
 /// What becomes of an item when a required detector is missing, in rising caution.
@@ -145,9 +149,12 @@ impl Policy {
         source.finish(policy)
     }
 
-    /// `name@version`.
+    /// `name@version`, with `+scanner` where there is one.
     pub fn id(&self) -> String {
-        format!("{}@{}", self.name, self.version)
+        match &self.scanner {
+            Some(scanner) => format!("{}@{}+{scanner}", self.name, self.version),
+            None => format!("{}@{}", self.name, self.version),
+        }
     }
 
     /// The name.

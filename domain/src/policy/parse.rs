@@ -57,6 +57,7 @@ pub(crate) fn policy(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Optio
         fail,
         serves,
         rules,
+        scanner: None,
     })
 }
 

@@ -3,6 +3,7 @@
 mod layer;
 mod pick;
 mod raw;
+mod tenant;
 #[cfg(test)]
 mod tests;
 
@@ -12,24 +13,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use domain::Problems;
 use domain::journal::TenantId;
-use domain::{Problem, Problems, Profile};
 use ipnet::IpNet;
 
 pub use layer::{Layer, Origin};
 use pick::Pick;
 pub use pick::Shown;
 pub use raw::Raw;
-use raw::{RawTenant, RawWebhook};
+pub use tenant::{Jwks, Jwt, Tenant, Webhook};
 
 use crate::cli::ServeArguments;
 use crate::paths;
 
 /// Where the service listens unless told otherwise: this machine only.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-
-/// Reporters that hide a submission unless told otherwise: more than a quarrel between two, few enough to be quick.
-const HIDE_REPORTS: u32 = 5;
 
 /// The tenant of a box that was told of no other.
 pub const DEFAULT_TENANT: &str = "default";
@@ -55,6 +53,10 @@ pub struct Config {
     pub limits: Limits,
     /// How media are fetched by address.
     pub fetch: Fetch,
+    /// Certificate and key; without them the service speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// The virus scanner.
+    pub clamav: Option<Clamav>,
     /// Whom the box serves.
     pub tenants: BTreeMap<TenantId, Tenant>,
 }
@@ -73,10 +75,14 @@ pub struct Limits {
     pub max_connections: usize,
     /// Calls a second from one address without a credential (FEATURES S5).
     pub anonymous_per_second: u32,
+    /// Calls a second under one credential.
+    pub credential_per_second: u32,
     /// Submissions that may wait to be judged.
     pub queue: u64,
     /// Bytes that the spool may hold.
     pub spool_bytes: u64,
+    /// How long the head of a request may take, the wait on an idle connection and the handshake of TLS included.
+    pub head: Duration,
     /// How long a body may take to arrive.
     pub body: Duration,
 }
@@ -90,34 +96,31 @@ pub struct Fetch {
     pub timeout: Duration,
 }
 
-/// A tenant.
+/// Files of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tenant {
-    /// Name or file of its profile.
-    pub profile: String,
-    /// Whether `held` is shown as `pending`.
-    pub held_as_pending: bool,
-    /// Whether the gate lets through what it does not know.
-    pub gate_open: bool,
-    /// So many different reporters hide a submission until a person has looked; 0 never.
-    pub hide_reports: u32,
-    /// File with help for people who may hurt themselves, by language; none is the built-in one.
-    pub help: Option<PathBuf>,
-    /// Who is told.
-    pub webhooks: Vec<Webhook>,
+pub struct Tls {
+    /// PEM: the service's certificate first, then those between it and a root.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
 }
 
-/// An endpoint that is told.
+/// The virus scanner's daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Webhook {
-    /// Its name in the failure log.
-    pub name: String,
-    /// Where.
-    pub url: String,
-    /// File of its secret, `whsec_…`.
-    pub secret_file: PathBuf,
-    /// Which events; none is all.
-    pub events: Vec<String>,
+pub struct Clamav {
+    /// Where it listens.
+    pub socket: Socket,
+    /// How long one scan may take.
+    pub timeout: Duration,
+}
+
+/// Where a daemon listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// Path of a socket.
+    Unix(PathBuf),
+    /// `host:port`.
+    Tcp(String),
 }
 
 /// Reads the settings of a command line.
@@ -168,7 +171,9 @@ pub fn build(layers: Vec<Layer>) -> Result<(Config, Vec<Shown>), Problems> {
             allow: pick.networks("fetch.allow", |r| r.fetch_allow.clone()),
             timeout: Duration::from_secs(pick.or("fetch.seconds", |r| r.fetch_seconds, || 30)),
         },
-        tenants: tenants(&mut pick, &profile),
+        tls: tls(&mut pick),
+        clamav: clamav(&mut pick),
+        tenants: tenant::all(&mut pick, &profile),
     };
     pick.finish(config)
 }
@@ -183,8 +188,14 @@ fn limits(pick: &mut Pick) -> Limits {
             |r| r.anonymous_per_second,
             || 100,
         )),
+        credential_per_second: small(pick.or(
+            "limits.credential_per_second",
+            |r| r.credential_per_second,
+            || 1000,
+        )),
         queue: pick.or("limits.queue", |r| r.queue, || 10_000),
         spool_bytes: pick.or("limits.spool_bytes", |r| r.spool_bytes, || 8 << 30),
+        head: Duration::from_secs(pick.or("limits.head_seconds", |r| r.head_seconds, || 20)),
         body: Duration::from_secs(pick.or("limits.body_seconds", |r| r.body_seconds, || 300)),
     }
 }
@@ -201,89 +212,40 @@ fn auth(pick: &mut Pick, listen: SocketAddr) -> Auth {
     Auth { required }
 }
 
-fn tenants(pick: &mut Pick, profile: &str) -> BTreeMap<TenantId, Tenant> {
-    let raw = pick
-        .first(|r| r.tenants.clone())
-        .unwrap_or_else(|| BTreeMap::from([(DEFAULT_TENANT.to_owned(), RawTenant::default())]));
-    let mut tenants = BTreeMap::new();
-    for (name, raw) in raw {
-        let key = format!("tenant.{name}");
-        let id = match name.parse::<TenantId>() {
-            Ok(id) => id,
-            Err(error) => {
-                pick.problem(&key, error.to_string());
-                continue;
-            }
-        };
-        let profile = raw.profile.unwrap_or_else(|| profile.to_owned());
-        if Profile::embedded_text(&profile).is_none() && !Path::new(&profile).is_file() {
-            let known = Profile::names().join(", ");
-            pick.problem(
-                &format!("{key}.profile"),
-                format!("`{profile}` is neither a built-in profile ({known}) nor a file"),
-            );
+fn tls(pick: &mut Pick) -> Option<Tls> {
+    let certificate = pick.option("tls.certificate", |r| r.tls_certificate.clone());
+    let key = pick.option("tls.key", |r| r.tls_key.clone());
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => {
+            Some(Tls { certificate: certificate.into(), key: key.into() })
         }
-        let gate_open = match raw.gate_unknown.as_deref() {
-            None | Some("closed" | "hold") => false,
-            Some("open") => true,
-            Some(other) => {
-                pick.problem(
-                    &format!("{key}.gate_unknown"),
-                    format!("`{other}` is not known here; write open, closed or hold"),
-                );
-                false
-            }
-        };
-        let hooks = raw.webhooks.into_iter().enumerate();
-        let webhooks = hooks.filter_map(|(i, hook)| webhook(pick, &key, i, hook)).collect();
-        let held_as_pending = raw.held_as_pending.unwrap_or(false);
-        let hide_reports = raw.hide_reports.map_or(HIDE_REPORTS, |n| n as u32);
-        let help = raw.help.map(PathBuf::from);
-        tenants.insert(
-            id,
-            Tenant { profile, held_as_pending, gate_open, hide_reports, help, webhooks },
-        );
+        (None, None) => None,
+        (Some(_), None) => {
+            pick.problem("tls.key", "missing; write the file of the certificate's private key");
+            None
+        }
+        (None, Some(_)) => {
+            pick.problem("tls.certificate", "missing; write the file of the key's certificate");
+            None
+        }
     }
-    tenants
 }
 
-fn webhook(pick: &mut Pick, tenant: &str, index: usize, raw: RawWebhook) -> Option<Webhook> {
-    let key = format!("{tenant}.webhook[{}]", index + 1);
-    let Some(url) = raw.url else {
-        pick.problem(&key, "missing; write for example `url = \"https://example.org/hook\"`");
-        return None;
-    };
-    let Some(secret_file) = raw.secret_file else {
+fn clamav(pick: &mut Pick) -> Option<Clamav> {
+    let socket = pick.option("clamav.socket", |r| r.clamav_socket.clone());
+    let seconds = pick.or("clamav.seconds", |r| r.clamav_seconds, || 30);
+    let socket = socket?;
+    let is_port = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+    let socket = if socket.starts_with('/') {
+        Socket::Unix(socket.into())
+    } else if socket.rsplit_once(':').is_some_and(is_port) {
+        Socket::Tcp(socket)
+    } else {
         pick.problem(
-            &key,
-            "missing; write for example `secret_file = \"hook.secret\"` (a file with mode 0600 that holds `whsec_…`)",
+            "clamav.socket",
+            format!("`{socket}` is neither a path nor host:port; write for example `/run/clamav/clamd.ctl`"),
         );
         return None;
     };
-    if !url.starts_with("https://") && !url.starts_with("http://") {
-        pick.problem(&format!("{key}.url"), "write an address that starts with https://");
-        return None;
-    }
-    let name = raw.name.unwrap_or_else(|| format!("webhook-{}", index + 1));
-    Some(Webhook { name, url, secret_file: secret_file.into(), events: raw.events })
-}
-
-/// Mistakes that only the machine can tell, for `weir config check`.
-pub fn missing_files(config: &Config) -> Vec<Problem> {
-    let mut files: Vec<(String, &Path)> = Vec::new();
-    for (name, tenant) in &config.tenants {
-        files.extend(tenant.help.as_deref().map(|file| (format!("tenant.{name}.help"), file)));
-        for hook in &tenant.webhooks {
-            files.push((format!("tenant.{name}.webhook `{}`", hook.name), &hook.secret_file));
-        }
-    }
-    let unread = |(key, path): (String, &Path)| {
-        let error = std::fs::File::open(path).err()?;
-        Some(Problem {
-            key,
-            line: None,
-            message: format!("cannot read {}: {error}", path.display()),
-        })
-    };
-    files.into_iter().filter_map(unread).collect()
+    Some(Clamav { socket, timeout: Duration::from_secs(seconds) })
 }

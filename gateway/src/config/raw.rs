@@ -20,11 +20,17 @@ pub struct Raw {
     pub auth_required: Option<bool>,
     pub max_connections: Option<u64>,
     pub anonymous_per_second: Option<u64>,
+    pub credential_per_second: Option<u64>,
     pub queue: Option<u64>,
     pub spool_bytes: Option<u64>,
+    pub head_seconds: Option<u64>,
     pub body_seconds: Option<u64>,
     pub fetch_allow: Option<Vec<String>>,
     pub fetch_seconds: Option<u64>,
+    pub tls_certificate: Option<String>,
+    pub tls_key: Option<String>,
+    pub clamav_socket: Option<String>,
+    pub clamav_seconds: Option<u64>,
     pub tenants: Option<BTreeMap<String, RawTenant>>,
 }
 
@@ -36,7 +42,16 @@ pub struct RawTenant {
     pub gate_unknown: Option<String>,
     pub hide_reports: Option<u64>,
     pub help: Option<String>,
+    pub jwt: Option<RawJwt>,
     pub webhooks: Vec<RawWebhook>,
+}
+
+/// An identity provider as it is written.
+#[derive(Clone, Debug, Default)]
+pub struct RawJwt {
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+    pub jwks: Option<String>,
 }
 
 /// An endpoint as it is written.
@@ -69,8 +84,11 @@ impl Raw {
         if let Some(mut limits) = root.table(s, "limits") {
             raw.max_connections = number(&mut limits, s, "max_connections", 1, 1_000_000);
             raw.anonymous_per_second = number(&mut limits, s, "anonymous_per_second", 1, 1_000_000);
+            raw.credential_per_second =
+                number(&mut limits, s, "credential_per_second", 1, 1_000_000);
             raw.queue = number(&mut limits, s, "queue", 1, 10_000_000);
             raw.spool_bytes = number(&mut limits, s, "spool_bytes", 1 << 20, 1 << 50);
+            raw.head_seconds = number(&mut limits, s, "head_seconds", 1, 600);
             raw.body_seconds = number(&mut limits, s, "body_seconds", 1, DAY);
             limits.finish(s);
         }
@@ -78,6 +96,16 @@ impl Raw {
             raw.fetch_allow = list(&mut fetch, s, "allow");
             raw.fetch_seconds = number(&mut fetch, s, "seconds", 1, 600);
             fetch.finish(s);
+        }
+        if let Some(mut tls) = root.table(s, "tls") {
+            raw.tls_certificate = text(&mut tls, s, "certificate");
+            raw.tls_key = text(&mut tls, s, "key");
+            tls.finish(s);
+        }
+        if let Some(mut clamav) = root.table(s, "clamav") {
+            raw.clamav_socket = text(&mut clamav, s, "socket");
+            raw.clamav_seconds = number(&mut clamav, s, "seconds", 1, 600);
+            clamav.finish(s);
         }
         if let Some(tenants) = root.table(s, "tenant") {
             raw.tenants = Some(read_tenants(s, &tenants));
@@ -97,8 +125,17 @@ fn read_tenants(s: &mut Source<'_>, tenants: &Table<'_, '_>) -> BTreeMap<String,
             gate_unknown: text(&mut table, s, "gate_unknown"),
             hide_reports: number(&mut table, s, "hide_reports", 0, 1_000_000),
             help: text(&mut table, s, "help"),
+            jwt: None,
             webhooks: Vec::new(),
         };
+        if let Some(mut jwt) = table.table(s, "jwt") {
+            tenant.jwt = Some(RawJwt {
+                issuer: text(&mut jwt, s, "issuer"),
+                audience: text(&mut jwt, s, "audience"),
+                jwks: text(&mut jwt, s, "jwks"),
+            });
+            jwt.finish(s);
+        }
         for mut hook in table.tables(s, "webhook") {
             tenant.webhooks.push(RawWebhook {
                 name: text(&mut hook, s, "name"),

@@ -8,15 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::journal::Code;
+use domain::policy::MALWARE;
 use domain::{
     Action, Category, Context, Coverage, Decision, Evidence, Failure, Finding, Profile, Scores,
     Severity, Status,
 };
 use pipeline::hash::BankSet;
-use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
+use pipeline::inspect::{Inspection, Inspector, Submission, Timings, Watch};
 use pipeline::sandbox::{Item, Level, Role};
 use serde::Serialize;
 
+use super::clamav::{self, Clamav, Scan};
 use crate::check::verdict::{FindingView, MediaView, TimingsView};
 use crate::profile;
 
@@ -25,6 +27,7 @@ pub struct Engine {
     inspector: Inspector,
     profile: Arc<Profile>,
     decode_threads: u32,
+    scanner: Option<Clamav>,
 }
 
 /// What a tenant sees of a judgement; stored as JSON, erased with the author.
@@ -73,15 +76,19 @@ pub struct Judged {
 }
 
 impl Engine {
-    /// Reads policy and banks, loads the models and starts the sandbox, for `jobs` items at once.
+    /// Reads policy and banks, loads the models and starts the sandbox, for `jobs` items at once. With a scanner, no
+    /// medium is decoded before it has been asked.
     ///
     /// # Errors
     /// What is missing, with the command that brings it.
-    pub fn new(profile: Profile, jobs: usize) -> anyhow::Result<Self> {
+    pub fn new(mut profile: Profile, jobs: usize, scanner: Option<Clamav>) -> anyhow::Result<Self> {
         let inspector = profile::inspector(&profile, &[], jobs, Role::Stills)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let decode_threads = u32::try_from((cores / jobs.max(1)).max(1)).unwrap_or(1);
-        Ok(Self { inspector, profile: Arc::new(profile), decode_threads })
+        if scanner.is_some() {
+            profile.policy.add_scanner(clamav::DETECTOR).map_err(anyhow::Error::msg)?;
+        }
+        Ok(Self { inspector, profile: Arc::new(profile), decode_threads, scanner })
     }
 
     /// The profile that was made ready.
@@ -153,6 +160,14 @@ impl Engine {
         asked: &Asked<'_>,
     ) -> Part {
         let policy = &self.profile.policy;
+        let scanned = match self.scan(media) {
+            Ok(Scan::Clean) => unread.is_none(),
+            Ok(Scan::Found(name)) => return self.infected(&name, asked.context),
+            Err(error) => {
+                tracing::warn!(%error, "the virus scanner did not answer; its fail mode decides");
+                false
+            }
+        };
         let context = asked.context.clone();
         let submission = Submission { caption, name: None, context, media };
         let watch = Watch {
@@ -165,11 +180,69 @@ impl Engine {
         };
         let mut inspection = self.inspector.inspect(&submission, &watch);
         inspection.evidence.failures.extend(unread);
+        if self.scanner.is_some() {
+            note_scan(&mut inspection.evidence.coverage, scanned);
+        }
         let deciding = Instant::now();
         let decision = policy.decide(&inspection.evidence);
         let settled = policy.settled(&inspection.evidence);
         Part { decision, settled, inspection, decide: deciding.elapsed() }
     }
+
+    /// Asks the scanner about every medium. Without a scanner, and for a caption, there is nothing to find.
+    fn scan(&self, media: &[Item]) -> std::io::Result<Scan> {
+        for item in media {
+            if let Some(scanner) = &self.scanner
+                && let Scan::Found(name) = scanner.scan(item.bytes())?
+            {
+                return Ok(Scan::Found(name));
+            }
+        }
+        Ok(Scan::Clean)
+    }
+
+    /// What is known of a medium in which the scanner found something: no more, for nothing else may read it.
+    fn infected(&self, signature: &str, context: &Context) -> Part {
+        let finding = Finding {
+            detector: clamav::DETECTOR.into(),
+            model: clamav::DETECTOR.into(),
+            label: format!("{MALWARE}{}", Code::lossy(signature)),
+            score: 1.0,
+            span: None,
+            bbox: None,
+            media: Some(0),
+            text: None,
+        };
+        let coverage = Coverage {
+            detectors_run: vec![clamav::DETECTOR.into()],
+            ended_early: true,
+            ..Coverage::default()
+        };
+        let (context, findings) = (context.clone(), vec![finding]);
+        let evidence = Evidence { context, findings, coverage, ..Evidence::default() };
+        let policy = &self.profile.policy;
+        let (decision, settled) = (policy.decide(&evidence), policy.settled(&evidence));
+        let inspection = Inspection {
+            evidence,
+            models: Vec::new(),
+            unseen: BTreeMap::new(),
+            timings: Timings::default(),
+        };
+        Part { decision, settled, inspection, decide: Duration::ZERO }
+    }
+}
+
+/// Writes down whether the scanner has seen what it had to see.
+fn note_scan(coverage: &mut Coverage, scanned: bool) {
+    let list = |list: &mut Vec<String>, there: bool| {
+        list.retain(|name| name != clamav::DETECTOR);
+        if there {
+            list.push(clamav::DETECTOR.to_owned());
+            list.sort();
+        }
+    };
+    list(&mut coverage.detectors_run, scanned);
+    list(&mut coverage.detectors_missing, !scanned);
 }
 
 /// What all parts of a submission share.

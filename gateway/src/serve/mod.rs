@@ -1,21 +1,25 @@
 //! `weir serve`: takes submissions in over HTTP, judges behind, remembers, tells.
 
 mod chores;
+mod clamav;
 mod control;
 mod engine;
 mod fetch;
 mod help;
 mod http;
+mod jwt;
 mod lists;
 mod metrics;
 mod notify;
 mod outbound;
 mod page;
+mod patience;
 mod progress;
 mod rematch;
 mod server;
 mod spool;
 mod tenant;
+mod tls;
 mod work;
 
 use std::collections::BTreeMap;
@@ -25,8 +29,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use domain::journal::{SubmissionId, TenantId};
+use domain::{Problem as Mistake, Problems};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -38,9 +43,14 @@ use metrics::Metrics;
 use notify::Gone;
 use page::Desk;
 use progress::Progress;
+use server::Server;
 use spool::Spool;
 use tenant::Tenant;
 pub use tenant::author_key;
+use tls::Certificate;
+
+/// Open files besides connections: the database, the spool, the sandbox.
+const OWN_FILES: u64 = 512;
 
 /// All that calls and workers share.
 pub struct App {
@@ -150,6 +160,10 @@ impl App {
 /// Runs the service until it is told to end.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let (config, _) = config::load(arguments)?;
+    let unusable = unusable_files(&config);
+    if !unusable.is_empty() {
+        bail!("the settings cannot be used:\n{}", Problems(unusable));
+    }
     let listener = std::net::TcpListener::bind(config.listen).with_context(|| {
         format!(
             "cannot listen on {}; is another service there? choose another with --listen",
@@ -157,6 +171,7 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         )
     })?;
     listener.set_nonblocking(true).context("cannot set up the socket")?;
+    raise_open_files(config.limits.max_connections);
     let (tell_stop, stop) = watch::channel(false);
     let app = Arc::new(open(config, stop)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -181,14 +196,22 @@ async fn serve(
     let socket = control::bind(&app.config.data)?;
     let control = tokio::spawn(control::run(Arc::clone(&app), socket));
     let work = tokio::spawn(work::run(Arc::clone(&app)));
+    let keys = tokio::spawn(jwt::run(Arc::clone(&app)));
     let messages = tokio::spawn(notify::run(Arc::clone(&app)));
     let chores = tokio::spawn(chores::run(Arc::clone(&app)));
-    let router = http::router(Arc::clone(&app));
-    let stop = app.stop.clone();
-    let (connections, drain) = (app.config.limits.max_connections, app.config.drain);
-    let serving = tokio::spawn(server::serve(listener, router, connections, stop, drain));
+    let certificate = app.config.tls.as_ref().map(Certificate::open).transpose()?;
+    let server = Server {
+        router: http::router(Arc::clone(&app)),
+        tls: certificate.as_ref().map(Certificate::acceptor).transpose()?,
+        connections: app.config.limits.max_connections,
+        head: app.config.limits.head,
+        drain: app.config.drain,
+    };
+    let serving = tokio::spawn(server.serve(listener, app.stop.clone()));
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    let certificate = tokio::spawn(tls::run(certificate, app.stop.clone()));
     tracing::info!(%address, "ready");
-    eprintln!("weir: serving on http://{address}/ (data in {})", app.config.data.display());
+    eprintln!("weir: serving on {scheme}://{address}/ (data in {})", app.config.data.display());
     wait_for_signal().await?;
     eprintln!("weir: ending; a second signal ends at once");
     tokio::spawn(async {
@@ -205,6 +228,8 @@ async fn serve(
         ("work", work),
         ("messages", messages),
         ("chores", chores),
+        ("keys of issuers", keys),
+        ("certificate", certificate),
         ("control", control),
     ] {
         if let Err(error) = task.await {
@@ -212,6 +237,32 @@ async fn serve(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Files that the settings name and that cannot be used: what `weir config check` tells beyond the settings themselves.
+pub fn unusable_files(config: &Config) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut note = |key: String, outcome: anyhow::Result<()>| {
+        if let Err(error) = outcome {
+            mistakes.push(Mistake { key, line: None, message: format!("{error:#}") });
+        }
+    };
+    if let Some(files) = &config.tls {
+        note("tls".into(), Certificate::open(files).map(drop));
+    }
+    let agent = outbound::agent(config.fetch.allow.clone(), config.fetch.timeout);
+    for (name, tenant) in &config.tenants {
+        for hook in &tenant.webhooks {
+            let opened = notify::Endpoint::open(hook).map(drop);
+            note(format!("tenant.{name}.webhook `{}`", hook.name), opened);
+        }
+        let help = help::Help::open(tenant.help.as_deref()).map(drop);
+        note(format!("tenant.{name}.help"), help);
+        if let Some(jwt) = &tenant.jwt {
+            note(format!("tenant.{name}.jwt.jwks"), jwt::check_file(&jwt.jwks, &agent));
+        }
+    }
+    mistakes
 }
 
 /// Opens all that the service needs; nothing is served before.
@@ -248,6 +299,23 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         queued: AtomicU64::new(0),
         stop,
     })
+}
+
+/// Lets the process have as many open files as the system allows it: each connection is one.
+fn raise_open_files(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "cannot raise the limit on open files");
+    }
+    let needed = connections as u64 + OWN_FILES;
+    if let Some(limit) = getrlimit(Resource::Nofile).current.filter(|limit| *limit < needed) {
+        tracing::warn!(
+            limit,
+            needed,
+            "fewer open files are allowed than limits.max_connections needs; raise LimitNOFILE"
+        );
+    }
 }
 
 /// Ctrl-C or SIGTERM.

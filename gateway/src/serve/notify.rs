@@ -4,12 +4,9 @@
 //! the same at every attempt and after every crash.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use domain::journal::Code;
 use serde_json::json;
 use standardwebhooks::Webhook as Signer;
@@ -18,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::tenant::Tenant;
 use super::{App, outbound};
-use crate::config;
+use crate::{config, secret};
 
 /// The event of a decision.
 const DECIDED: &str = "submission.decided";
@@ -46,8 +43,8 @@ impl Endpoint {
     /// # Errors
     /// Where the file cannot be read, can be read by others, or holds no secret.
     pub fn open(hook: &config::Webhook) -> anyhow::Result<Self> {
-        let secret = read_secret(&hook.secret_file)?;
-        let signer = Signer::new(&secret).map_err(|_| {
+        let secret = String::from_utf8(secret::read(&hook.secret_file)?).unwrap_or_default();
+        let signer = Signer::new(secret.trim()).map_err(|_| {
             anyhow::anyhow!(
                 "{} holds no secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64",
                 hook.secret_file.display()
@@ -64,16 +61,6 @@ impl Endpoint {
     fn wants(&self, event: &str) -> bool {
         self.events.is_empty() || self.events.iter().any(|e| e == event)
     }
-}
-
-fn read_secret(path: &Path) -> anyhow::Result<String> {
-    let secret = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the secret {}", path.display()))?;
-    let mode = std::fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        bail!("{} can be read by others: chmod 600 it", path.display());
-    }
-    Ok(secret.trim().to_owned())
 }
 
 /// Who is told of a decision, and what. Runs inside the store's transaction: quick and pure.

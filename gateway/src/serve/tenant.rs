@@ -2,29 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use domain::Profile;
 use domain::journal::{Actor, Code, TenantId};
 use ring::hmac;
 use ring::rand::SecureRandom as _;
 use store::Store;
 
+use super::clamav::Clamav;
 use super::engine::Engine;
 use super::help::Help;
+use super::jwt::Provider;
 use super::lists::Lists;
 use super::notify::Endpoint;
+use super::outbound;
 use crate::config::Config;
-use crate::profile;
+use crate::{profile, secret};
 
 /// Bytes of the secret under which authors are named.
 const SECRET_BYTES: usize = 32;
 
 /// Answers of the gate that are read at the start, for each tenant: as many as memory holds.
 const GATE_WARM: u32 = 65_536;
+/// How long a provider of identities may take to tell its keys.
+const KEYS: Duration = Duration::from_secs(10);
 
 /// A tenant made ready.
 pub struct Tenant {
@@ -42,6 +48,8 @@ pub struct Tenant {
     pub hide_reports: u32,
     /// What to tell people who may hurt themselves.
     pub help: Help,
+    /// Whose tokens speak for it.
+    pub provider: Option<Provider>,
     /// Who is told.
     pub endpoints: Vec<Endpoint>,
     secret: hmac::Key,
@@ -73,7 +81,7 @@ pub fn author_key(data: &Path, id: &TenantId, author: &str) -> anyhow::Result<[u
         data.display(),
         path.display()
     );
-    Ok(hashed(&hmac::Key::new(hmac::HMAC_SHA256, &secret(data, id)?), author))
+    Ok(hashed(&hmac::Key::new(hmac::HMAC_SHA256, &author_secret(data, id)?), author))
 }
 
 /// Makes every tenant of the configuration ready.
@@ -81,11 +89,13 @@ pub fn author_key(data: &Path, id: &TenantId, author: &str) -> anyhow::Result<[u
 /// # Errors
 /// What a profile misses, with the command that brings it; a secret that others may read.
 pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<TenantId, Tenant>> {
+    let agent = outbound::agent(config.fetch.allow.clone(), KEYS);
     let mut engines: BTreeMap<&str, Arc<Engine>> = BTreeMap::new();
     let mut tenants = BTreeMap::new();
     for (id, tenant) in &config.tenants {
         if !engines.contains_key(tenant.profile.as_str()) {
-            let engine = Engine::new(profile::load(&tenant.profile)?, config.workers)?;
+            let scanner = config.clamav.as_ref().map(Clamav::new);
+            let engine = Engine::new(profile::load(&tenant.profile)?, config.workers, scanner)?;
             engines.insert(&tenant.profile, Arc::new(engine));
         }
         let Some(engine) = engines.get(tenant.profile.as_str()) else { continue };
@@ -95,6 +105,9 @@ pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<Tenan
             .wait()
             .with_context(|| format!("cannot note the policy of the tenant {id}"))?;
         store.warm_gate(id, GATE_WARM).context("cannot read what the gate may answer")?;
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &author_secret(&config.data, id)?);
+        let open = |jwt| Provider::open(jwt, &secret, &agent);
+        let provider = tenant.jwt.as_ref().map(open).transpose();
         let ready = Tenant {
             profile: Arc::clone(engine.profile()),
             engine: Arc::clone(engine),
@@ -103,8 +116,9 @@ pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<Tenan
             lists: Arc::default(),
             hide_reports: tenant.hide_reports,
             help: Help::open(tenant.help.as_deref())?,
+            provider: provider.with_context(|| format!("tenant.{id}.jwt"))?,
             endpoints: tenant.webhooks.iter().map(Endpoint::open).collect::<Result<_, _>>()?,
-            secret: hmac::Key::new(hmac::HMAC_SHA256, &secret(&config.data, id)?),
+            secret,
         };
         tenants.insert(id.clone(), ready);
     }
@@ -119,23 +133,17 @@ fn secret_path(data: &Path, id: &TenantId) -> PathBuf {
 
 /// The secret of a tenant: made once, readable by the service alone. All boxes of a tenant need the same one, so that an
 /// author has one name; copy the file.
-fn secret(data: &Path, id: &TenantId) -> anyhow::Result<Vec<u8>> {
+fn author_secret(data: &Path, id: &TenantId) -> anyhow::Result<Vec<u8>> {
     let path = secret_path(data, id);
-    match std::fs::read(&path) {
-        Ok(secret) if secret.len() == SECRET_BYTES => {
-            let mode = std::fs::metadata(&path)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                bail!("{} can be read by others: chmod 600 it", path.display());
-            }
-            return Ok(secret);
-        }
-        Ok(other) => bail!(
+    if path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
+        let secret = secret::read(&path)?;
+        ensure!(
+            secret.len() == SECRET_BYTES,
             "{} has {} bytes where a secret has {SECRET_BYTES}: restore it from a backup; without it every author is a stranger",
             path.display(),
-            other.len()
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            secret.len()
+        );
+        return Ok(secret);
     }
     let mut secret = vec![0; SECRET_BYTES];
     ring::rand::SystemRandom::new()

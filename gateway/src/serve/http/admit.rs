@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::multipart::{Field, Multipart};
 use axum::extract::{Extension, FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,6 +18,7 @@ use store::{Acceptance, NewMedia, NewSubmission, StoredMedia};
 use super::body::{self, META_BYTES, Meta};
 use super::caller::{Caller, Scope};
 use super::gatekeeper::CallerAddress;
+use super::meter::Meter;
 use super::problem::{Outcome, Problem};
 use super::submissions;
 use crate::serve::progress::Stage;
@@ -25,6 +27,8 @@ use crate::serve::{App, Tenant};
 
 /// What a body in parts consists of.
 const PARTS: &str = "send one part `meta` (JSON), and up to 9 parts `media`";
+/// Bytes that a part may have besides its data.
+const PART_BYTES: u64 = 64 << 10;
 
 /// Longest `Prefer: wait`, in seconds.
 const LONGEST_WAIT: u64 = 60;
@@ -69,7 +73,7 @@ async fn admit(
     let wait = body::wait_seconds(&headers, LONGEST_WAIT);
     let taking = take(app, tenant, request);
     let (meta, kept) =
-        tokio::time::timeout(app.config.limits.body, taking).await.map_err(|_| slow())??;
+        tokio::time::timeout(app.config.limits.body, taking).await.map_err(|_| body::slow())??;
     let new = NewSubmission {
         id: id.unwrap_or_else(|| SubmissionId(uuid::Uuid::now_v7())),
         tenant: caller.tenant.clone(),
@@ -127,6 +131,7 @@ async fn take<'a>(
     tenant: &Tenant,
     request: Request,
 ) -> Outcome<(Meta, Ownerless<'a>)> {
+    refuse_too_large(tenant, request.headers())?;
     let media_type = body::media_type(request.headers());
     let (meta, kept) = match media_type.as_str() {
         "application/json" => {
@@ -152,6 +157,21 @@ async fn take<'a>(
     } else {
         Ok((meta, kept))
     }
+}
+
+/// Refuses a body that is too large by its own word, before any of it is read.
+fn refuse_too_large(tenant: &Tenant, headers: &HeaderMap) -> Outcome<()> {
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let limits = &tenant.profile.limits;
+    let most = (limits.max_bytes + PART_BYTES) * most_media(tenant) as u64 + META_BYTES as u64;
+    if said.is_some_and(|said: u64| said > most) {
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("a submission has at most {most} bytes here, and this one says more"),
+        ));
+    }
+    Ok(())
 }
 
 fn most_media(tenant: &Tenant) -> usize {
@@ -192,26 +212,24 @@ async fn take_parts<'a>(
     tenant: &Tenant,
     request: Request,
 ) -> Outcome<(Meta, Ownerless<'a>)> {
-    if request.headers().get(header::CONTENT_ENCODING).is_some() {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content_encoding",
-            "send media as they are, without Content-Encoding",
-        ));
-    }
+    body::refuse_encoded(request.headers())?;
+    let meter = Meter::default();
+    let request = request.map(|body| meter.body(body));
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|error| Problem::bad("multipart", error.body_text()))?;
     let mut kept = Ownerless(Vec::new(), app);
     // `meta` first is best: what it says wrongly is then told before the media are sent. Some clients order by name.
     let mut meta = None;
-    while let Some(field) = parts.next_field().await.map_err(|e| broken(&e))? {
+    loop {
+        meter.came_out(0);
+        let Some(field) = parts.next_field().await.map_err(|e| broken(&e))? else { break };
         match field.name() {
-            Some("meta") if meta.is_none() => meta = Some(read_meta(field).await?),
+            Some("meta") if meta.is_none() => meta = Some(read_meta(field, &meter).await?),
             Some("media") if kept.0.len() == most_media(tenant) => {
                 return Err(too_many(most_media(tenant)));
             }
-            Some("media") => kept.0.push(keep(app, tenant, field).await?),
+            Some("media") => kept.0.push(keep(app, tenant, field, &meter).await?),
             _ => return Err(Problem::bad("multipart", PARTS)),
         }
     }
@@ -219,9 +237,9 @@ async fn take_parts<'a>(
     Ok((meta, kept))
 }
 
-async fn read_meta(mut field: Field<'_>) -> Outcome<Meta> {
+async fn read_meta(mut field: Field<'_>, meter: &Meter) -> Outcome<Meta> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
+    while let Some(chunk) = next(&mut field, meter).await? {
         if bytes.len() + chunk.len() > META_BYTES {
             let detail = format!("`meta` has at most {META_BYTES} bytes");
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
@@ -231,10 +249,18 @@ async fn read_meta(mut field: Field<'_>) -> Outcome<Meta> {
     Meta::parse(&bytes)
 }
 
-async fn keep(app: &App, tenant: &Tenant, mut field: Field<'_>) -> Outcome<Kept> {
+/// The next piece of a part.
+async fn next(field: &mut Field<'_>, meter: &Meter) -> Outcome<Option<Bytes>> {
+    meter.came_out(0);
+    let chunk = field.chunk().await.map_err(|e| broken(&e))?;
+    meter.came_out(chunk.as_ref().map_or(0, Bytes::len));
+    Ok(chunk)
+}
+
+async fn keep(app: &App, tenant: &Tenant, mut field: Field<'_>, meter: &Meter) -> Outcome<Kept> {
     let mut upload = app.spool.upload(tenant.profile.limits.max_bytes);
     let mut some = false;
-    while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
+    while let Some(chunk) = next(&mut field, meter).await? {
         some |= !chunk.is_empty();
         upload.push(&chunk).await?;
     }
@@ -245,12 +271,9 @@ async fn keep(app: &App, tenant: &Tenant, mut field: Field<'_>) -> Outcome<Kept>
 }
 
 fn broken(error: &axum::extract::multipart::MultipartError) -> Problem {
-    Problem::new(error.status(), "multipart", error.body_text())
-}
-
-fn slow() -> Problem {
-    let detail = "the body took too long to arrive: send it again over a better line, or name an address instead";
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail).after(Duration::from_secs(1))
+    // A body that breaks off or does not end is the client's doing; the library counts it as ours.
+    let status = Some(error.status()).filter(StatusCode::is_client_error);
+    Problem::new(status.unwrap_or(StatusCode::BAD_REQUEST), "multipart", error.body_text())
 }
 
 fn media(meta: &Meta, kept: &[Kept]) -> Vec<NewMedia> {

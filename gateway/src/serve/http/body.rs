@@ -1,5 +1,7 @@
 //! What a client asks for: a JSON document, checked before anything is done.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -144,12 +146,40 @@ pub async fn object<T: DeserializeOwned>(request: Request) -> Outcome<T> {
     parse(&small_body(request).await?, "body")
 }
 
+/// Nothing is unpacked here: a few bytes could become any number.
+///
+/// # Errors
+/// 415 where the body is packed.
+pub fn refuse_encoded(headers: &HeaderMap) -> Outcome<()> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_encoding",
+            "send bodies as they are, without Content-Encoding",
+        ));
+    }
+    Ok(())
+}
+
+/// How long a body may take to arrive. Goes with each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival(pub Duration);
+
+/// The body did not arrive in time.
+pub fn slow() -> Problem {
+    let detail = "the body took too long to arrive: send it again over a better line, or name an address instead";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail).after(Duration::from_secs(1))
+}
+
 /// A short body.
 ///
 /// # Errors
-/// 413 where it is not short.
+/// 415 where it is packed, 408 where it does not arrive in time, 413 where it is not short.
 pub async fn small_body(request: Request) -> Outcome<Bytes> {
-    axum::body::to_bytes(request.into_body(), META_BYTES).await.map_err(|_| {
+    refuse_encoded(request.headers())?;
+    let time = request.extensions().get().map_or(Duration::MAX, |Arrival(time)| *time);
+    let reading = axum::body::to_bytes(request.into_body(), META_BYTES);
+    tokio::time::timeout(time, reading).await.map_err(|_| slow())?.map_err(|_| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",

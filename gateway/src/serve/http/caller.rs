@@ -1,6 +1,7 @@
 //! Who calls, and what they may.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -8,8 +9,9 @@ use axum::http::{StatusCode, header};
 use domain::journal::{Actor, TenantId};
 
 use super::App;
-use super::gatekeeper::CallerAddress;
+use super::gatekeeper::{CallerAddress, Credential};
 use super::problem::{Outcome, Problem};
+use crate::serve::jwt::{self, Refused, Spoken};
 
 /// What a credential allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +59,21 @@ impl Caller {
         Self { tenant: key.tenant.clone(), actor: Actor::Key(key.id), scopes }
     }
 
+    fn of_token(spoken: Spoken) -> Self {
+        let named = |scope: &&Scope| spoken.scopes.iter().any(|name| name == scope.name());
+        let scopes = Scope::ALL.iter().filter(named).copied().collect();
+        Self { tenant: spoken.tenant, actor: spoken.actor, scopes }
+    }
+
+    /// Whose calls are counted together.
+    fn credential(&self) -> Option<Credential> {
+        match &self.actor {
+            Actor::Key(id) => Some(Credential::Key(*id)),
+            Actor::Person(name) => Some(Credential::Person(self.tenant.clone(), name.clone())),
+            _ => None,
+        }
+    }
+
     /// Whether they may; `modnet:admin` may all.
     ///
     /// # Errors
@@ -77,22 +94,45 @@ impl FromRequestParts<Arc<App>> for Caller {
         if let Some(caller) = app.gatekeeper.open() {
             return Ok(caller.clone());
         }
-        let secret = bearer(parts)?;
-        // From memory, which a revocation empties before it is answered.
-        if let Some(key) = app.store.remembered_key(&secret) {
-            return Ok(Self::of_key(&key));
-        }
-        match app.read(move |store| Ok(store.key(&secret).ok())).await? {
-            Some(key) => Ok(Self::of_key(&key)),
-            None => {
+        match known(app, bearer(parts)?).await {
+            Ok(caller) => {
+                if let Some(credential) = caller.credential() {
+                    app.gatekeeper.check_credential(&credential)?;
+                }
+                Ok(caller)
+            }
+            Err(problem) => {
                 // Whoever guesses keys is as anonymous as who sends none.
                 if let Some(CallerAddress(address)) = parts.extensions.get() {
                     app.gatekeeper.check_rate(*address)?;
                 }
-                Err(unauthorised("credential_unknown", "this API key is unknown or revoked"))
+                Err(problem)
             }
         }
     }
+}
+
+/// Whom a credential stands for.
+async fn known(app: &Arc<App>, secret: String) -> Outcome<Caller> {
+    if jwt::is_token(&secret) {
+        let spoken = jwt::check(&app.tenants, &secret).await;
+        return spoken.map(Caller::of_token).map_err(token_problem);
+    }
+    // From memory, which a revocation empties before it is answered.
+    if let Some(key) = app.store.remembered_key(&secret) {
+        return Ok(Caller::of_key(&key));
+    }
+    let key = app.read(move |store| Ok(store.key(&secret).ok())).await?;
+    key.map(|key| Caller::of_key(&key))
+        .ok_or_else(|| unauthorised("credential_unknown", "this API key is unknown or revoked"))
+}
+
+fn token_problem(refused: Refused) -> Problem {
+    let detail = refused.to_string();
+    if refused == Refused::NoKeys {
+        return Problem::unavailable(refused.reason(), detail, Duration::from_secs(60));
+    }
+    unauthorised(refused.reason(), &detail)
 }
 
 /// The secret of `Authorization: Bearer …`.
@@ -106,7 +146,7 @@ fn bearer(parts: &Parts) -> Outcome<String> {
     secret.filter(|s| !s.is_empty()).ok_or_else(|| {
         unauthorised(
             "credential_missing",
-            "send an API key: `Authorization: Bearer …` (`weir token create` makes one)",
+            "send an API key or an access token: `Authorization: Bearer …` (`weir token create` makes a key)",
         )
     })
 }

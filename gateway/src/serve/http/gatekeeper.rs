@@ -8,11 +8,12 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use domain::journal::{Actor, TenantId};
+use domain::journal::{Actor, Code, ItemId, TenantId};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::App;
+use super::body::Arrival;
 use super::caller::{Caller, Scope};
 use super::problem::{Outcome, Problem};
 use crate::config::Config;
@@ -23,6 +24,7 @@ pub struct Gatekeeper {
     hosts: Vec<String>,
     proxies: Vec<ipnet::IpNet>,
     anonymous: DefaultKeyedRateLimiter<IpAddr>,
+    known: DefaultKeyedRateLimiter<Credential>,
     /// Who calls where no credential is asked for.
     open: Option<Caller>,
 }
@@ -30,13 +32,13 @@ pub struct Gatekeeper {
 impl Gatekeeper {
     /// As the settings say.
     pub fn new(config: &Config) -> Self {
-        let a_second =
-            NonZeroU32::new(config.limits.anonymous_per_second).unwrap_or(NonZeroU32::MIN);
+        let quota = |n| Quota::per_second(NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN));
         let open = (!config.auth.required).then(|| config.tenants.keys().next().cloned()).flatten();
         Self {
             hosts: config.hosts.iter().map(|host| host.to_lowercase()).collect(),
             proxies: config.trusted_proxies.clone(),
-            anonymous: RateLimiter::keyed(Quota::per_second(a_second)),
+            anonymous: RateLimiter::keyed(quota(config.limits.anonymous_per_second)),
+            known: RateLimiter::keyed(quota(config.limits.credential_per_second)),
             open: open.map(local),
         }
     }
@@ -109,10 +111,32 @@ impl Gatekeeper {
         })
     }
 
-    /// Forgets addresses that have not called of late.
+    /// Counts a call under a credential that is known.
+    ///
+    /// # Errors
+    /// 429 where there are too many under it.
+    pub fn check_credential(&self, credential: &Credential) -> Outcome<()> {
+        self.known.check_key(credential).map_err(|until| {
+            let detail = "too many calls under this credential";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "credential_rate", detail)
+                .after(until.wait_time_from(DefaultClock::default().now()))
+        })
+    }
+
+    /// Forgets addresses and credentials that have not called of late.
     pub fn forget(&self) {
         self.anonymous.retain_recent();
+        self.known.retain_recent();
     }
+}
+
+/// Whose calls are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// An API key.
+    Key(ItemId),
+    /// The bearer of tokens of one subject, by pseudonym.
+    Person(TenantId, Code),
 }
 
 /// Whoever reaches the loopback interface where no credential is asked for has a shell on the box.
@@ -151,6 +175,7 @@ pub async fn layer(
         return problem.into_response();
     }
     request.extensions_mut().insert(CallerAddress(address));
+    request.extensions_mut().insert(Arrival(app.config.limits.body));
     next.run(request).await
 }
 

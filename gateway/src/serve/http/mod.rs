@@ -13,6 +13,7 @@ mod hashes;
 mod health;
 mod instance;
 mod messages;
+mod meter;
 mod metrics;
 mod problem;
 mod reports;
@@ -23,6 +24,7 @@ mod view;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 
@@ -66,6 +68,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::show))
         .fallback(instance::no_such_call)
         .method_not_allowed_fallback(instance::no_such_method)
+        // Each call has bounds of its own; a general one would be the smallest of them.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn(instance::layer))
         .with_state(app)
 }
