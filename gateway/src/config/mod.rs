@@ -24,6 +24,7 @@ use raw::{RawTenant, RawWebhook};
 
 use crate::cli::ServeArguments;
 use crate::paths;
+use crate::serve::OWN;
 
 /// Where the service listens unless told otherwise: this machine only.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -209,7 +210,14 @@ fn tenants(pick: &mut Pick, profile: &str) -> BTreeMap<TenantId, Tenant> {
     for (name, raw) in raw {
         let key = format!("tenant.{name}");
         let id = match name.parse::<TenantId>() {
-            Ok(id) => id,
+            Ok(id) if !id.as_str().starts_with(OWN) => id,
+            Ok(_) => {
+                pick.problem(
+                    &key,
+                    format!("names that begin with `{OWN}` are the box's own; take another"),
+                );
+                continue;
+            }
             Err(error) => {
                 pick.problem(&key, error.to_string());
                 continue;

@@ -37,6 +37,7 @@ use http::{Gatekeeper, Problem};
 use metrics::Metrics;
 use notify::Gone;
 use page::Desk;
+pub use page::self_test::OWN;
 use progress::Progress;
 use spool::Spool;
 use tenant::Tenant;
@@ -149,7 +150,7 @@ impl App {
 
 /// Runs the service until it is told to end.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
-    let (config, _) = config::load(arguments)?;
+    let (config, shown) = config::load(arguments)?;
     let listener = std::net::TcpListener::bind(config.listen).with_context(|| {
         format!(
             "cannot listen on {}; is another service there? choose another with --listen",
@@ -158,7 +159,7 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     })?;
     listener.set_nonblocking(true).context("cannot set up the socket")?;
     let (tell_stop, stop) = watch::channel(false);
-    let app = Arc::new(open(config, stop)?);
+    let app = Arc::new(open(config, &shown, stop)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-serve")
@@ -215,7 +216,11 @@ async fn serve(
 }
 
 /// Opens all that the service needs; nothing is served before.
-fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
+fn open(
+    config: Config,
+    shown: &[config::Shown],
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<App> {
     // What people upload and write is nobody else's to read.
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -230,9 +235,11 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     tracing::info!(box_id = %store.box_id(), requeued = opened.requeued, "store opened");
     let spool = Spool::open(&config.data, config.limits.spool_bytes)
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
-    let tenants = tenant::open_all(&config, &store)?;
+    let mut tenants = tenant::open_all(&config, &store)?;
+    tenants.extend(page::self_test::tenants(&tenants));
     Ok(App {
         gatekeeper: Gatekeeper::new(&config),
+        desk: Desk::new(&config, shown),
         agent: outbound::agent(config.fetch.allow.clone(), config.fetch.timeout),
         config,
         store,
@@ -240,7 +247,6 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         tenants,
         progress: Progress::default(),
         metrics: Metrics::default(),
-        desk: Desk::default(),
         work_ready: Notify::new(),
         effects_ready: Notify::new(),
         messages_ready: Notify::new(),

@@ -26,7 +26,8 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 
-pub use gatekeeper::Gatekeeper;
+pub use gatekeeper::{CallerAddress, Gatekeeper};
+pub use metrics::text as metrics;
 pub use problem::Problem;
 pub use view::time;
 
@@ -66,6 +67,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::show))
         .fallback(instance::no_such_call)
         .method_not_allowed_fallback(instance::no_such_method)
+        .layer(from_fn_with_state(Arc::clone(&app), metrics::layer))
         .layer(from_fn(instance::layer))
         .with_state(app)
 }
