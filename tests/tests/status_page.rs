@@ -239,9 +239,9 @@ fn a_drained_box_says_so_and_refuses_until_it_is_resumed() {
     assert!(browser.text("#health").contains("Press “Resume” below"));
     inspect(&browser, "drained");
     let ready = service.get("/readyz");
-    assert_eq!((ready.status, &ready.body["reason"]), (503, &json!("drained")));
+    assert_eq!((ready.status, &ready.body["reason"]), (503, &json!("draining")));
     let refused = service.submit(&json!({ "text": "hello" }), &[]);
-    assert_eq!((refused.status, &refused.body["reason"]), (503, &json!("drained")));
+    assert_eq!((refused.status, &refused.body["reason"]), (503, &json!("draining")));
     assert!(refused.header("retry-after").is_some());
     // What tells its health to others still answers.
     assert_eq!(service.get("/healthz").status, 200);

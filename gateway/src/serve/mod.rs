@@ -96,7 +96,7 @@ impl App {
         }
         if self.desk.is_drained() {
             let detail = "a technician works on this box: try again later, or on another box";
-            return Err(Problem::unavailable("drained", detail, Duration::from_secs(60)));
+            return Err(Problem::unavailable("draining", detail, Duration::from_secs(60)));
         }
         if self.store.is_tight() {
             return Err(Problem::full());

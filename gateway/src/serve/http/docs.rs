@@ -258,7 +258,9 @@ mod tests {
     fn every_reason_and_every_route_is_in_the_document() {
         let document: Value = serde_json::from_str(OPENAPI).unwrap();
         let mut code = String::new();
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/serve/http"), &mut code);
+        for folder in ["src/serve/http", "src/serve/page"] {
+            sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut code);
+        }
         let reason = Regex::new(
             r#"(?:Problem::|Self::)(?:bad|invalid|unavailable)\(\s*"([a-z_0-9]+)"|StatusCode::[A-Z_]+,\s*"([a-z_]+)"|unauthorised\(\s*"([a-z_]+)""#,
         );
