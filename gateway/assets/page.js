@@ -41,3 +41,13 @@ if (live) {
   document.addEventListener("visibilitychange", refresh);
   timer = setTimeout(refresh, PAUSE_MS);
 }
+
+// What takes a while says so, and cannot be asked for twice.
+for (const form of document.querySelectorAll("form[data-wait]")) {
+  form.addEventListener("submit", () => {
+    const button = form.querySelector("button");
+    button.textContent = form.dataset.wait;
+    announce.textContent = form.dataset.wait;
+    setTimeout(() => { button.disabled = true; }, 0);
+  });
+}

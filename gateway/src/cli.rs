@@ -27,6 +27,8 @@ pub enum Command {
     Config(ConfigArguments),
     /// Make, list and revoke API keys.
     Token(TokenArguments),
+    /// Set and remove the technician's PIN of the status page.
+    Pin(PinArguments),
     /// Switch features on and off while the service runs.
     Flag(FlagArguments),
     /// Verify, copy and restore the database of a box.
@@ -129,6 +131,30 @@ pub enum TokenCommand {
         /// Which.
         id: String,
     },
+}
+
+/// Set and remove the technician's PIN of the status page. Works whether the service runs or not.
+#[derive(Args, Debug)]
+pub struct PinArguments {
+    /// The service's data folder.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PinCommand,
+}
+
+/// What to do with the PIN.
+#[derive(Subcommand, Debug)]
+pub enum PinCommand {
+    /// Set it: 6 to 32 digits from standard input, or a new one that is printed once.
+    Set {
+        /// Make a PIN of 8 digits and print it.
+        #[arg(long)]
+        generate: bool,
+    },
+    /// Remove it: nobody can act by PIN any more.
+    Clear,
 }
 
 /// Switch features on and off while the service runs.

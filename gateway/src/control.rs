@@ -48,6 +48,11 @@ pub enum Request {
         /// Which.
         id: ItemId,
     },
+    /// Set the technician's PIN, or remove it.
+    PinSet {
+        /// Its slow hash; the PIN itself stays where it was typed.
+        hash: Option<String>,
+    },
     /// Set a feature flag.
     FlagSet {
         /// Which.
@@ -93,6 +98,11 @@ pub fn execute(store: &Store, request: Request) -> Result<Value, store::Error> {
         Request::TokenRevoke { tenant, id } => {
             store.revoke_key(tenant, id, actor).wait()?;
             json!({ "id": id, "revoked": true })
+        }
+        Request::PinSet { hash } => {
+            let set = hash.is_some();
+            store.set_pin(hash, actor).wait()?;
+            json!({ "set": set })
         }
         Request::FlagSet { name, on } => {
             store.set_flag(name.clone(), on, actor).wait()?;

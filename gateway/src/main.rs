@@ -10,6 +10,7 @@ mod erase_command;
 mod logging;
 mod models_command;
 mod paths;
+mod pin;
 mod policy_command;
 mod profile;
 mod secret;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_command::run(arguments),
         Command::Token(arguments) => token_command::token(arguments),
+        Command::Pin(arguments) => pin::run(arguments),
         Command::Flag(arguments) => token_command::flag(arguments),
         Command::Store(arguments) => store_command::run(arguments),
         Command::Erase(arguments) => erase_command::run(arguments),

@@ -22,6 +22,7 @@ mod journal;
 mod lock;
 mod memory;
 mod open;
+mod pin;
 mod reply;
 mod report;
 mod retention;

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use domain::journal::{SubmissionId, TenantId};
 use rusqlite::params;
 use uuid::Uuid;
 
@@ -36,6 +37,32 @@ impl Store {
             let mut freed = vacuum.query([])?;
             while freed.next()?.is_some() {}
             Ok(retained)
+        })
+    }
+}
+
+impl Store {
+    /// Deletes a submission of the box's own (its self-test) at once, with all that hangs on it but its journal entries.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the tenant has none of that name; [`Error::Conflict`] while it is in hand.
+    pub fn discard(&self, tenant: TenantId, id: SubmissionId) -> Reply<()> {
+        self.write(Way::Normal, move |txn| {
+            let known = "SELECT 1 FROM submissions WHERE id = ? AND tenant = ?";
+            if !txn.conn.prepare_cached(known)?.exists(params![id.0, tenant.as_str()])? {
+                return Err(Error::NotFound("submission"));
+            }
+            let leased = "SELECT 1 FROM jobs WHERE submission = ? AND state = 'leased'";
+            if txn.conn.prepare_cached(leased)?.exists([id.0])? {
+                return Err(Error::Conflict("the submission is in hand"));
+            }
+            for query in [
+                "DELETE FROM jobs WHERE submission = ?",
+                "DELETE FROM media_verdicts WHERE submission = ?",
+            ] {
+                txn.conn.prepare_cached(query)?.execute([id.0])?;
+            }
+            delete(txn, id.0)
         })
     }
 }
@@ -84,28 +111,34 @@ fn submissions(txn: &mut Txn<'_>, limit: u32) -> Result<u32, Error> {
         .query_map(params![old.0, txn.now.0, limit], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for id in &due {
-        let blobs: Vec<String> = txn
-            .conn
-            .prepare_cached("SELECT blob FROM media WHERE submission = ? AND blob IS NOT NULL")?
-            .query_map([id], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for query in [
-            "DELETE FROM media WHERE submission = ?",
-            "DELETE FROM pdqs WHERE submission = ?",
-            "DELETE FROM decisions WHERE submission = ?",
-            "DELETE FROM sides WHERE submission = ?",
-            "DELETE FROM reports WHERE submission = ?",
-            "DELETE FROM appeals WHERE submission = ?",
-            "DELETE FROM effects WHERE submission = ? AND state IN ('done', 'failed')",
-            "DELETE FROM submissions WHERE id = ?",
-        ] {
-            txn.conn.prepare_cached(query)?.execute([id])?;
-        }
-        for name in blobs {
-            blob::release(txn, &name)?;
-        }
+        delete(txn, *id)?;
     }
     Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
+}
+
+/// Deletes a submission with all that hangs on it; its entries stay in the journal.
+fn delete(txn: &mut Txn<'_>, id: Uuid) -> Result<(), Error> {
+    let blobs: Vec<String> = txn
+        .conn
+        .prepare_cached("SELECT blob FROM media WHERE submission = ? AND blob IS NOT NULL")?
+        .query_map([id], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for query in [
+        "DELETE FROM media WHERE submission = ?",
+        "DELETE FROM pdqs WHERE submission = ?",
+        "DELETE FROM decisions WHERE submission = ?",
+        "DELETE FROM sides WHERE submission = ?",
+        "DELETE FROM reports WHERE submission = ?",
+        "DELETE FROM appeals WHERE submission = ?",
+        "DELETE FROM effects WHERE submission = ? AND state IN ('done', 'failed')",
+        "DELETE FROM submissions WHERE id = ?",
+    ] {
+        txn.conn.prepare_cached(query)?.execute([id])?;
+    }
+    for name in blobs {
+        blob::release(txn, &name)?;
+    }
+    Ok(())
 }
 
 fn rows(txn: &Txn<'_>, limit: u32) -> Result<u32, Error> {

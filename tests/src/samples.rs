@@ -38,6 +38,21 @@ pub fn write_all(directory: &Path) -> Result<(), Error> {
     write(&directory.join("bank.toml"), bank().as_bytes())
 }
 
+/// Writes the media of the gateway's self-test into `directory`: a picture with words and a code, and a short clip.
+///
+/// # Errors
+/// When the folder cannot be written, or the font or video encoder is not installed.
+pub fn write_self_test(directory: &Path) -> Result<(), Error> {
+    let line =
+        Line { text: "Weir self-test", height: 30.0, left: 20.0, baseline: 44.0, colour: [255; 3] };
+    let picture = page(&scene(480, 360, 11), &[line])?;
+    write(&directory.join("self-test.jpg"), &picture.jpeg(80)?)?;
+    let panorama = scene(360, 180, 12);
+    let clip = Clip { fps: 10, frames: 20, key_frames: 10 };
+    let clip = encode_mp4(clip, |index| crop(&panorama, i64::from(index) * 2, 0, 320, 180))?;
+    write(&directory.join("self-test.mp4"), &clip)
+}
+
 /// A screenshot of a chat on a phone, 720 × 1280.
 ///
 /// # Errors

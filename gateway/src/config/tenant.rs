@@ -10,6 +10,7 @@ use domain::journal::TenantId;
 use super::DEFAULT_TENANT;
 use super::pick::Pick;
 use super::raw::{RawJwt, RawTenant, RawWebhook};
+use crate::serve::OWN;
 
 /// Reporters that hide a submission unless told otherwise: more than a quarrel between two, few enough to be quick.
 const HIDE_REPORTS: u32 = 5;
@@ -75,7 +76,14 @@ pub(super) fn all(pick: &mut Pick, profile: &str) -> BTreeMap<TenantId, Tenant> 
     for (name, raw) in raw {
         let key = format!("tenant.{name}");
         let id = match name.parse::<TenantId>() {
-            Ok(id) => id,
+            Ok(id) if !id.as_str().starts_with(OWN) => id,
+            Ok(_) => {
+                pick.problem(
+                    &key,
+                    format!("names that begin with `{OWN}` are the box's own; take another"),
+                );
+                continue;
+            }
             Err(error) => {
                 pick.problem(&key, error.to_string());
                 continue;

@@ -59,7 +59,12 @@ async fn one(app: &Arc<App>, stream: UnixStream) -> anyhow::Result<()> {
         Err(error) => Answer::Refused(format!("this is no request: {error}")),
         Ok(request) => {
             let store = app.store.clone();
+            let is_pin = matches!(request, Request::PinSet { .. });
             let done = tokio::task::spawn_blocking(move || execute(&store, request)).await?;
+            if is_pin && done.is_ok() {
+                // Who has the old PIN is out, and who was locked out may try the new one.
+                app.desk.sessions.reset();
+            }
             done.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
         }
     };

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 const BUILT_IN: &str = include_str!("../../assets/help.toml");
 
 /// Help by language.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Help(BTreeMap<String, Line>);
 
 /// One sentence and where to go.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// For the reader.

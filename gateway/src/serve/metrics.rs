@@ -1,113 +1,290 @@
-//! What is counted and timed while the service runs.
+//! What is counted and timed while the service runs. Names are `weir_<noun>_<unit>_<total|bucket>`; [`Page`] writes them.
 
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Upper bounds of the buckets in seconds: from a word's time to the longest item's.
-const BOUNDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0];
+use domain::{Scores, Status};
+
+use super::page::{STAGES, Stages, place};
+
+/// Upper bounds of times in seconds: from a word's time to the longest item's.
+const SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0];
+
+/// Upper bounds of scores: finer where policies draw their lines.
+const SCORES: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// Series of one name at most; what is more counts as [`OTHER`].
+const SERIES: usize = 200;
+const OTHER: &str = "other";
+
+/// Statuses in the order in which they are counted.
+const STATUSES: [&str; 4] = ["approved", "rejected", "held", "failed"];
 
 /// All counters of the service.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     /// Submissions accepted.
     pub accepted: AtomicU64,
-    /// Decisions by status: approved, rejected, held, failed.
-    pub decided: [AtomicU64; 4],
     /// Attempts that failed.
     pub failed_attempts: AtomicU64,
-    /// Time in the decoder, for each submission.
-    pub decode: Histogram,
-    /// Time in the detectors.
-    pub detect: Histogram,
-    /// From acceptance to decision.
-    pub turnaround: Histogram,
+    decided: [AtomicU64; 4],
+    reasons: Counts,
+    stages: [Histogram<10>; STAGES.len()],
+    scores: Mutex<BTreeMap<String, Histogram<10>>>,
+    /// Calls by route, then by method and status.
+    calls: Mutex<HashMap<String, Vec<(String, u16, u64)>>>,
+    /// Messages to endpoints by what became of them.
+    messages: Counts,
 }
 
-/// A distribution of durations.
-#[derive(Debug, Default)]
-pub struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len()],
-    count: AtomicU64,
-    micros: AtomicU64,
-}
-
-impl Histogram {
-    /// Notes one.
-    pub fn note(&self, time: Duration) {
-        for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
-            if time.as_secs_f64() <= *bound {
-                bucket.fetch_add(1, Ordering::Relaxed);
-            }
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            accepted: AtomicU64::default(),
+            failed_attempts: AtomicU64::default(),
+            decided: Default::default(),
+            reasons: Counts::default(),
+            stages: std::array::from_fn(|_| Histogram::new(SECONDS)),
+            scores: Mutex::default(),
+            calls: Mutex::default(),
+            messages: Counts::default(),
         }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
-    }
-
-    fn render(&self, text: &mut String, name: &str, help: &str) -> std::fmt::Result {
-        let count = self.count.load(Ordering::Relaxed);
-        writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram")?;
-        for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
-            writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {}", bucket.load(Ordering::Relaxed))?;
-        }
-        writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}")?;
-        writeln!(text, "{name}_sum {}", self.micros.load(Ordering::Relaxed) as f64 / 1e6)?;
-        writeln!(text, "{name}_count {count}")
     }
 }
 
 impl Metrics {
-    /// Notes a decision.
-    pub fn decided(&self, status: domain::Status) {
-        let [approved, rejected, held, failed] = &self.decided;
-        let counter = match status {
-            domain::Status::Approved => approved,
-            domain::Status::Rejected => rejected,
-            domain::Status::Held => held,
-            domain::Status::Failed => failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The text format of Prometheus, version 0.0.4.
-    pub fn render(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write(&mut text);
-        text
-    }
-
-    fn write(&self, text: &mut String) -> std::fmt::Result {
-        let accepted = self.accepted.load(Ordering::Relaxed);
-        writeln!(
-            text,
-            "# HELP weir_submissions_accepted_total Submissions accepted since the start."
-        )?;
-        writeln!(text, "# TYPE weir_submissions_accepted_total counter")?;
-        writeln!(text, "weir_submissions_accepted_total {accepted}")?;
-        writeln!(text, "# HELP weir_decisions_total Machine decisions since the start.")?;
-        writeln!(text, "# TYPE weir_decisions_total counter")?;
-        let names = ["approved", "rejected", "held", "failed"];
-        for (name, count) in names.iter().zip(&self.decided) {
-            let count = count.load(Ordering::Relaxed);
-            writeln!(text, "weir_decisions_total{{status=\"{name}\"}} {count}")?;
+    /// Notes a decision: its status, why, how long each stage took, and how sure the detectors were.
+    pub fn decided(&self, status: Status, reasons: &[String], stages: Stages, scores: &Scores) {
+        self.decided[place(status)].fetch_add(1, Ordering::Relaxed);
+        if status != Status::Approved {
+            let reason = reasons.first().map_or(OTHER, String::as_str);
+            self.reasons.add(&[STATUSES[place(status)], reason]);
         }
-        let failed = self.failed_attempts.load(Ordering::Relaxed);
-        writeln!(text, "# HELP weir_attempts_failed_total Attempts at a job that failed.")?;
-        writeln!(text, "# TYPE weir_attempts_failed_total counter")?;
-        writeln!(text, "weir_attempts_failed_total {failed}")?;
-        self.decode.render(
-            text,
-            "weir_decode_seconds",
-            "Time in the decoder for each submission.",
-        )?;
-        self.detect.render(
-            text,
-            "weir_detect_seconds",
-            "Time in the detectors for each submission.",
-        )?;
-        self.turnaround.render(text, "weir_turnaround_seconds", "From acceptance to decision.")
+        for (histogram, time) in self.stages.iter().zip(stages.0) {
+            histogram.note(time.as_secs_f64());
+        }
+        for (detector, labels) in &scores.labels {
+            if let Some(top) = labels.values().copied().reduce(f32::max) {
+                self.score(detector, top);
+            }
+        }
+        let alone = [
+            ("sharpness", scores.blur_score),
+            ("nsfw", scores.nsfw_score),
+            ("text_likelihood", scores.text_likelihood),
+        ];
+        for (detector, score) in alone {
+            if let Some(score) = score {
+                self.score(detector, score);
+            }
+        }
+    }
+
+    fn score(&self, detector: &str, score: f32) {
+        let mut all = locked(&self.scores);
+        let known = all.contains_key(detector) || all.len() < SERIES;
+        let name = if known { detector } else { OTHER };
+        let histogram = all.entry(name.to_owned()).or_insert_with(|| Histogram::new(SCORES));
+        histogram.note(f64::from(score));
+    }
+
+    /// Notes a call that was answered; `route` is its pattern, never its path.
+    pub fn called(&self, route: &str, method: &str, status: u16) {
+        let mut all = locked(&self.calls);
+        if !all.contains_key(route) {
+            // Patterns come from the router: there are only so many.
+            all.insert(route.to_owned(), Vec::new());
+        }
+        let Some(counts) = all.get_mut(route) else { return };
+        match counts.iter().position(|(m, s, _)| m == method && *s == status) {
+            Some(known) => counts[known].2 += 1,
+            None if counts.len() < SERIES => counts.push((method.to_owned(), status, 1)),
+            None => {}
+        }
+    }
+
+    /// Notes what became of a message to an endpoint: `delivered`, or why not.
+    pub fn told(&self, outcome: &str) {
+        self.messages.add(&[outcome]);
+    }
+
+    /// Writes all.
+    pub fn write(&self, page: &mut Page) {
+        let count = |n: &AtomicU64| n.load(Ordering::Relaxed) as f64;
+        page.family("weir_submissions_accepted_total", "counter", "Submissions accepted.");
+        page.sample("", &[], count(&self.accepted));
+        page.family("weir_decisions_total", "counter", "Machine decisions by status.");
+        for (status, n) in STATUSES.into_iter().zip(&self.decided) {
+            page.sample("", &[("status", status)], count(n));
+        }
+        page.family(
+            "weir_decision_reasons_total",
+            "counter",
+            "Machine decisions other than approvals by their first reason.",
+        );
+        self.reasons.write(page, &["status", "reason"]);
+        page.family("weir_attempts_failed_total", "counter", "Attempts at a job that failed.");
+        page.sample("", &[], count(&self.failed_attempts));
+        page.family(
+            "weir_stage_seconds",
+            "histogram",
+            "Time of each stage of a submission; total is from acceptance to decision.",
+        );
+        for (stage, histogram) in STAGES.iter().zip(&self.stages) {
+            histogram.write(page, &[("stage", stage.replace(' ', "_").as_str())]);
+        }
+        page.family(
+            "weir_score_ratio",
+            "histogram",
+            "Highest score of each submission by detector: how sure the detectors are.",
+        );
+        for (detector, histogram) in locked(&self.scores).iter() {
+            histogram.write(page, &[("detector", detector.as_str())]);
+        }
+        page.family("weir_requests_total", "counter", "Calls by route, method and status.");
+        let calls = locked(&self.calls);
+        let mut routes: Vec<_> = calls.iter().collect();
+        routes.sort();
+        for (route, counts) in routes {
+            for (method, status, n) in counts {
+                let status = status.to_string();
+                let labels = [
+                    ("route", route.as_str()),
+                    ("method", method.as_str()),
+                    ("status", status.as_str()),
+                ];
+                page.sample("", &labels, *n as f64);
+            }
+        }
+        drop(calls);
+        page.family("weir_webhook_attempts_total", "counter", "Messages to endpoints by outcome.");
+        self.messages.write(page, &["outcome"]);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counters by the values of their labels.
+#[derive(Debug, Default)]
+struct Counts(Mutex<BTreeMap<Vec<String>, u64>>);
+
+impl Counts {
+    fn add(&self, values: &[&str]) {
+        let mut all = locked(&self.0);
+        let mut key: Vec<String> = values.iter().map(|v| (*v).to_owned()).collect();
+        if all.len() >= SERIES && !all.contains_key(&key) {
+            key = vec![OTHER.to_owned(); values.len()];
+        }
+        *all.entry(key).or_default() += 1;
+    }
+
+    fn write(&self, page: &mut Page, names: &[&str]) {
+        for (values, n) in locked(&self.0).iter() {
+            let labels: Vec<_> =
+                names.iter().copied().zip(values.iter().map(String::as_str)).collect();
+            page.sample("", &labels, *n as f64);
+        }
+    }
+}
+
+/// A distribution over fixed buckets.
+#[derive(Debug)]
+struct Histogram<const N: usize> {
+    bounds: [f64; N],
+    buckets: [AtomicU64; N],
+    count: AtomicU64,
+    /// In millionths.
+    sum: AtomicU64,
+}
+
+impl<const N: usize> Histogram<N> {
+    fn new(bounds: [f64; N]) -> Self {
+        let buckets = std::array::from_fn(|_| AtomicU64::default());
+        Self { bounds, buckets, count: AtomicU64::default(), sum: AtomicU64::default() }
+    }
+
+    fn note(&self, value: f64) {
+        for (bound, bucket) in self.bounds.iter().zip(&self.buckets) {
+            if value <= *bound {
+                bucket.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let micros = Duration::try_from_secs_f64(value).unwrap_or_default().as_micros();
+        self.sum.fetch_add(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn write(&self, page: &mut Page, labels: &[(&str, &str)]) {
+        // The count first: a value that comes in between must not make a bucket larger than the whole.
+        let count = self.count.load(Ordering::Relaxed);
+        for (bound, bucket) in self.bounds.iter().zip(&self.buckets) {
+            let bound = bound.to_string();
+            let labels = [labels, &[("le", bound.as_str())]].concat();
+            page.sample("_bucket", &labels, bucket.load(Ordering::Relaxed).min(count) as f64);
+        }
+        page.sample("_bucket", &[labels, &[("le", "+Inf")]].concat(), count as f64);
+        page.sample("_sum", labels, self.sum.load(Ordering::Relaxed) as f64 / 1e6);
+        page.sample("_count", labels, count as f64);
+    }
+}
+
+/// The text format of Prometheus, version 0.0.4.
+#[derive(Debug, Default)]
+pub struct Page {
+    text: String,
+    name: &'static str,
+}
+
+impl Page {
+    /// Begins a metric; its samples follow.
+    pub fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.name = name;
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// A metric with one sample.
+    pub fn gauge(&mut self, name: &'static str, help: &str, value: f64) {
+        self.family(name, "gauge", help);
+        self.sample("", &[], value);
+    }
+
+    /// A sample of the metric that was begun.
+    pub fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
+        let _ = write!(self.text, "{}{suffix}", self.name);
+        for (n, (name, value)) in labels.iter().enumerate() {
+            let open = if n == 0 { "{" } else { "," };
+            let _ = write!(self.text, "{open}{name}=\"{}\"", Value(value));
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{close} {value}");
+    }
+
+    /// The text.
+    pub fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// The value of a label, escaped.
+struct Value<'a>(&'a str);
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
+                _ => f.write_char(c)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -115,23 +292,46 @@ impl Metrics {
 mod tests {
     use super::*;
 
+    fn lines(metrics: &Metrics) -> Vec<String> {
+        let mut page = Page::default();
+        metrics.write(&mut page);
+        page.finish().lines().map(str::to_owned).collect()
+    }
+
     #[test]
     fn a_histogram_is_cumulative_and_sums_up() {
         let metrics = Metrics::default();
         for ms in [3, 30, 30, 700, 60_000] {
-            metrics.turnaround.note(Duration::from_millis(ms));
+            let mut stages = Stages::default();
+            stages.0[4] = Duration::from_millis(ms);
+            metrics.decided(Status::Approved, &[], stages, &Scores::default());
         }
-        let text = metrics.render();
+        let lines = lines(&metrics);
         for line in [
-            "weir_turnaround_seconds_bucket{le=\"0.005\"} 1",
-            "weir_turnaround_seconds_bucket{le=\"0.05\"} 3",
-            "weir_turnaround_seconds_bucket{le=\"1\"} 4",
-            "weir_turnaround_seconds_bucket{le=\"15\"} 4",
-            "weir_turnaround_seconds_bucket{le=\"+Inf\"} 5",
-            "weir_turnaround_seconds_sum 60.763",
-            "weir_turnaround_seconds_count 5",
+            "weir_stage_seconds_bucket{stage=\"total\",le=\"0.005\"} 1",
+            "weir_stage_seconds_bucket{stage=\"total\",le=\"0.05\"} 3",
+            "weir_stage_seconds_bucket{stage=\"total\",le=\"1\"} 4",
+            "weir_stage_seconds_bucket{stage=\"total\",le=\"15\"} 4",
+            "weir_stage_seconds_bucket{stage=\"total\",le=\"+Inf\"} 5",
+            "weir_stage_seconds_sum{stage=\"total\"} 60.763",
+            "weir_stage_seconds_count{stage=\"total\"} 5",
+            "weir_decisions_total{status=\"approved\"} 5",
         ] {
-            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+            assert!(lines.iter().any(|l| l == line), "{line} is not in\n{lines:#?}");
         }
+    }
+
+    #[test]
+    fn series_are_bounded_and_labels_cannot_break_the_format() {
+        let metrics = Metrics::default();
+        for n in 0..1000 {
+            metrics.told(&format!("o{n}"));
+        }
+        metrics.called("/v1/\"\\\n", "GET", 200);
+        let lines = lines(&metrics);
+        let messages = lines.iter().filter(|l| l.starts_with("weir_webhook_attempts_total{"));
+        assert_eq!(messages.count(), SERIES + 1);
+        let call = "weir_requests_total{route=\"/v1/\\\"\\\\\\n\",method=\"GET\",status=\"200\"} 1";
+        assert!(lines.iter().any(|l| l == call), "{lines:#?}");
     }
 }

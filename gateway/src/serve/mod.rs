@@ -42,6 +42,7 @@ use http::{Gatekeeper, Problem};
 use metrics::Metrics;
 use notify::Gone;
 use page::Desk;
+pub use page::self_test::OWN;
 use progress::Progress;
 use server::Server;
 use spool::Spool;
@@ -105,7 +106,7 @@ impl App {
         }
         if self.desk.is_drained() {
             let detail = "a technician works on this box: try again later, or on another box";
-            return Err(Problem::unavailable("drained", detail, Duration::from_secs(60)));
+            return Err(Problem::unavailable("draining", detail, Duration::from_secs(60)));
         }
         if self.store.is_tight() {
             return Err(Problem::full());
@@ -159,7 +160,7 @@ impl App {
 
 /// Runs the service until it is told to end.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
-    let (config, _) = config::load(arguments)?;
+    let (config, shown) = config::load(arguments)?;
     let unusable = unusable_files(&config);
     if !unusable.is_empty() {
         bail!("the settings cannot be used:\n{}", Problems(unusable));
@@ -173,7 +174,7 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     listener.set_nonblocking(true).context("cannot set up the socket")?;
     raise_open_files(config.limits.max_connections);
     let (tell_stop, stop) = watch::channel(false);
-    let app = Arc::new(open(config, stop)?);
+    let app = Arc::new(open(config, &shown, stop)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-serve")
@@ -266,7 +267,11 @@ pub fn unusable_files(config: &Config) -> Vec<Mistake> {
 }
 
 /// Opens all that the service needs; nothing is served before.
-fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
+fn open(
+    config: Config,
+    shown: &[config::Shown],
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<App> {
     // What people upload and write is nobody else's to read.
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -281,9 +286,11 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     tracing::info!(box_id = %store.box_id(), requeued = opened.requeued, "store opened");
     let spool = Spool::open(&config.data, config.limits.spool_bytes)
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
-    let tenants = tenant::open_all(&config, &store)?;
+    let mut tenants = tenant::open_all(&config, &store)?;
+    tenants.extend(page::self_test::tenants(&tenants));
     Ok(App {
         gatekeeper: Gatekeeper::new(&config),
+        desk: Desk::new(&config, shown),
         agent: outbound::agent(config.fetch.allow.clone(), config.fetch.timeout),
         config,
         store,
@@ -291,7 +298,6 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         tenants,
         progress: Progress::default(),
         metrics: Metrics::default(),
-        desk: Desk::default(),
         work_ready: Notify::new(),
         effects_ready: Notify::new(),
         messages_ready: Notify::new(),

@@ -172,6 +172,11 @@ pub async fn run(app: Arc<App>) {
 async fn deliver(app: Arc<App>, effect: Effect) {
     let (ours, theirs) = (Arc::clone(&app), effect.clone());
     let sent = tokio::task::spawn_blocking(move || send(&ours, &theirs)).await;
+    app.metrics.told(match &sent {
+        Ok(Ok(())) => "delivered",
+        Ok(Err(refusal)) => refusal.reason,
+        Err(_) => "internal",
+    });
     let noted = match sent {
         Ok(Ok(())) => app.store.effect_done(&effect).await,
         Ok(Err(Refusal { reason, detail, again })) => {

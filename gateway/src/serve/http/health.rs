@@ -19,7 +19,7 @@ pub async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     let why = if app.is_draining() {
         Some("draining")
     } else if app.desk.is_drained() {
-        Some("drained")
+        Some("draining")
     } else if app.store.is_tight() {
         Some("storage_full")
     } else if app.is_crowded() {

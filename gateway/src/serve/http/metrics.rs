@@ -1,43 +1,87 @@
-//! `/metrics`, in the text format of Prometheus.
+//! `/metrics`, in the text format of Prometheus, and the count of all calls.
 
-use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header;
-use axum::response::IntoResponse;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
 use super::problem::{Outcome, Problem};
 use crate::serve::App;
+use crate::serve::metrics::Page;
+use crate::serve::page::sensors;
+
+/// Methods by name; others are counted together, for a client may make up any.
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
+
+/// The layer that counts calls.
+pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let known = METHODS.iter().find(|m| **m == method.as_str()).copied();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    app.metrics.called(route, known.unwrap_or("other"), response.status().as_u16());
+    response
+}
 
 /// All metrics.
 pub async fn show(State(app): State<Arc<App>>) -> Outcome<impl IntoResponse> {
+    let text = text(&app).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
+}
+
+/// All metrics as text.
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn text(app: &App) -> Outcome<String> {
     let (states, depth, now) =
         app.read(|store| Ok((store.count_by_state()?, store.queue_depth()?, store.now()))).await?;
-    let mut text = app.metrics.render();
-    let mut gauge = |name: &str, help: &str, value: f64| {
-        writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")
-    };
+    let data = app.store.dir().to_owned();
+    let sensed = move || (sensors::room(&data), sensors::temperatures(Path::new("/")));
+    let sensed = tokio::task::spawn_blocking(sensed).await;
+    let (room, zones) = sensed.map_err(|error| Problem::internal(&error))?;
+    let mut page = Page::default();
+    page.family("weir_build_info", "gauge", "What runs; always 1.");
+    let (version, schema) = (env!("CARGO_PKG_VERSION"), store::SCHEMA.to_string());
+    page.sample("", &[("version", version), ("schema", schema.as_str())], 1.0);
+    page.gauge("weir_uptime_seconds", "Time since the start.", app.desk.hour.age().as_secs_f64());
+    app.metrics.write(&mut page);
     let age = depth.oldest.map_or(0, |oldest| (now.0 - oldest.0).max(0));
-    gauge("weir_queue_jobs", "Jobs that wait.", depth.queued as f64)
-        .and_then(|()| gauge("weir_queue_leased_jobs", "Jobs in hand.", depth.leased as f64))
-        .and_then(|()| gauge("weir_queue_dead_jobs", "Dead letters.", depth.dead as f64))
-        .and_then(|()| {
-            gauge("weir_queue_age_seconds", "Age of the oldest waiting job.", age as f64 / 1000.0)
-        })
-        .and_then(|()| gauge("weir_spool_bytes", "Bytes in the spool.", app.spool.used() as f64))
-        .and_then(|()| {
-            gauge("weir_store_waiting_writes", "Writes that wait.", app.store.waiting() as f64)
-        })
-        .map_err(|error| Problem::internal(&error))?;
-    text.push_str(
-        "# HELP weir_submissions Submissions kept, by state.\n# TYPE weir_submissions gauge\n",
+    page.gauge("weir_queue_jobs", "Jobs that wait.", depth.queued as f64);
+    page.gauge("weir_queue_leased_jobs", "Jobs in hand.", depth.leased as f64);
+    page.gauge("weir_queue_dead_jobs", "Dead letters.", depth.dead as f64);
+    page.gauge("weir_queue_age_seconds", "Age of the oldest waiting job.", age as f64 / 1000.0);
+    page.gauge("weir_workers", "Items that may be judged at once.", app.config.workers as f64);
+    page.gauge("weir_spool_bytes", "Bytes in the spool.", app.spool.used() as f64);
+    page.gauge("weir_store_waiting_writes", "Writes that wait.", app.store.waiting() as f64);
+    let drained = f64::from(u8::from(app.desk.is_drained()));
+    page.gauge("weir_drained", "1 while a technician has stopped new work.", drained);
+    if let Some(room) = room {
+        page.gauge(
+            "weir_disk_free_bytes",
+            "Room on the data folder's disk.",
+            room.free_bytes as f64,
+        );
+        page.gauge("weir_disk_size_bytes", "Size of that disk.", room.total_bytes as f64);
+    }
+    page.family(
+        "weir_temperature_celsius",
+        "gauge",
+        "Temperature by the kernel's name of the zone.",
     );
+    for (n, zone) in zones.iter().enumerate() {
+        // Two zones may have one name.
+        let twin = zones[..n].iter().filter(|z| z.name == zone.name).count().to_string();
+        page.sample("", &[("zone", zone.name.as_str()), ("twin", twin.as_str())], zone.celsius);
+    }
+    page.family("weir_submissions", "gauge", "Submissions kept, by state.");
     for (state, count) in states {
         let state = serde_json::to_value(state).unwrap_or_default();
-        let state = state.as_str().unwrap_or_default();
-        writeln!(text, "weir_submissions{{state=\"{state}\"}} {count}")
-            .map_err(|error| Problem::internal(&error))?;
+        page.sample("", &[("state", state.as_str().unwrap_or_default())], count as f64);
     }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
+    Ok(page.finish())
 }

@@ -28,7 +28,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 
-pub use gatekeeper::Gatekeeper;
+pub use gatekeeper::{CallerAddress, Gatekeeper};
+pub use metrics::text as metrics;
 pub use problem::Problem;
 pub use view::time;
 
@@ -70,6 +71,7 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(instance::no_such_method)
         // Each call has bounds of its own; a general one would be the smallest of them.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(Arc::clone(&app), metrics::layer))
         .layer(from_fn(instance::layer))
         .with_state(app)
 }

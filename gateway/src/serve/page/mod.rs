@@ -2,32 +2,41 @@
 //!
 //! Plain HTML that reads without a script and without a network beyond the box; the script only refreshes it.
 
+mod actions;
+mod bundle;
 mod chart;
 mod health;
 mod hour;
 mod html;
-mod sensors;
+pub mod self_test;
+pub mod sensors;
+mod session;
+mod show;
 mod status;
 mod verdicts;
 mod view;
 mod words;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{get, post};
+use serde_json::Value;
 
-pub use hour::{Hour, Stages};
+pub use hour::{Hour, STAGES, Stages, place};
 pub use verdicts::{Seen, Verdicts};
 
 use super::App;
-use super::http::Problem;
-use status::Status;
+use crate::config::{Config, Shown};
+use self_test::Outcome;
+use session::Sessions;
+
+/// Bytes of a form.
+const FORM_BYTES: usize = 4 << 10;
 
 /// What the page needs to remember.
 #[derive(Debug, Default)]
@@ -36,14 +45,34 @@ pub struct Desk {
     pub hour: Hour,
     /// The last verdicts.
     pub verdicts: Verdicts,
-    /// Whether a technician has stopped new work.
+    /// Who is in by PIN.
+    pub sessions: Sessions,
+    /// The settings as a support bundle shows them.
+    settings: Vec<Value>,
+    /// Whether a technician has stopped new work. Gone with the process: a restart takes new work.
     drained: AtomicBool,
+    /// Whether the journal is being verified.
+    verifying: AtomicBool,
+    /// Held while a self-test runs.
+    testing: tokio::sync::Mutex<()>,
+    /// What the last self-test came to.
+    tested: Mutex<Option<Outcome>>,
 }
 
 impl Desk {
+    /// A desk that knows the settings.
+    pub fn new(config: &Config, shown: &[Shown]) -> Self {
+        Self { settings: bundle::settings(config, shown), ..Self::default() }
+    }
+
     /// Whether a technician has stopped new work.
     pub fn is_drained(&self) -> bool {
         self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Stops new work, or takes it again.
+    fn drain(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
     }
 
     /// Notes the heat; called now and then.
@@ -52,14 +81,29 @@ impl Desk {
             self.hour.celsius(hottest.celsius);
         }
     }
+
+    fn tested(&self, outcome: Outcome) {
+        *self.tested.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    fn last_test(&self) -> Option<Outcome> {
+        self.tested.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The calls of the page.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(show))
-        .route("/v1/status", get(tell))
-        .route("/page/live", get(live))
+        .route("/", get(show::root))
+        .route("/v1/status", get(show::json))
+        .route("/page/live", get(show::live))
+        .route("/page/pin", post(actions::enter))
+        .route("/page/leave", post(actions::leave))
+        .route("/page/drain", post(actions::drain))
+        .route("/page/resume", post(actions::resume))
+        .route("/page/self-test", post(actions::test))
+        .route("/page/bundle", post(actions::save))
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
         .route("/page/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/page/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/page/icon.svg", get(|| asset("image/svg+xml", ICON)))
@@ -71,36 +115,4 @@ const ICON: &str = include_str!("../../../assets/icon.svg");
 
 async fn asset(kind: &'static str, text: &'static str) -> Response {
     (html::headers(kind), text).into_response()
-}
-
-async fn take(app: &Arc<App>) -> Result<Status, Problem> {
-    let app = Arc::clone(app);
-    let taken = tokio::task::spawn_blocking(move || status::take(&app)).await;
-    taken.map_err(|error| Problem::internal(&error))
-}
-
-/// `GET /v1/status`.
-async fn tell(State(app): State<Arc<App>>) -> Result<Json<Status>, Problem> {
-    Ok(Json(take(&app).await?))
-}
-
-/// The part of the page that changes by itself.
-async fn live(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let status = take(&app).await?;
-    Ok(html::answer(StatusCode::OK, view::live(&status)))
-}
-
-/// `GET /`.
-async fn show(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let status = take(&app).await?;
-    let body = format!(
-        "<a class=\"skip\" href=\"#actions\">Skip to the actions</a>\n\
-         <header><h1>Weir</h1><p>edge gateway</p></header>\n\
-         <main>\n<p id=\"lost\" class=\"lost\" role=\"alert\" hidden></p>\n\
-         <p id=\"announce\" class=\"unseen\" role=\"status\"></p>\n\
-         <div id=\"live\">{}</div>\n</main>\n\
-         <noscript><p class=\"plain\">This page does not refresh itself without JavaScript: <a href=\"/\">reload it</a>.</p></noscript>",
-        view::live(&status)
-    );
-    Ok(html::answer(StatusCode::OK, html::page("Weir: status", &body)))
 }

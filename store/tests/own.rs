@@ -1,0 +1,52 @@
+//! What the box keeps and does for itself: the technician's PIN, and submissions of its self-test.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Time, lease_one, open, reject, submission, tell, tenant};
+use domain::journal::{Actor, Sha256};
+use store::{EffectKind, Error, Filter};
+
+#[test]
+fn a_discarded_submission_leaves_nothing_but_its_journal_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), &Time::new());
+    let (new, other) = (submission("a"), submission("b"));
+    store.accept(new.clone()).wait().unwrap();
+    let work = lease_one(&store);
+    assert!(matches!(store.discard(tenant(), new.id).wait(), Err(Error::Conflict(_))), "in hand");
+    store.commit(work.lease.clone(), reject(&work), tell()).wait().unwrap();
+    store.accept(other.clone()).wait().unwrap();
+    let stranger = "stranger".parse().unwrap();
+    assert!(matches!(store.discard(stranger, new.id).wait(), Err(Error::NotFound(_))));
+    store.discard(tenant(), new.id).wait().unwrap();
+    let left = store.submissions(&tenant(), &Filter::default(), 10).unwrap();
+    assert_eq!(left.iter().map(|s| s.id).collect::<Vec<_>>(), [other.id]);
+    let sha256 = Sha256::of(b"a");
+    assert!(store.media_verdict(&tenant(), &new.surface, sha256).unwrap().is_none());
+    let going = store.lease_effects(EffectKind::Delete, 10).wait().unwrap();
+    assert_eq!(
+        going.iter().map(|e| e.endpoint.clone()).collect::<Vec<_>>(),
+        [format!("{sha256}.jpg")]
+    );
+    drop(store);
+    let verified = store::verify(dir.path()).unwrap();
+    assert_eq!(verified.problems, Vec::<String>::new());
+    assert!(verified.entries >= 3, "{verified:?}");
+}
+
+#[test]
+fn a_pin_is_kept_until_it_is_removed_and_both_are_in_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let time = Time::new();
+    let store = open(dir.path(), &time);
+    assert_eq!(store.pin().unwrap(), None);
+    store.set_pin(Some("hash".to_owned()), Actor::Console).wait().unwrap();
+    drop(store);
+    let store = open(dir.path(), &time);
+    assert_eq!(store.pin().unwrap().as_deref(), Some("hash"));
+    store.set_pin(None, Actor::Console).wait().unwrap();
+    assert_eq!(store.pin().unwrap(), None);
+    drop(store);
+    assert_eq!(store::verify(dir.path()).unwrap().problems, Vec::<String>::new());
+}
