@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod hook;
 pub mod manifest;
 pub mod media;
+pub mod mount;
 pub mod nginx;
 pub mod power;
 pub mod samples;

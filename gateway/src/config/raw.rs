@@ -7,6 +7,9 @@ use domain::reader::{Source, Table, subtable};
 /// Longest time in seconds that any setting takes: a day.
 const DAY: u64 = 86_400;
 
+/// Longest time in days: ten years.
+const YEARS: u64 = 3_650;
+
 /// One layer of settings. Documented key by key in docs/serve.md.
 #[derive(Clone, Debug, Default)]
 pub struct Raw {
@@ -25,6 +28,12 @@ pub struct Raw {
     pub body_seconds: Option<u64>,
     pub fetch_allow: Option<Vec<String>>,
     pub fetch_seconds: Option<u64>,
+    pub retention_submissions_days: Option<u64>,
+    pub retention_addresses_days: Option<u64>,
+    pub retention_messages_days: Option<u64>,
+    pub retention_journal_days: Option<u64>,
+    pub snapshot_every_hours: Option<u64>,
+    pub snapshot_keep: Option<u64>,
     pub tenants: Option<BTreeMap<String, RawTenant>>,
 }
 
@@ -78,6 +87,18 @@ impl Raw {
             raw.fetch_allow = list(&mut fetch, s, "allow");
             raw.fetch_seconds = number(&mut fetch, s, "seconds", 1, 600);
             fetch.finish(s);
+        }
+        if let Some(mut keep) = root.table(s, "retention") {
+            raw.retention_submissions_days = number(&mut keep, s, "submissions_days", 1, YEARS);
+            raw.retention_addresses_days = number(&mut keep, s, "addresses_days", 1, YEARS);
+            raw.retention_messages_days = number(&mut keep, s, "messages_days", 1, YEARS);
+            raw.retention_journal_days = number(&mut keep, s, "journal_days", 1, YEARS);
+            keep.finish(s);
+        }
+        if let Some(mut snapshot) = root.table(s, "snapshot") {
+            raw.snapshot_every_hours = number(&mut snapshot, s, "every_hours", 0, 24 * YEARS);
+            raw.snapshot_keep = number(&mut snapshot, s, "keep", 1, 10_000);
+            snapshot.finish(s);
         }
         if let Some(tenants) = root.table(s, "tenant") {
             raw.tenants = Some(read_tenants(s, &tenants));

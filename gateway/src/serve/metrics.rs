@@ -16,6 +16,8 @@ pub struct Metrics {
     pub decided: [AtomicU64; 4],
     /// Attempts that failed.
     pub failed_attempts: AtomicU64,
+    /// From the last byte of a body to the rows on the disk, for each submission accepted.
+    pub accept: Histogram,
     /// Time in the decoder, for each submission.
     pub decode: Histogram,
     /// Time in the detectors.
@@ -97,6 +99,11 @@ impl Metrics {
         writeln!(text, "# HELP weir_attempts_failed_total Attempts at a job that failed.")?;
         writeln!(text, "# TYPE weir_attempts_failed_total counter")?;
         writeln!(text, "weir_attempts_failed_total {failed}")?;
+        self.accept.render(
+            text,
+            "weir_accept_seconds",
+            "From the last byte of a submission's body until it is durable.",
+        )?;
         self.decode.render(
             text,
             "weir_decode_seconds",

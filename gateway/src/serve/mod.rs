@@ -5,6 +5,7 @@ mod control;
 mod engine;
 mod fetch;
 mod help;
+mod housekeeping;
 mod http;
 mod lists;
 mod metrics;
@@ -12,6 +13,7 @@ mod notify;
 mod outbound;
 mod page;
 mod progress;
+mod pulse;
 mod rematch;
 mod server;
 mod spool;
@@ -38,6 +40,7 @@ use metrics::Metrics;
 use notify::Gone;
 use page::Desk;
 use progress::Progress;
+use pulse::{Manager, Pulse};
 use spool::Spool;
 use tenant::Tenant;
 pub use tenant::author_key;
@@ -65,6 +68,8 @@ pub struct App {
     gone: Gone,
     /// Jobs that waited when they were last counted.
     queued: AtomicU64,
+    /// Whether the service gets on.
+    pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
 
@@ -147,8 +152,26 @@ impl App {
     }
 }
 
+/// What a program that embeds the service, such as a bench, has otherwise than the box.
+#[derive(Default)]
+pub struct Embedding {
+    /// Further calls, beside those of the API and without its layers.
+    pub calls: Option<axum::Router>,
+    /// How the store behaves, where the settings say nothing.
+    pub store: store::Config,
+}
+
 /// Runs the service until it is told to end.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    run_with(arguments, Embedding::default())
+}
+
+/// The same with something else beside it.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run_with(arguments: &ServeArguments, mut embedding: Embedding) -> anyhow::Result<ExitCode> {
+    let calls = embedding.calls.take().unwrap_or_default();
     let (config, _) = config::load(arguments)?;
     let listener = std::net::TcpListener::bind(config.listen).with_context(|| {
         format!(
@@ -158,13 +181,13 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     })?;
     listener.set_nonblocking(true).context("cannot set up the socket")?;
     let (tell_stop, stop) = watch::channel(false);
-    let app = Arc::new(open(config, stop)?);
+    let app = Arc::new(open(config, embedding, stop)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-serve")
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(app, listener, tell_stop));
+    let outcome = runtime.block_on(serve(app, calls, listener, tell_stop));
     // What is still being judged or called after the drain must not hold up the end; the next start takes it up.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
@@ -172,6 +195,7 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
 
 async fn serve(
     app: Arc<App>,
+    calls: axum::Router,
     listener: std::net::TcpListener,
     tell_stop: watch::Sender<bool>,
 ) -> anyhow::Result<ExitCode> {
@@ -183,13 +207,17 @@ async fn serve(
     let work = tokio::spawn(work::run(Arc::clone(&app)));
     let messages = tokio::spawn(notify::run(Arc::clone(&app)));
     let chores = tokio::spawn(chores::run(Arc::clone(&app)));
-    let router = http::router(Arc::clone(&app));
+    let old = tokio::spawn(housekeeping::run(Arc::clone(&app)));
+    let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
+    let router = http::router(Arc::clone(&app)).merge(calls);
     let stop = app.stop.clone();
     let (connections, drain) = (app.config.limits.max_connections, app.config.drain);
     let serving = tokio::spawn(server::serve(listener, router, connections, stop, drain));
     tracing::info!(%address, "ready");
     eprintln!("weir: serving on http://{address}/ (data in {})", app.config.data.display());
+    let manager = Manager::ready(&app, &format!("serving on http://{address}/"));
     wait_for_signal().await?;
+    manager.stopping();
     eprintln!("weir: ending; a second signal ends at once");
     tokio::spawn(async {
         if wait_for_signal().await.is_ok() {
@@ -205,6 +233,8 @@ async fn serve(
         ("work", work),
         ("messages", messages),
         ("chores", chores),
+        ("housekeeping", old),
+        ("pulse", pulse),
         ("control", control),
     ] {
         if let Err(error) = task.await {
@@ -214,15 +244,27 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The store's settings, where the service's say something.
+fn store_config(config: &Config, otherwise: store::Config) -> store::Config {
+    let keep = &config.retention;
+    store::Config {
+        submissions_keep: keep.submissions,
+        ip_mask_after: keep.addresses,
+        effects_keep: keep.messages,
+        journal_keep: keep.journal,
+        ..otherwise
+    }
+}
+
 /// Opens all that the service needs; nothing is served before.
-fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
+fn open(config: Config, embedding: Embedding, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     // What people upload and write is nobody else's to read.
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&config.data)
         .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
-    let (store, opened) = Store::open(&config.data, store::Config::default())
+    let (store, opened) = Store::open(&config.data, store_config(&config, embedding.store))
         .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
     if let Some(salvaged) = &opened.salvaged {
         tracing::error!(?salvaged, "the database was damaged; what could be saved was saved");
@@ -246,6 +288,7 @@ fn open(config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         messages_ready: Notify::new(),
         gone: Gone::default(),
         queued: AtomicU64::new(0),
+        pulse: Pulse::new(),
         stop,
     })
 }
