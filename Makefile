@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 TARGET = $(shell cargo metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 WEIR = $(TARGET)/release/weir
 
-.PHONY: help setup build run samples test lint audit bench clean
+.PHONY: help setup build run samples test lint audit bench soak install clean
 
 help: ## Show this list
 	@echo "Weir: make COMMAND"
@@ -36,8 +36,15 @@ lint: setup ## Format, clippy, docs, dependencies (bans, licences, sources, unus
 audit: ## Known vulnerabilities of the dependencies; says so when their list cannot be reached
 	@scripts/audit.sh
 
-bench: build ## Measure against the Python peer, side by side (about 10 minutes)
+bench: build ## Measure under load, and against the Python peer side by side (about 15 minutes)
 	@scripts/bench.sh "$(WEIR)"
+
+soak: build ## 100 rounds of kills and power cuts, then ten minutes at 80 % load (SOAK_SECONDS, KILL_ROUNDS: shorter)
+	@KILL_ROUNDS=$${KILL_ROUNDS:-100} cargo test --release --locked --workspace --test kill -- --nocapture
+	@"$(TARGET)/release/weir-load" soak
+
+install: build ## Put binaries, units and documents below $$(DESTDIR)$$(PREFIX), by default /usr
+	@scripts/install.sh "$(TARGET)/release"
 
 clean: ## Remove what was built, samples and bench files (downloads in .weir stay)
 	@cargo clean

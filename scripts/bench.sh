@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# bench.sh WEIR [ARGUMENTS]: puts the peer's Python environment in place, then measures.
+# bench.sh WEIR [ARGUMENTS]: measures the gateway under load, puts the peer's Python environment in place, then measures
+# side by side.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh scripts/packages-bench.txt
@@ -11,4 +12,6 @@ if ! cmp -s benches/requirements.txt "$venv/installed.txt"; then
     "$venv/bin/python" -m pip install --quiet --prefer-binary --requirement benches/requirements.txt
     cp benches/requirements.txt "$venv/installed.txt"
 fi
+load=$(dirname "$1")/weir-load
+"$load" gate accepts photos
 exec "$venv/bin/python" benches/bench.py "$@"

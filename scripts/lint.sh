@@ -10,6 +10,8 @@ step() { echo "lint: $*"; }
 
 step "format"
 cargo fmt --all --check
+step "systemd units"
+scripts/units.sh
 step "clippy"
 cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 step "documentation"

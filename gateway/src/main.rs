@@ -1,60 +1,6 @@
 //! `weir`: the edge moderation gateway.
 #![forbid(unsafe_code)]
 
-mod check;
-mod cli;
-mod config;
-mod config_command;
-mod control;
-mod erase_command;
-mod logging;
-mod models_command;
-mod paths;
-mod pin;
-mod policy_command;
-mod profile;
-mod secret;
-mod serve;
-mod store_command;
-mod token_command;
-
-use std::process::ExitCode;
-
-use clap::Parser as _;
-
-use cli::{Cli, Command};
-
-/// Exit code for a command line or a file of settings that cannot be used (`EX_USAGE`).
-const USAGE: u8 = 64;
-
-fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors.
-            let code = if error.use_stderr() { USAGE } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
-    };
-    logging::start(cli.verbose);
-    let outcome = match cli.command {
-        Command::Check(arguments) => check::run(arguments),
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Config(arguments) => config_command::run(arguments),
-        Command::Token(arguments) => token_command::token(arguments),
-        Command::Pin(arguments) => pin::run(arguments),
-        Command::Flag(arguments) => token_command::flag(arguments),
-        Command::Store(arguments) => store_command::run(arguments),
-        Command::Erase(arguments) => erase_command::run(arguments),
-        Command::Models(arguments) => models_command::run(arguments),
-        Command::Policy(arguments) => policy_command::run(arguments),
-    };
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("weir: {error:#}");
-            ExitCode::from(USAGE)
-        }
-    }
+fn main() -> std::process::ExitCode {
+    weir::main()
 }

@@ -142,6 +142,15 @@ impl Store {
         self.inner.tight.load(Ordering::Relaxed)
     }
 
+    /// Goes through the writer and changes nothing: its reply shows that the writer gets on. Looks anew whether there is
+    /// room.
+    ///
+    /// # Errors
+    /// [`Error::Full`] where new work is refused.
+    pub fn probe(&self) -> Reply<()> {
+        self.write(Way::Growing, |_| Ok(()))
+    }
+
     /// Writes that wait.
     pub fn waiting(&self) -> usize {
         self.inner.queues.as_ref().map_or(0, |(urgent, normal)| urgent.len() + normal.len())

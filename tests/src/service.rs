@@ -177,13 +177,13 @@ impl Service {
         }
     }
 
-    /// Kills it while others still call; [`Service::kill`] afterwards takes it off the system.
+    /// Sends it a signal such as `STOP`; after `KILL` let [`Service::kill`] take it off the system.
     ///
     /// # Panics
     /// When there is no kill(1).
-    pub fn strike(&self) {
-        let id = self.child.id().to_string();
-        let told = Command::new("kill").args(["-KILL", &id]).status().expect("kill(1) is there");
+    pub fn signal(&self, name: &str) {
+        let (flag, id) = (format!("-{name}"), self.child.id().to_string());
+        let told = Command::new("kill").args([&flag, &id]).status().expect("kill(1) is there");
         assert!(told.success());
     }
 
@@ -195,9 +195,7 @@ impl Service {
 
     /// Ends it as an operator does, and waits for it; the exit code.
     pub fn stop(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &id]).status().expect("kill(1) is there");
-        assert!(told.success());
+        self.signal("TERM");
         self.child.wait().expect("it ends").code()
     }
 }

@@ -16,7 +16,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("weir", &["weir-domain", "weir-models", "weir-pipeline", "weir-store", "weir-sync"]),
     ("weir-hub", &["weir-domain", "weir-sync"]),
     ("weir-rig", &[]),
-    ("weir-benches", &["weir-domain", "weir-models", "weir-pipeline"]),
+    (
+        "weir-benches",
+        &["weir", "weir-domain", "weir-models", "weir-pipeline", "weir-rig", "weir-store"],
+    ),
 ];
 
 /// Crates that speak HTTP as a server, or SQL.

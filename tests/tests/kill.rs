@@ -97,7 +97,7 @@ impl Site {
             let hands: Vec<_> = (0..HANDS).map(|_| scope.spawn(hand_in)).collect();
             // The moment is the fault that is injected.
             std::thread::sleep(delay);
-            service.strike();
+            service.signal("KILL");
             hands.into_iter().flat_map(|hand| hand.join().unwrap()).collect()
         });
         service.kill();

@@ -57,6 +57,10 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// The virus scanner.
     pub clamav: Option<Clamav>,
+    /// How long what is kept.
+    pub retention: Retention,
+    /// Copies of the database.
+    pub snapshots: Snapshots,
     /// Whom the box serves.
     pub tenants: BTreeMap<TenantId, Tenant>,
 }
@@ -94,6 +98,28 @@ pub struct Fetch {
     pub allow: Vec<IpNet>,
     /// How long one medium may take.
     pub timeout: Duration,
+}
+
+/// How long what is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Decided submissions.
+    pub submissions: Duration,
+    /// Whole addresses of those who submit (FEATURES M5).
+    pub addresses: Duration,
+    /// Messages that were delivered, or given up.
+    pub messages: Duration,
+    /// Entries of the journal that the hub has.
+    pub journal: Duration,
+}
+
+/// Copies of the database (FEATURES M9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshots {
+    /// How often; never without.
+    pub every: Option<Duration>,
+    /// How many stay.
+    pub keep: usize,
 }
 
 /// Files of TLS.
@@ -173,6 +199,8 @@ pub fn build(layers: Vec<Layer>) -> Result<(Config, Vec<Shown>), Problems> {
         },
         tls: tls(&mut pick),
         clamav: clamav(&mut pick),
+        retention: retention(&mut pick),
+        snapshots: snapshots(&mut pick),
         tenants: tenant::all(&mut pick, &profile),
     };
     pick.finish(config)
@@ -198,6 +226,26 @@ fn limits(pick: &mut Pick) -> Limits {
         head: Duration::from_secs(pick.or("limits.head_seconds", |r| r.head_seconds, || 20)),
         body: Duration::from_secs(pick.or("limits.body_seconds", |r| r.body_seconds, || 300)),
     }
+}
+
+fn retention(pick: &mut Pick) -> Retention {
+    let days = |n: u64| Duration::from_secs(n * 24 * 3600);
+    Retention {
+        submissions: days(pick.or(
+            "retention.submissions_days",
+            |r| r.retention_submissions_days,
+            || 90,
+        )),
+        addresses: days(pick.or("retention.addresses_days", |r| r.retention_addresses_days, || 30)),
+        messages: days(pick.or("retention.messages_days", |r| r.retention_messages_days, || 14)),
+        journal: days(pick.or("retention.journal_days", |r| r.retention_journal_days, || 7)),
+    }
+}
+
+fn snapshots(pick: &mut Pick) -> Snapshots {
+    let hours = pick.or("snapshot.every_hours", |r| r.snapshot_every_hours, || 24);
+    let every = (hours > 0).then(|| Duration::from_secs(hours * 3600));
+    Snapshots { every, keep: pick.or("snapshot.keep", |r| r.snapshot_keep, || 7) as usize }
 }
 
 fn auth(pick: &mut Pick, listen: SocketAddr) -> Auth {

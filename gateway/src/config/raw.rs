@@ -7,6 +7,9 @@ use domain::reader::{Source, Table, subtable};
 /// Longest time in seconds that any setting takes: a day.
 const DAY: u64 = 86_400;
 
+/// Longest time in days: ten years.
+const YEARS: u64 = 3_650;
+
 /// One layer of settings. Documented key by key in docs/serve.md.
 #[derive(Clone, Debug, Default)]
 pub struct Raw {
@@ -31,6 +34,12 @@ pub struct Raw {
     pub tls_key: Option<String>,
     pub clamav_socket: Option<String>,
     pub clamav_seconds: Option<u64>,
+    pub retention_submissions_days: Option<u64>,
+    pub retention_addresses_days: Option<u64>,
+    pub retention_messages_days: Option<u64>,
+    pub retention_journal_days: Option<u64>,
+    pub snapshot_every_hours: Option<u64>,
+    pub snapshot_keep: Option<u64>,
     pub tenants: Option<BTreeMap<String, RawTenant>>,
 }
 
@@ -106,6 +115,18 @@ impl Raw {
             raw.clamav_socket = text(&mut clamav, s, "socket");
             raw.clamav_seconds = number(&mut clamav, s, "seconds", 1, 600);
             clamav.finish(s);
+        }
+        if let Some(mut keep) = root.table(s, "retention") {
+            raw.retention_submissions_days = number(&mut keep, s, "submissions_days", 1, YEARS);
+            raw.retention_addresses_days = number(&mut keep, s, "addresses_days", 1, YEARS);
+            raw.retention_messages_days = number(&mut keep, s, "messages_days", 1, YEARS);
+            raw.retention_journal_days = number(&mut keep, s, "journal_days", 1, YEARS);
+            keep.finish(s);
+        }
+        if let Some(mut snapshot) = root.table(s, "snapshot") {
+            raw.snapshot_every_hours = number(&mut snapshot, s, "every_hours", 0, 24 * YEARS);
+            raw.snapshot_keep = number(&mut snapshot, s, "keep", 1, 10_000);
+            snapshot.finish(s);
         }
         if let Some(tenants) = root.table(s, "tenant") {
             raw.tenants = Some(read_tenants(s, &tenants));

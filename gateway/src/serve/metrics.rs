@@ -27,7 +27,7 @@ const STATUSES: [&str; 4] = ["approved", "rejected", "held", "failed"];
 #[derive(Debug)]
 pub struct Metrics {
     /// Submissions accepted.
-    pub accepted: AtomicU64,
+    accepted: AtomicU64,
     /// Attempts that failed.
     pub failed_attempts: AtomicU64,
     decided: [AtomicU64; 4],
@@ -38,6 +38,8 @@ pub struct Metrics {
     calls: Mutex<HashMap<String, Vec<(String, u16, u64)>>>,
     /// Messages to endpoints by what became of them.
     messages: Counts,
+    /// From the last byte of a body to the rows on the disk, for each submission accepted.
+    accept: Histogram<10>,
 }
 
 impl Default for Metrics {
@@ -51,6 +53,7 @@ impl Default for Metrics {
             scores: Mutex::default(),
             calls: Mutex::default(),
             messages: Counts::default(),
+            accept: Histogram::new(SECONDS),
         }
     }
 }
@@ -106,6 +109,12 @@ impl Metrics {
         }
     }
 
+    /// Notes how long a submission took from the last byte of its body until it was durable.
+    pub fn accepted(&self, time: Duration) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        self.accept.note(time.as_secs_f64());
+    }
+
     /// Notes what became of a message to an endpoint: `delivered`, or why not.
     pub fn told(&self, outcome: &str) {
         self.messages.add(&[outcome]);
@@ -116,6 +125,12 @@ impl Metrics {
         let count = |n: &AtomicU64| n.load(Ordering::Relaxed) as f64;
         page.family("weir_submissions_accepted_total", "counter", "Submissions accepted.");
         page.sample("", &[], count(&self.accepted));
+        page.family(
+            "weir_accept_seconds",
+            "histogram",
+            "From the last byte of a submission's body until it is durable.",
+        );
+        self.accept.write(page, &[]);
         page.family("weir_decisions_total", "counter", "Machine decisions by status.");
         for (status, n) in STATUSES.into_iter().zip(&self.decided) {
             page.sample("", &[("status", status)], count(n));

@@ -6,6 +6,7 @@ mod control;
 mod engine;
 mod fetch;
 mod help;
+mod housekeeping;
 mod http;
 mod jwt;
 mod lists;
@@ -15,6 +16,7 @@ mod outbound;
 mod page;
 mod patience;
 mod progress;
+mod pulse;
 mod rematch;
 mod server;
 mod spool;
@@ -44,6 +46,7 @@ use notify::Gone;
 use page::Desk;
 pub use page::self_test::OWN;
 use progress::Progress;
+use pulse::{Manager, Pulse};
 use server::Server;
 use spool::Spool;
 use tenant::Tenant;
@@ -76,6 +79,8 @@ pub struct App {
     gone: Gone,
     /// Jobs that waited when they were last counted.
     queued: AtomicU64,
+    /// Whether the service gets on.
+    pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
 
@@ -158,8 +163,26 @@ impl App {
     }
 }
 
+/// What a program that embeds the service, such as a bench, has otherwise than the box.
+#[derive(Default)]
+pub struct Embedding {
+    /// Further calls, beside those of the API and without its layers.
+    pub calls: Option<axum::Router>,
+    /// How the store behaves, where the settings say nothing.
+    pub store: store::Config,
+}
+
 /// Runs the service until it is told to end.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    run_with(arguments, Embedding::default())
+}
+
+/// The same with something else beside it.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run_with(arguments: &ServeArguments, mut embedding: Embedding) -> anyhow::Result<ExitCode> {
+    let calls = embedding.calls.take().unwrap_or_default();
     let (config, shown) = config::load(arguments)?;
     let unusable = unusable_files(&config);
     if !unusable.is_empty() {
@@ -174,13 +197,13 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     listener.set_nonblocking(true).context("cannot set up the socket")?;
     raise_open_files(config.limits.max_connections);
     let (tell_stop, stop) = watch::channel(false);
-    let app = Arc::new(open(config, &shown, stop)?);
+    let app = Arc::new(open(config, &shown, embedding, stop)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-serve")
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(app, listener, tell_stop));
+    let outcome = runtime.block_on(serve(app, calls, listener, tell_stop));
     // What is still being judged or called after the drain must not hold up the end; the next start takes it up.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
@@ -188,6 +211,7 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
 
 async fn serve(
     app: Arc<App>,
+    calls: axum::Router,
     listener: std::net::TcpListener,
     tell_stop: watch::Sender<bool>,
 ) -> anyhow::Result<ExitCode> {
@@ -200,9 +224,11 @@ async fn serve(
     let keys = tokio::spawn(jwt::run(Arc::clone(&app)));
     let messages = tokio::spawn(notify::run(Arc::clone(&app)));
     let chores = tokio::spawn(chores::run(Arc::clone(&app)));
+    let old = tokio::spawn(housekeeping::run(Arc::clone(&app)));
+    let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
     let certificate = app.config.tls.as_ref().map(Certificate::open).transpose()?;
     let server = Server {
-        router: http::router(Arc::clone(&app)),
+        router: http::router(Arc::clone(&app)).merge(calls),
         tls: certificate.as_ref().map(Certificate::acceptor).transpose()?,
         connections: app.config.limits.max_connections,
         head: app.config.limits.head,
@@ -213,7 +239,9 @@ async fn serve(
     let certificate = tokio::spawn(tls::run(certificate, app.stop.clone()));
     tracing::info!(%address, "ready");
     eprintln!("weir: serving on {scheme}://{address}/ (data in {})", app.config.data.display());
+    let manager = Manager::ready(&app, &format!("serving on {scheme}://{address}/"));
     wait_for_signal().await?;
+    manager.stopping();
     eprintln!("weir: ending; a second signal ends at once");
     tokio::spawn(async {
         if wait_for_signal().await.is_ok() {
@@ -231,6 +259,8 @@ async fn serve(
         ("chores", chores),
         ("keys of issuers", keys),
         ("certificate", certificate),
+        ("housekeeping", old),
+        ("pulse", pulse),
         ("control", control),
     ] {
         if let Err(error) = task.await {
@@ -266,10 +296,23 @@ pub fn unusable_files(config: &Config) -> Vec<Mistake> {
     mistakes
 }
 
+/// The store's settings, where the service's say something.
+fn store_config(config: &Config, otherwise: store::Config) -> store::Config {
+    let keep = &config.retention;
+    store::Config {
+        submissions_keep: keep.submissions,
+        ip_mask_after: keep.addresses,
+        effects_keep: keep.messages,
+        journal_keep: keep.journal,
+        ..otherwise
+    }
+}
+
 /// Opens all that the service needs; nothing is served before.
 fn open(
     config: Config,
     shown: &[config::Shown],
+    embedding: Embedding,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<App> {
     // What people upload and write is nobody else's to read.
@@ -278,7 +321,7 @@ fn open(
         .mode(0o700)
         .create(&config.data)
         .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
-    let (store, opened) = Store::open(&config.data, store::Config::default())
+    let (store, opened) = Store::open(&config.data, store_config(&config, embedding.store))
         .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
     if let Some(salvaged) = &opened.salvaged {
         tracing::error!(?salvaged, "the database was damaged; what could be saved was saved");
@@ -303,6 +346,7 @@ fn open(
         messages_ready: Notify::new(),
         gone: Gone::default(),
         queued: AtomicU64::new(0),
+        pulse: Pulse::new(),
         stop,
     })
 }

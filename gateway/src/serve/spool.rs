@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use ring::digest::{Context, SHA256};
 use tokio::sync::oneshot;
@@ -62,6 +63,8 @@ pub struct Kept {
     pub bytes: u64,
     /// What their first bytes say.
     pub format: domain::Format,
+    /// When the last of them had arrived.
+    pub arrived: Instant,
 }
 
 /// The folder. Cheap to clone.
@@ -264,6 +267,7 @@ impl Upload {
     /// # Errors
     /// Where there is no room, or the disk fails.
     pub async fn finish(mut self) -> Result<Kept, SpoolError> {
+        let arrived = Instant::now();
         let (file, path) = (self.file.take(), self.path());
         let buffer = std::mem::take(&mut self.buffer);
         let target = self.spool.path(&self.name);
@@ -289,7 +293,7 @@ impl Upload {
         let format = pipeline::sniff::sniff(&self.head);
         // From here on the bytes count as kept.
         let (name, bytes) = (std::mem::take(&mut self.name), std::mem::take(&mut self.bytes));
-        Ok(Kept { name, sha256, bytes, format })
+        Ok(Kept { name, sha256, bytes, format, arrived })
     }
 
     fn path(&self) -> PathBuf {

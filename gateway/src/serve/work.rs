@@ -13,12 +13,13 @@ use domain::standing::Ladder;
 use domain::{Category, Context, Failure, Status};
 use pipeline::sandbox::Item;
 use store::{Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::engine::{Judged, Single};
 use super::page::{Seen, Stages, self_test};
 use super::progress::Stage;
+use super::pulse::Part;
 use super::{App, fetch, notify};
 use crate::check::verdict::MediaView;
 
@@ -35,10 +36,8 @@ pub async fn run(app: Arc<App>) {
     let mut stop = app.stop.clone();
     while !app.is_draining() {
         // Waits for a place before it leases: what is leased is being worked on.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        if app.is_draining() {
-            break;
-        }
+        let Some(place) = free_place(&app, &places).await else { break };
+        app.pulse.beat(Part::Work);
         while hands.try_join_next().is_some() {}
         let more = places.available_permits();
         match app.store.lease(1 + more as u32).await {
@@ -71,12 +70,25 @@ pub async fn run(app: Arc<App>) {
             }
         }
     }
+    app.pulse.ended(Part::Work);
     let finish = async { while hands.join_next().await.is_some() {} };
     if tokio::time::timeout(app.config.drain, finish).await.is_err() {
         tracing::warn!(
             "jobs in hand were given up at the end of the drain; the next start takes them up"
         );
     }
+}
+
+/// A place for one more job; `None` when the service is told to end. That all are taken for long is no stall.
+async fn free_place(app: &App, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    while !app.is_draining() {
+        app.pulse.beat(Part::Work);
+        let free = Arc::clone(places).acquire_owned();
+        if let Ok(place) = tokio::time::timeout(TICK, free).await {
+            return place.ok().filter(|_| !app.is_draining());
+        }
+    }
+    None
 }
 
 async fn one_job(app: &Arc<App>, work: Work) {

@@ -40,14 +40,17 @@ pub(super) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Moves this process into user, network and IPC namespaces of its own.
+/// Moves this process into user and network namespaces of its own, and an IPC namespace where that may be.
 ///
 /// # Errors
 /// Where the kernel or its policy does not allow unprivileged namespaces.
 pub(super) fn unshare_namespaces() -> rustix::io::Result<()> {
-    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
+    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNET;
     // SAFETY: unsound only with `FILES`, which is not among the flags.
-    unsafe { rustix::thread::unshare_unsafe(flags) }
+    let with_ipc = unsafe { rustix::thread::unshare_unsafe(flags | UnshareFlags::NEWIPC) };
+    // A hardened service may make no IPC namespace; the filter allows workers no System V IPC in any case.
+    // SAFETY: as above.
+    with_ipc.or_else(|_| unsafe { rustix::thread::unshare_unsafe(flags) })
 }
 
 /// A read-only map of a sealed file: its bytes can change no more, so a plain slice of them is sound.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use domain::journal::{Sha256, SubmissionId};
 use domain::standing::Ladder;
 use domain::{Format, MediaKind};
+use futures_util::StreamExt as _;
 use store::{Acceptance, NewMedia, NewSubmission, StoredMedia};
 
 use super::body::{self, META_BYTES, Meta};
@@ -32,6 +33,10 @@ const PART_BYTES: u64 = 64 << 10;
 
 /// Longest `Prefer: wait`, in seconds.
 const LONGEST_WAIT: u64 = 60;
+
+/// How long a refused body is read, and how much of it: a photo, not a film.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 8 << 20;
 
 /// `POST /v1/submissions`.
 pub async fn post(
@@ -65,8 +70,10 @@ async fn admit(
     id: Option<SubmissionId>,
     request: Request,
 ) -> Outcome<Response> {
-    caller.may(Scope::Submit)?;
-    app.refuse_when_loaded()?;
+    if let Err(problem) = caller.may(Scope::Submit).and_then(|()| app.refuse_when_loaded()) {
+        linger(request);
+        return Err(problem);
+    }
     let tenant = app.tenant(&caller.tenant)?;
     let headers = request.headers().clone();
     let key = body::idempotency_key(&headers)?;
@@ -74,6 +81,7 @@ async fn admit(
     let taking = take(app, tenant, request);
     let (meta, kept) =
         tokio::time::timeout(app.config.limits.body, taking).await.map_err(|_| body::slow())??;
+    let arrived = kept.0.iter().map(|kept| kept.arrived).max().unwrap_or_else(Instant::now);
     let new = NewSubmission {
         id: id.unwrap_or_else(|| SubmissionId(uuid::Uuid::now_v7())),
         tenant: caller.tenant.clone(),
@@ -100,11 +108,26 @@ async fn admit(
         guard.forget();
     }
     let accepted = accepted?;
-    app.metrics.accepted.fetch_add(1, Ordering::Relaxed);
+    app.metrics.accepted(arrived.elapsed());
     app.desk.hour.accepted();
     app.progress.tell(&caller.tenant, accepted.id(), Stage::Queued);
     app.work_ready.notify_one();
     answer(app, caller, accepted, wait).await
+}
+
+/// Lets a client finish sending what is refused already, within bounds: one whose bytes nobody reads finds a broken
+/// connection where the answer should be.
+fn linger(request: Request) {
+    let mut body = request.into_body().into_data_stream();
+    tokio::spawn(tokio::time::timeout(LINGER, async move {
+        let mut count = 0;
+        while let Some(Ok(chunk)) = body.next().await {
+            count += chunk.len();
+            if count > LINGER_BYTES {
+                break;
+            }
+        }
+    }));
 }
 
 /// Whether the bytes certainly belong to nobody. Where the store broke instead of refusing, the rows may be on the disk.
