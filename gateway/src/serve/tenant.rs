@@ -29,6 +29,7 @@ const SECRET_BYTES: usize = 32;
 
 /// Answers of the gate that are read at the start, for each tenant: as many as memory holds.
 const GATE_WARM: u32 = 65_536;
+
 /// How long a provider of identities may take to tell its keys.
 const KEYS: Duration = Duration::from_secs(10);
 

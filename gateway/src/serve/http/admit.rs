@@ -28,6 +28,7 @@ use crate::serve::{App, Tenant};
 
 /// What a body in parts consists of.
 const PARTS: &str = "send one part `meta` (JSON), and up to 9 parts `media`";
+
 /// Bytes that a part may have besides its data.
 const PART_BYTES: u64 = 64 << 10;
 

@@ -18,6 +18,9 @@ use super::caller::{Caller, Scope};
 use super::problem::{Outcome, Problem};
 use crate::serve::App;
 
+/// Where it is asked.
+pub const GATE: &str = "/v1/gate";
+
 /// The header of the answer.
 const STATUS: &str = "x-weir-status";
 

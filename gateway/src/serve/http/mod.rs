@@ -38,7 +38,7 @@ use super::App;
 /// Every call.
 pub fn router(app: Arc<App>) -> Router {
     let gate = Router::new()
-        .route("/v1/gate", get(gate::gate))
+        .route(gate::GATE, get(gate::gate))
         .layer(from_fn_with_state(Arc::clone(&app), gatekeeper::layer))
         .layer(from_fn(gate::only));
     Router::new()
