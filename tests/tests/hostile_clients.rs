@@ -292,7 +292,7 @@ fn requests_that_two_readers_could_read_in_two_ways_are_refused() {
     let json = "content-type: application/json\r\n";
     let body = format!("0\r\n\r\n{smuggled}");
     let both = |first: &str, second: &str| {
-        head("POST", "/v1/text", &format!("{json}{first}\r\n{second}\r\n")) + &body
+        [head("POST", "/v1/text", &format!("{json}{first}\r\n{second}\r\n")), body.clone()].concat()
     };
     let length = format!("content-length: {}", body.len());
     for (bytes, expected) in [

@@ -84,9 +84,12 @@ fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
     (name.to_owned(), labels, value)
 }
 
+/// Names and values.
+type Labels = Vec<(String, String)>;
+
 /// Buckets rise, the last one is `+Inf` and equals the count.
 fn check_histogram(name: &str, family: &Family) {
-    let mut series: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut series: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     for ((full, labels), value) in &family.samples {
         if full.ends_with("_bucket") {
             let (le, rest): (Vec<_>, Vec<_>) = labels.iter().cloned().partition(|(n, _)| n == "le");

@@ -275,9 +275,8 @@ fn mistakes_about_providers_are_told_before_anything_is_served() {
         format!("[tenant.{tenant}.jwt]\nissuer = \"i\"\naudience = \"a\"\njwks = \"{jwks}\"\n")
     };
     let url = "https://login.example.org/jwks";
-    let told = check(
-        jwt("shop", url) + &jwt("club", url) + "[tenant.x.jwt]\njwks = \"http://a.example/\"\n",
-    );
+    let both = [jwt("shop", url), jwt("club", url)].concat();
+    let told = check(format!("{both}[tenant.x.jwt]\njwks = \"http://a.example/\"\n"));
     for part in
         ["would speak for both", "tenant.x.jwt.issuer: missing", "tenant.x.jwt.audience: missing"]
     {

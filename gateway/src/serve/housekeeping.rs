@@ -171,6 +171,7 @@ mod tests {
             caption: Some("words".to_owned()),
             media: Vec::new(),
             per_author_hour: None,
+            ladder: domain::standing::Ladder::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::{Scores, Status};
+use domain::{Decision, Scores, Status};
 
 use super::page::{STAGES, Stages, place};
 
@@ -23,6 +23,9 @@ const OTHER: &str = "other";
 /// Statuses in the order in which they are counted.
 const STATUSES: [&str; 4] = ["approved", "rejected", "held", "failed"];
 
+/// Method and status, and how many calls there were of both.
+type Answered = (String, u16, u64);
+
 /// All counters of the service.
 #[derive(Debug)]
 pub struct Metrics {
@@ -34,8 +37,8 @@ pub struct Metrics {
     reasons: Counts,
     stages: [Histogram<10>; STAGES.len()],
     scores: Mutex<BTreeMap<String, Histogram<10>>>,
-    /// Calls by route, then by method and status.
-    calls: Mutex<HashMap<String, Vec<(String, u16, u64)>>>,
+    /// Calls by route.
+    calls: Mutex<HashMap<String, Vec<Answered>>>,
     /// Messages to endpoints by what became of them.
     messages: Counts,
     /// From the last byte of a body to the rows on the disk, for each submission accepted.
@@ -60,12 +63,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Notes a decision: its status, why, how long each stage took, and how sure the detectors were.
-    pub fn decided(&self, status: Status, reasons: &[String], stages: Stages, scores: &Scores) {
-        self.decided[place(status)].fetch_add(1, Ordering::Relaxed);
-        if status != Status::Approved {
-            let reason = reasons.first().map_or(OTHER, String::as_str);
-            self.reasons.add(&[STATUSES[place(status)], reason]);
-        }
+    pub fn decided(&self, decision: &Decision, stages: Stages, scores: &Scores) {
+        self.redecided(decision);
         for (histogram, time) in self.stages.iter().zip(stages.0) {
             histogram.note(time.as_secs_f64());
         }
@@ -83,6 +82,16 @@ impl Metrics {
             if let Some(score) = score {
                 self.score(detector, score);
             }
+        }
+    }
+
+    /// Notes a decision of the machine without another look.
+    pub fn redecided(&self, decision: &Decision) {
+        let place = place(decision.status);
+        self.decided[place].fetch_add(1, Ordering::Relaxed);
+        if decision.status != Status::Approved {
+            let reason = decision.reasons.first().map_or(OTHER, String::as_str);
+            self.reasons.add(&[STATUSES[place], reason]);
         }
     }
 
@@ -316,10 +325,19 @@ mod tests {
     #[test]
     fn a_histogram_is_cumulative_and_sums_up() {
         let metrics = Metrics::default();
+        let decision = Decision {
+            status: Status::Approved,
+            complete: true,
+            severity: domain::Severity::Safe,
+            action: domain::Action::Allow,
+            reasons: Vec::new(),
+            categories: BTreeMap::new(),
+            policy: "starter@1".into(),
+        };
         for ms in [3, 30, 30, 700, 60_000] {
             let mut stages = Stages::default();
             stages.0[4] = Duration::from_millis(ms);
-            metrics.decided(Status::Approved, &[], stages, &Scores::default());
+            metrics.decided(&decision, stages, &Scores::default());
         }
         let lines = lines(&metrics);
         for line in [

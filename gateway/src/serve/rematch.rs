@@ -124,7 +124,7 @@ fn decide_again(
     app.store
         .decide(tenant_id.clone(), id, row.number, verdict, Actor::Machine, tell)
         .wait()
-        .map(|settled| app.metrics.decided(settled.decision.status))?;
+        .map(|settled| app.metrics.redecided(&settled.decision))?;
     Ok(true)
 }
 

@@ -67,6 +67,7 @@ impl Tenant {
             lists: Arc::default(),
             hide_reports: 0,
             help: self.help.clone(),
+            provider: None,
             endpoints: Vec::new(),
             secret: self.secret.clone(),
         }

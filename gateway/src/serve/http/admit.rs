@@ -1,7 +1,6 @@
 //! Takes submissions in: bytes into the spool, rows into the store, and only then an answer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Json;

@@ -16,9 +16,7 @@ pub async fn live() -> Json<Value> {
 
 /// Whether new work is taken.
 pub async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    let why = if app.is_draining() {
-        Some("draining")
-    } else if app.desk.is_drained() {
+    let why = if app.is_draining() || app.desk.is_drained() {
         Some("draining")
     } else if app.store.is_tight() {
         Some("storage_full")
