@@ -168,7 +168,7 @@ fn a_phone_shows_what_the_box_did_and_nothing_of_what_it_saw() {
     );
     assert!(browser.text("section[aria-labelledby=versions]").contains("starter@1"));
     inspect(&browser, "working");
-    let source = service.get("/").body.to_string() + &service.get("/v1/status").body.to_string();
+    let source = ["/", "/v1/status"].map(|path| service.get(path).body.to_string()).concat();
     for secret in ["anna-4711", "caption of hers", "default", "127.0.0.1"] {
         assert!(!source.contains(secret), "{secret} is in\n{source}");
     }

@@ -59,9 +59,15 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Notes a decision: its status, why, how long each stage took, and how sure the detectors were.
-    pub fn decided(&self, status: Status, reasons: &[String], stages: Stages, scores: &Scores) {
+    /// Notes a decision.
+    pub fn decided(&self, status: Status) {
         self.decided[place(status)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes a decision on what was just looked at: its status, why, how long each stage took, and how sure the detectors
+    /// were.
+    pub fn judged(&self, status: Status, reasons: &[String], stages: Stages, scores: &Scores) {
+        self.decided(status);
         if status != Status::Approved {
             let reason = reasons.first().map_or(OTHER, String::as_str);
             self.reasons.add(&[STATUSES[place(status)], reason]);
@@ -319,7 +325,7 @@ mod tests {
         for ms in [3, 30, 30, 700, 60_000] {
             let mut stages = Stages::default();
             stages.0[4] = Duration::from_millis(ms);
-            metrics.decided(Status::Approved, &[], stages, &Scores::default());
+            metrics.judged(Status::Approved, &[], stages, &Scores::default());
         }
         let lines = lines(&metrics);
         for line in [

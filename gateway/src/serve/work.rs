@@ -170,7 +170,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
             let seen = Seen::new(submission.id, settled.at, &kinds, decision);
             // Before anybody is told: who asks for the numbers then finds it counted.
             if !self_test::is_own(&submission.tenant) {
-                app.metrics.decided(status, &decision.reasons, stages, &scores);
+                app.metrics.judged(status, &decision.reasons, stages, &scores);
                 app.desk.hour.decided(status, &decision.reasons, stages);
                 app.desk.verdicts.add(seen);
             }
