@@ -18,8 +18,9 @@ use tracing_subscriber::{EnvFilter, Layer};
 const LINES: usize = 500;
 const LINE_BYTES: usize = 400;
 
-/// Fields that are kept as they are; the value of any other one is looked at by [`clean`].
-const CUT_FIELDS: [&str; 7] = ["caption", "author", "text", "url", "peer", "token", "secret"];
+/// Fields whose values are cut whole; that of any other one goes through [`clean`].
+const CUT_FIELDS: [&str; 10] =
+    ["caption", "author", "text", "url", "peer", "token", "secret", "endpoint", "tenant", "name"];
 
 /// Stands where something was cut.
 const CUT: &str = "[cut]";

@@ -49,7 +49,7 @@ pub async fn page(app: &Arc<App>, code: StatusCode, door: Door) -> Result<Respon
     let status = take(app).await?;
     let body = format!(
         "<a class=\"skip\" href=\"#actions-title\">Skip to the actions</a>\n\
-         <header><h1>Weir</h1><p>edge gateway</p></header>\n\
+         <header><h1>Weir</h1><p>edge gateway</p><nav aria-label=\"On this page\"><a href=\"#actions\">Actions</a></nav></header>\n\
          <main>\n<p id=\"lost\" class=\"lost\" role=\"alert\" hidden></p>\n\
          <p id=\"announce\" class=\"unseen\" role=\"status\"></p>\n\
          <div id=\"live\">{}</div>\n{}\n\

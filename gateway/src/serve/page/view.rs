@@ -149,7 +149,9 @@ fn now(html: &mut String, status: &Status) {
 }
 
 fn hour(html: &mut String, hour: &Summary) {
-    html.push_str("<section aria-labelledby=\"hour\"><h2 id=\"hour\">The last hour</h2>");
+    html.push_str(
+        "<section class=\"hour\" aria-labelledby=\"hour\"><h2 id=\"hour\">The last hour</h2>",
+    );
     let [approved, rejected, held, failed] = hour.decided;
     let judged: u64 = hour.decided.iter().sum();
     if judged + hour.given_up == 0 {
@@ -261,8 +263,8 @@ fn verdicts(html: &mut String, status: &Status) {
         return;
     }
     html.push_str(
-        "<table aria-labelledby=\"verdicts\"><thead><tr><th scope=\"col\">UTC</th><th scope=\"col\">Kind</th>\
-         <th scope=\"col\">Verdict</th><th scope=\"col\">Severity</th><th scope=\"col\">Id</th></tr></thead><tbody>",
+        "<table class=\"verdicts\" aria-labelledby=\"verdicts\"><thead><tr><th scope=\"col\">UTC</th><th scope=\"col\">Kind</th>\
+         <th scope=\"col\">Verdict</th><th scope=\"col\">Severity</th><th scope=\"col\" class=\"id\">Id</th></tr></thead><tbody>",
     );
     for seen in &status.verdicts {
         verdict(html, seen);
@@ -288,8 +290,10 @@ fn verdict(html: &mut String, seen: &Seen) {
     };
     let _ = write!(
         html,
-        "<tr><td>{at}</td><td>{}</td><td><span class=\"key {status}\" aria-hidden=\"true\"></span>{status}</td>\
-         <td>{severity}</td><td><code>{}</code></td></tr>",
+        "<tr><td>{}<span class=\"seconds\">{}</span></td><td>{}</td><td><span class=\"key {status}\" aria-hidden=\"true\"></span>{status}</td>\
+         <td>{severity}</td><td class=\"id\"><code>{}</code></td></tr>",
+        at.get(..5).unwrap_or(at),
+        at.get(5..).unwrap_or_default(),
         seen.kind,
         Text(&seen.short_id)
     );
