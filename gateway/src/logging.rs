@@ -106,9 +106,10 @@ fn clean(text: &str) -> String {
         quoted ^= quotes % 2 == 1;
         if inside || core.contains("://") || is_address(core) || is_secret(core) {
             // Once for each run of words.
-            if !clean.trim_end().ends_with(CUT) {
-                clean.push_str(CUT);
+            if clean.trim_end().ends_with(CUT) {
+                continue;
             }
+            clean.push_str(CUT);
         } else {
             clean.push_str(core);
         }

@@ -9,9 +9,19 @@ use common::{Time, approve, code, config, reject, submission, tell, tenant};
 use domain::{
     Status,
     journal::{Actor, Sha256, SubmissionId},
+    standing::Ladder,
 };
 use proptest::prelude::*;
 use store::{Acceptance, EffectKind, Error, Fate, NewSubmission, State, Store, Verdict, Work};
+
+/// A tenant without penalties: what the author's standing does to decisions is tested in people.rs.
+fn lenient(verdict: Verdict) -> Verdict {
+    Verdict { ladder: no_steps(), ..verdict }
+}
+
+fn no_steps() -> Ladder {
+    Ladder { steps: Vec::new(), ..Ladder::default() }
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -117,7 +127,7 @@ impl Run {
             Step::Commit { which, reject: no } => {
                 let Some(held) = Model::pick(&self.model.leases, which).cloned() else { return };
                 let work = &held.0;
-                let verdict = if no { reject(work) } else { approve(work) };
+                let verdict = lenient(if no { reject(work) } else { approve(work) });
                 let status = verdict.decision.status;
                 let result = self.store().commit(work.lease.clone(), verdict, tell()).wait();
                 match self.model.held(&held) {
@@ -181,6 +191,7 @@ impl Run {
             idempotency_key: Some(key.to_string()),
             request: Sha256::of(&[request]),
             priority,
+            ladder: no_steps(),
             ..submission(&format!("{key} {request}"))
         };
         let result = self.store().accept(new.clone()).wait();
@@ -263,7 +274,7 @@ impl Run {
         else {
             return;
         };
-        let verdict = if no { reject(work) } else { approve(work) };
+        let verdict = lenient(if no { reject(work) } else { approve(work) });
         let status = verdict.decision.status;
         let verdict = Verdict { basis: None, ..verdict };
         let result =
@@ -295,7 +306,8 @@ impl Run {
             messages += item.decisions.len();
         }
         for work in &self.stale {
-            let result = self.store().commit(work.lease.clone(), approve(work), tell()).wait();
+            let result =
+                self.store().commit(work.lease.clone(), lenient(approve(work)), tell()).wait();
             assert!(matches!(result, Err(Error::LeaseLost)));
         }
         let effects = self.store().lease_effects(EffectKind::Notify, 10_000).wait().unwrap();

@@ -42,5 +42,7 @@ fn all_samples_are_written_with_the_bank_that_lists_the_picture() {
 fn usage_is_told_when_the_folder_is_missing() {
     let output = Command::new(env!("CARGO_BIN_EXE_weir-samples")).output().unwrap();
     assert!(!output.status.success());
-    assert!(String::from_utf8(output.stderr).unwrap().contains("usage: weir-samples DIR"));
+    assert!(
+        String::from_utf8(output.stderr).unwrap().contains("usage: weir-samples [self-test] DIR")
+    );
 }
