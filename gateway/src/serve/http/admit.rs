@@ -209,7 +209,7 @@ fn too_many(most: usize) -> Problem {
 struct Ownerless<'a>(Vec<Kept>, &'a App);
 
 impl<'a> Ownerless<'a> {
-    /// Lets them be, unless [`Ownerless::forget`] is called on what is returned.
+    /// Lets them be, unless [`Released::forget`] is called on what is returned.
     fn release(mut self) -> Released<'a> {
         Released(self.0.drain(..).map(|kept| kept.name).collect(), self.1)
     }
