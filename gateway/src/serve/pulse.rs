@@ -83,12 +83,14 @@ pub async fn run(app: Arc<App>) {
         }
     };
     let writer = async {
+        let mut commits = app.store.changes();
         loop {
-            // Also looks anew whether there is room, which no refused call does. Any answer shows that somebody is there;
-            // a full queue does not.
-            match app.store.probe().await {
-                Err(store::Error::Busy(_) | store::Error::Closed) => {}
-                Ok(()) | Err(_) => app.pulse.beat(Part::Writer),
+            // Also looks anew whether there is room, which no refused call does.
+            let answer = app.store.probe().await;
+            let wrote = commits.has_changed().unwrap_or(false);
+            commits.mark_unchanged();
+            if writes(&answer, wrote) {
+                app.pulse.beat(Part::Writer);
             }
             tokio::time::sleep(TICK).await;
         }
@@ -100,6 +102,15 @@ pub async fn run(app: Arc<App>) {
     // The drain has its own bounds.
     for part in PARTS {
         app.pulse.ended(part);
+    }
+}
+
+/// Whether the writer gets on. Any answer shows that somebody is there; a full queue does not, but it may be one that moves: a
+/// box that is merely overloaded must not be started anew.
+fn writes(answer: &Result<(), store::Error>, wrote: bool) -> bool {
+    match answer {
+        Err(store::Error::Busy(_) | store::Error::Closed) => wrote,
+        Ok(()) | Err(_) => true,
     }
 }
 
@@ -186,6 +197,19 @@ mod tests {
             // It got on after all.
             pulse.beat_at(stuck, Duration::from_secs(20));
             assert_eq!(pulse.stalled(Duration::from_secs(20)), None);
+        }
+    }
+
+    #[test]
+    fn a_full_queue_that_moves_is_no_stall() {
+        use store::Error::{Busy, Full};
+        for (answer, wrote, on) in [
+            (Ok(()), false, true),
+            (Err(Full), false, true),
+            (Err(Busy(256)), false, false),
+            (Err(Busy(256)), true, true),
+        ] {
+            assert_eq!(writes(&answer, wrote), on, "{answer:?} {wrote}");
         }
     }
 

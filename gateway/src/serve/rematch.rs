@@ -41,10 +41,11 @@ pub fn added(app: &Arc<App>, tenant: &TenantId, entry: &NewBankEntry) -> Result<
         return cleared(app, tenant, &entry.hash);
     }
     each(app, tenant, &entry.hash, |app, id| {
+        let conflict = "a decision changed while this entry was matched with it: add it once more";
         (0..TRIES)
             .map(|_| decide_again(app, tenant, id, entry))
             .find(|done| !matches!(done, Err(Error::Conflict(_))))
-            .unwrap_or(Ok(false))
+            .unwrap_or(Err(Error::Conflict(conflict)))
     })
 }
 
@@ -76,8 +77,15 @@ fn each(
 ) -> Result<Rematched, Error> {
     let mut sum = Rematched::default();
     for id in app.store.seen(tenant, hash, MOST_SEEN)? {
-        sum.matched += 1;
-        sum.changed += u32::from(change(app, id)?);
+        match change(app, id) {
+            Ok(changed) => {
+                sum.matched += 1;
+                sum.changed += u32::from(changed);
+            }
+            // Its time was over since it was found.
+            Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     if sum.changed > 0 {
         app.effects_ready.notify_one();

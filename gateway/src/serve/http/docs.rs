@@ -264,7 +264,7 @@ mod tests {
         let mut code = String::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/serve"), &mut code);
         let reason = Regex::new(
-            r#"(?:Problem::|Self::)(?:bad|invalid|unavailable)\(\s*"([a-z_0-9]+)"|StatusCode::[A-Z_]+,\s*"([a-z_]+)"|unauthorised\(\s*"([a-z_]+)""#,
+            r#"(?:Problem::|Self::)(?:bad|invalid|unavailable)\(\s*"([a-z_0-9]+)"|StatusCode::[A-Z_]+,\s*"([a-z_]+)"|unauthorised\(\s*"([a-z_]+)"|Self::\w+ => "((?:token|keys)_[a-z_]+)""#,
         );
         let found: BTreeSet<&str> = reason
             .unwrap()

@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use domain::Category;
-use domain::journal::{Code, Sha256, TenantId};
+use domain::journal::{Code, ItemId, Sha256, TenantId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{BankEntry, Hash, NewBankEntry};
@@ -119,18 +119,36 @@ pub async fn remove(
     Path(id): Path<String>,
 ) -> Outcome<Json<Value>> {
     caller.may(Scope::Review)?;
-    let id = id.parse().map_err(|_| Problem::not_found("hash"))?;
+    let id: ItemId = id.parse().map_err(|_| Problem::not_found("hash"))?;
     let tenant = caller.tenant.clone();
-    let gone = app.store.remove_bank_entry(tenant.clone(), id, caller.actor).await?;
-    let rematched = apart(&app, tenant, move |app, tenant| {
-        if gone.negative {
-            // What it cleared is not told apart from what never matched; it speaks again at the next upload.
-            return Ok(Rematched::default());
+    let gone = match app.store.remove_bank_entry(tenant.clone(), id, caller.actor).await {
+        Ok(gone) => gone,
+        Err(error) => {
+            // A call that broke off may have taken it away and judged nothing again: that is made good, whatever the answer.
+            if let Some(gone) = removed(&app, tenant.clone(), id).await? {
+                after_removal(&app, tenant, gone).await?;
+            }
+            return Err(error.into());
         }
-        rematch::cleared(app, tenant, &gone.hash)
-    });
-    let rematched = rematched.await?;
+    };
+    let rematched = after_removal(&app, tenant, gone).await?;
     Ok(Json(json!({ "id": id, "matched": rematched.matched, "changed": rematched.changed })))
+}
+
+/// An entry that was taken away before.
+async fn removed(app: &App, tenant: TenantId, id: ItemId) -> Outcome<Option<NewBankEntry>> {
+    let all = app.read(move |store| store.bank_entries(&tenant, 0)).await?;
+    let found = all.into_iter().find(|row| row.id == id && row.removed_at.is_some());
+    Ok(found.map(|row| row.entry))
+}
+
+/// What an entry held up is judged again.
+async fn after_removal(app: &Arc<App>, tenant: TenantId, gone: NewBankEntry) -> Outcome<Rematched> {
+    if gone.negative {
+        // What it cleared is not told apart from what never matched; it speaks again at the next upload.
+        return Ok(Rematched::default());
+    }
+    apart(app, tenant, move |app, tenant| rematch::cleared(app, tenant, &gone.hash)).await
 }
 
 /// Runs what blocks away from the threads that serve.
