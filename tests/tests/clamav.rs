@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rig::media::scene;
+use rig::media::photo;
 use rig::service::Service;
 use serde_json::{Value, json};
 
@@ -71,10 +71,6 @@ impl Drop for Clamd {
     }
 }
 
-fn photo(seed: u32) -> Vec<u8> {
-    scene(320, 240, seed).jpeg(85).unwrap()
-}
-
 /// A photo that any viewer shows, with the signature behind it.
 fn infected(seed: u32) -> Vec<u8> {
     [&photo(seed)[..], SIGNATURE].concat()
@@ -87,9 +83,7 @@ fn judged(service: &Service, meta: &Value, media: &[&[u8]]) -> Value {
 }
 
 fn gate(service: &Service, bytes: &[u8]) -> u16 {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    service.get(&format!("/v1/gate?sha256={hex}")).status
+    service.get(&format!("/v1/gate?sha256={}", rig::sha256(bytes))).status
 }
 
 #[test]

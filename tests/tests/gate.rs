@@ -3,25 +3,12 @@
 
 use std::path::Path;
 
-use rig::media::{qr_code, scene};
+use rig::media::{photo, scam};
 use rig::nginx::{Nginx, Shown};
 use rig::service::Service;
+use rig::sha256;
 use rig::weir;
 use serde_json::json;
-
-fn photo(seed: u32) -> Vec<u8> {
-    scene(320, 240, seed).jpeg(85).unwrap()
-}
-
-/// A code with an address that the starter profile blocks.
-fn scam() -> Vec<u8> {
-    qr_code("https://login.scam.example/win", 6).unwrap().png().unwrap()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// Settings with keys; `unknown` is what the gate does with what it does not know.
 fn settings(dir: &Path, profile: &str, unknown: &str) -> String {
@@ -60,7 +47,7 @@ fn a_cdn_shows_what_is_approved_and_nothing_else() {
     let service = Service::start(&data, &["--config", &settings(dir.path(), "starter", "closed")]);
     let key = token(&data);
     let nginx = Nginx::start(&dir.path().join("cdn"), service.base(), &key);
-    let (good, bad) = (photo(1), scam());
+    let (good, bad) = (photo(1), scam("win"));
     let media = dir.path().join("cdn/site/media");
     for bytes in [&good, &bad] {
         std::fs::write(media.join(sha256(bytes)), bytes).unwrap();
@@ -91,7 +78,7 @@ fn what_the_gate_does_not_know_follows_the_tenants_fail_mode() {
     let service = Service::start(&data, &["--config", &settings(dir.path(), "starter", "open")]);
     let key = token(&data);
     let nginx = Nginx::start(&dir.path().join("cdn"), service.base(), &key);
-    let (unknown, bad) = (photo(2), scam());
+    let (unknown, bad) = (photo(2), scam("win"));
     for bytes in [&unknown, &bad] {
         std::fs::write(dir.path().join("cdn/site/media").join(sha256(bytes)), bytes).unwrap();
     }

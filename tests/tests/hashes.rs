@@ -3,17 +3,13 @@
 
 use rig::media::scene;
 use rig::service::{Answer, Service};
+use rig::sha256;
 use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn picture(seed: u32) -> rig::media::Picture {
     scene(640, 480, seed)
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn add(service: &Service, body: &Value) -> Answer {

@@ -25,14 +25,19 @@ impl Manager {
     }
 }
 
-#[test]
-fn the_manager_hears_ready_alive_and_ending() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("notify");
+/// A service that a manager watches, with a ping every 100 ms.
+fn managed(dir: &Path) -> (Manager, Service) {
+    let path = dir.join("notify");
     let manager = Manager::new(&path);
     let usec = Path::new("400000");
     let environment = [("NOTIFY_SOCKET", path.as_path()), ("WATCHDOG_USEC", usec)];
-    let service = Service::start_in(&dir.path().join("data"), &[], &environment);
+    (manager, Service::start_in(&dir.join("data"), &[], &environment))
+}
+
+#[test]
+fn the_manager_hears_ready_alive_and_ending() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manager, service) = managed(dir.path());
     let ready = manager.told();
     assert!(ready.lines().any(|l| l == "READY=1"), "{ready}");
     assert!(ready.contains(&format!("STATUS=serving on {}", service.base())), "{ready}");
@@ -49,11 +54,7 @@ fn the_manager_hears_ready_alive_and_ending() {
 #[test]
 fn a_process_that_stands_still_pings_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("notify");
-    let manager = Manager::new(&path);
-    let usec = Path::new("400000");
-    let environment = [("NOTIFY_SOCKET", path.as_path()), ("WATCHDOG_USEC", usec)];
-    let service = Service::start_in(&dir.path().join("data"), &[], &environment);
+    let (manager, service) = managed(dir.path());
     while manager.told().trim() != "WATCHDOG=1" {}
     service.signal("STOP");
     // What was sent before it stood still, and then nothing for ten times the pause between two pings.

@@ -4,21 +4,12 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use rig::media::{qr_code, scene};
+use rig::media::{photo, scam};
 use rig::service::{Answer, Service};
 use rig::weir;
 use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-
-fn photo(seed: u32) -> Vec<u8> {
-    scene(320, 240, seed).jpeg(85).unwrap()
-}
-
-/// A code with an address that the starter profile blocks; each `n` is another picture.
-fn scam(n: u32) -> Vec<u8> {
-    qr_code(&format!("https://login.scam.example/{n}"), 6).unwrap().png().unwrap()
-}
 
 fn post(service: &Service, path: &str, body: &Value) -> Answer {
     service.call("POST", path, &[JSON], body.to_string().as_bytes())
@@ -120,7 +111,7 @@ fn reports_and_appeals_that_make_no_sense_are_refused() {
 fn an_author_appeals_once_against_the_decision_in_force() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]);
-    let view = judged(&service, &json!({}), &[&scam(1)]);
+    let view = judged(&service, &json!({}), &[&scam("1")]);
     assert_eq!(view["status"], "rejected");
     let appeal = |number: u32| {
         let body = json!({ "submission": view["id"], "text": "it is mine", "decision": number });
@@ -144,7 +135,7 @@ fn strikes_hide_then_bar_an_author_and_a_lifted_one_never_was() {
     let by = |tag: &str| json!({ "author": "u/1 é", "client_tag": tag });
     assert_eq!(service.get("/v1/authors/u%2F1%20%C3%A9/strikes").status, 404);
     for n in 0..2 {
-        assert_eq!(judged(&service, &by("scam"), &[&scam(n)])["status"], "rejected");
+        assert_eq!(judged(&service, &by("scam"), &[&scam(&n.to_string())])["status"], "rejected");
     }
     let path = "/v1/authors/u%2F1%20%C3%A9/strikes";
     let strikes = service.get(path).body;
@@ -173,7 +164,7 @@ fn an_erased_author_leaves_nothing_and_the_chains_hold() {
     let service = Service::start(dir.path(), &[]);
     let secret_words = "only Zuri knows this sentence";
     let meta = json!({ "author": "zuri@example.org", "text": secret_words, "client_tag": "zt-1" });
-    let id = judged(&service, &meta, &[&scam(1)])["id"].as_str().unwrap().to_owned();
+    let id = judged(&service, &meta, &[&scam("1")])["id"].as_str().unwrap().to_owned();
     let data = service.data().to_owned();
     let before = erase_verify(&data, "zuri@example.org", "0");
     assert_eq!(before.code, Some(1), "{before:#?}");

@@ -5,24 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rig::endpoint::{endpoint, ok};
-use rig::media::{qr_code, scene};
+use rig::media::{photo, scam};
 use rig::service::{Service, multipart};
+use rig::sha256;
 use rig::weir;
 use serde_json::{Value, json};
-
-fn photo(seed: u32) -> Vec<u8> {
-    scene(320, 240, seed).jpeg(85).unwrap()
-}
-
-/// A code with an address that the starter profile blocks.
-fn scam() -> Vec<u8> {
-    qr_code("https://login.scam.example/win", 6).unwrap().png().unwrap()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
-}
 
 fn verify(data: &Path) {
     let run = weir::run(
@@ -71,7 +58,7 @@ fn a_photo_is_accepted_judged_and_its_bytes_go() {
 fn a_client_that_waits_is_answered_with_the_verdict() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]);
-    let answer = service.submit_with(&[("prefer", "wait=30")], &json!({}), &[&scam()]);
+    let answer = service.submit_with(&[("prefer", "wait=30")], &json!({}), &[&scam("win")]);
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.body["status"], "rejected");
     let text = service.call(
@@ -88,7 +75,7 @@ fn the_gate_answers_for_bytes_and_a_rejected_caption_does_not_poison_its_picture
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]);
     let wait = [("prefer", "wait=30")];
-    let (good, bad) = (photo(2), scam());
+    let (good, bad) = (photo(2), scam("win"));
     let both = json!({ "text": "https://login.scam.example/win" });
     let answer = service.submit_with(&wait, &both, &[&good]);
     assert_eq!(answer.body["status"], "rejected", "{answer:?}");
@@ -372,7 +359,7 @@ fn a_platform_is_told_under_one_id_until_it_has_understood() {
     std::fs::write(&config, text).unwrap();
     let data = dir.path().join("data");
     let service = Service::start(&data, &["--config", config.to_str().unwrap()]);
-    let answer = service.submit(&json!({ "language": "fr" }), &[&scam()]);
+    let answer = service.submit(&json!({ "language": "fr" }), &[&scam("win")]);
     let id = answer.body["id"].as_str().unwrap().to_owned();
     let told = told.join().unwrap();
     let header = |request: &str, name: &str| {

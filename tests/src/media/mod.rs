@@ -1,11 +1,13 @@
 //! Media made out of nothing, the same on every machine, so that tests and samples need no outside data.
 
+mod photo;
 mod picture;
 mod qr;
 mod scene;
 mod text;
 mod video;
 
+pub use photo::{photo, scam};
 pub use picture::Picture;
 pub use qr::qr_code;
 pub use scene::{crop, scene};

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use domain::Severity;
-use domain::journal::{AuthorNumber, Millis, StandingNote};
+use domain::journal::{AuthorNumber, StandingNote};
 use domain::standing::{Ladder, Strike};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ pub async fn strikes(
     let author = number(&app, &caller, &name).await?;
     let (rows, standing) =
         app.read(move |store| Ok((store.strikes(author)?, store.standing(author)?))).await?;
-    let now = now();
+    let now = app.store.now();
     let (level, until) = standing.level(&Ladder::default(), now);
     let items = rows.iter().map(|row| {
         json!({
@@ -78,7 +78,7 @@ pub async fn strike(
         }
     };
     let author = number(&app, &caller, &name).await?;
-    let now = now();
+    let now = app.store.now();
     let new = Strike { severity: asked.severity, at: now, expires: now.after(expiry) };
     let note = app.store.add_strike(caller.tenant, author, new, ladder, caller.actor).await?;
     Ok((StatusCode::CREATED, Json(of_note(&note))))
@@ -125,9 +125,4 @@ async fn number(app: &Arc<App>, caller: &Caller, name: &str) -> Outcome<AuthorNu
 
 fn of_note(note: &StandingNote) -> Value {
     json!({ "strikes": note.strikes, "level": note.level, "until": note.until.map(view::time) })
-}
-
-fn now() -> Millis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Millis(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
 }

@@ -228,6 +228,11 @@ pub fn page(limit: Option<u32>) -> Outcome<u32> {
     Err(Problem::bad("query", format!("`limit` is 1 to {LONGEST_PAGE}")))
 }
 
+/// The cursor of the next page: the last one of a page that is full.
+pub fn next<T, Id>(found: &[T], limit: u32, id: impl Fn(&T) -> Id) -> Option<Id> {
+    found.last().filter(|_| found.len() as u32 == limit).map(id)
+}
+
 /// The client's idempotency key.
 ///
 /// # Errors

@@ -182,7 +182,7 @@ pub async fn list(
     caller.may(Scope::Review)?;
     let (state, limit, before) = Listing::read(query)?;
     let found = app.read(move |store| store.reports(&caller.tenant, state, before, limit)).await?;
-    let next = (found.len() as u32 == limit).then(|| found.last().map(|row| row.id)).flatten();
+    let next = body::next(&found, limit, |row| row.id);
     let items: Vec<Value> = found.iter().map(of_row).collect();
     Ok(Json(json!({ "items": items, "next": next })))
 }

@@ -72,7 +72,7 @@ pub async fn list(
             store.submissions(&of, &filter, limit)
         })
         .await?;
-    let next = (found.len() as u32 == limit).then(|| found.last().map(|s| s.id)).flatten();
+    let next = body::next(&found, limit, |submission| submission.id);
     let items: Vec<Value> = found.iter().map(|s| view::submission(s, tenant)).collect();
     Ok(Json(json!({ "items": items, "next": next })))
 }
