@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use detector::{Age, Classifier, Detector, Faces, Hash, Link, Ocr, Text};
 
 use crate::{
+    journal::Sha256,
     policy::{self, Policy},
     problem::{Problem, Problems, suggestion},
     reader::{Source, Table, subtable},
@@ -53,6 +54,8 @@ pub struct Profile {
     pub limits: Limits,
     /// Language (BCP 47) → reason → text for the uploader.
     pub messages: BTreeMap<String, BTreeMap<String, String>>,
+    /// Of the text that it was read from: another one is another profile, whatever its versions say.
+    pub digest: Sha256,
     /// How findings become decisions.
     pub policy: Policy,
 }
@@ -99,7 +102,8 @@ impl Profile {
     /// Every mistake in the file, each with its key, its line where known, and what to write instead.
     pub fn parse(text: &str) -> Result<Self, Problems> {
         let (mut source, root) = Source::parse(text);
-        let profile = read(&mut source, Table::new("", None, &root));
+        let digest = Sha256::of(text.as_bytes());
+        let profile = read(&mut source, Table::new("", None, &root), digest);
         source.finish(profile)
     }
 
@@ -171,7 +175,7 @@ pub fn policy_of(text: &str) -> Result<Policy, Problems> {
     }
 }
 
-fn read(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Profile> {
+fn read(source: &mut Source<'_>, mut table: Table<'_, '_>, digest: Sha256) -> Option<Profile> {
     let name = policy::slug(source, &mut table, "name", "\"photo-dating\"");
     let title = table.string(source, "title").map(|t| t.value);
     if !table.has("title") {
@@ -228,6 +232,7 @@ fn read(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Option<Profile> {
         detectors,
         limits,
         messages,
+        digest,
         policy: policy?,
     })
 }

@@ -23,6 +23,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Run the gateway: submissions over HTTP, judged behind.
     Serve(ServeArguments),
+    /// Take up changed tenants, profiles, policies and lists while the service runs.
+    Reload(ReloadArguments),
     /// Show and check the settings of `serve`.
     Config(ConfigArguments),
     /// Make, list and revoke API keys.
@@ -75,7 +77,7 @@ pub struct CheckArguments {
 /// Run the gateway.
 ///
 /// Settings come from options, the environment (`WEIR_…`), the file of --config, and defaults, in this order.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ServeArguments {
     /// The file of settings (TOML; docs/serve.md has every key).
     #[arg(long, value_name = "FILE")]
@@ -131,6 +133,17 @@ pub enum TokenCommand {
         /// Which.
         id: String,
     },
+}
+
+/// Take up changed tenants, profiles, policies and lists while the service runs.
+///
+/// Either all of it or, where something cannot be used, nothing; then the mistakes are told. Settings that need a
+/// restart are named. SIGHUP does the same.
+#[derive(Args, Debug)]
+pub struct ReloadArguments {
+    /// The service's data folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 /// Set and remove the technician's PIN of the status page. Works whether the service runs or not.

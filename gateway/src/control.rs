@@ -62,6 +62,8 @@ pub enum Request {
     },
     /// List feature flags.
     FlagList,
+    /// Take up the settings of tenants, and their profiles, as the files are now.
+    Reload,
 }
 
 /// The answer: a value, or one sentence on what is wrong.
@@ -109,6 +111,10 @@ pub fn execute(store: &Store, request: Request) -> Result<Value, store::Error> {
             json!({ "name": name, "on": on })
         }
         Request::FlagList => json!(store.flags()?),
+        Request::Reload => {
+            let why = "no service runs over this data folder; the next start reads the files";
+            return Err(store::Error::Invalid(why));
+        }
     })
 }
 
@@ -119,8 +125,14 @@ pub fn execute(store: &Store, request: Request) -> Result<Value, store::Error> {
 pub fn ask(data: &Path, request: Request) -> anyhow::Result<Value> {
     let socket = data.join(SOCKET);
     match UnixStream::connect(&socket) {
-        Ok(stream) => ask_service(stream, &request)
-            .with_context(|| format!("the service over {} did not answer", data.display())),
+        Ok(stream) => {
+            let answer = ask_service(stream, &request)
+                .with_context(|| format!("the service over {} did not answer", data.display()))?;
+            match answer {
+                Answer::Done(value) => Ok(value),
+                Answer::Refused(why) => bail!(why),
+            }
+        }
         Err(_) => {
             if !data.is_dir() {
                 bail!("there is no data folder {}; name the service's with --data", data.display());
@@ -132,15 +144,12 @@ pub fn ask(data: &Path, request: Request) -> anyhow::Result<Value> {
     }
 }
 
-fn ask_service(mut stream: UnixStream, request: &Request) -> anyhow::Result<Value> {
+fn ask_service(mut stream: UnixStream, request: &Request) -> anyhow::Result<Answer> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all((serde_json::to_string(request)? + "\n").as_bytes())?;
     let mut line = String::new();
     BufReader::new(stream.take(LINE_BYTES)).read_line(&mut line)?;
-    match serde_json::from_str(&line)? {
-        Answer::Done(value) => Ok(value),
-        Answer::Refused(why) => bail!(why),
-    }
+    Ok(serde_json::from_str(&line)?)
 }
 
 /// The data folder of a command: as named, else the service's own.

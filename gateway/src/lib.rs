@@ -13,6 +13,7 @@ mod paths;
 mod pin;
 mod policy_command;
 mod profile;
+mod reload_command;
 mod secret;
 mod serve;
 mod store_command;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_command::run(arguments),
+        Command::Reload(arguments) => reload_command::run(arguments),
         Command::Token(arguments) => token_command::token(arguments),
         Command::Flag(arguments) => token_command::flag(arguments),
         Command::Store(arguments) => store_command::run(arguments),

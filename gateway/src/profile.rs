@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use domain::Policy;
+use domain::journal::{Code, Sha256};
 use domain::profile::{Detector, Profile, policy_of};
 use models::{Catalogue, CpuEngine, Library, Runner, RunnerConfig};
 use pipeline::decode::Limits;
@@ -43,6 +44,36 @@ pub fn with_policy_file(profile: Profile, file: &Path) -> anyhow::Result<Profile
 
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// What verdicts of a profile rest on, in a word: its policy's name and version, and a hash over its text, its lists and
+/// its models, so that a change of any of them shows even where nobody raised the version.
+///
+/// # Errors
+/// Where a file of it cannot be read.
+pub fn basis(profile: &Profile) -> anyhow::Result<Code> {
+    let files = profile.detectors.values().flat_map(|detector| match detector {
+        Detector::Hash(hash) => hash.banks.as_slice(),
+        Detector::Text(text) => text.files.as_slice(),
+        Detector::Link(link) => link.files.as_slice(),
+        _ => &[],
+    });
+    let mut hashes = vec![profile.digest];
+    for file in files {
+        hashes.push(Sha256::of(read(Path::new(file))?.as_bytes()));
+    }
+    let names = profile.models();
+    if !names.is_empty() {
+        let catalogue = catalogue(&paths::models_dir())?;
+        for name in names {
+            hashes.push(Sha256::of(catalogue.find(name)?.pin.sha256.as_bytes()));
+        }
+    }
+    let parts: Vec<&[u8]> = hashes.iter().map(|hash| hash.0.as_slice()).collect();
+    let digest = Sha256::of_parts(&parts).to_string();
+    // A code has 96 characters: a long name gives way, the hash does not.
+    let id: String = profile.policy.id().chars().take(80).collect();
+    Ok(Code::lossy(&format!("{id}:{}", digest.get(..12).unwrap_or(&digest))))
 }
 
 /// Loads the detectors of a profile for `jobs` items at once, and starts the half of the sandbox that is needed first.

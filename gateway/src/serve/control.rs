@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::App;
+use super::{App, reload};
 use crate::control::{Answer, LINE_BYTES, Request, SOCKET, execute};
 
 /// How long a request may take to arrive.
@@ -57,6 +57,9 @@ async fn one(app: &Arc<App>, stream: UnixStream) -> anyhow::Result<()> {
     tokio::time::timeout(PATIENCE, reading).await.context("the request did not arrive")??;
     let answer = match serde_json::from_str::<Request>(&line) {
         Err(error) => Answer::Refused(format!("this is no request: {error}")),
+        Ok(Request::Reload) => reload::reload(app)
+            .await
+            .map_or_else(|error| Answer::Refused(format!("{error:#}")), Answer::Done),
         Ok(request) => {
             let store = app.store.clone();
             let is_pin = matches!(request, Request::PinSet { .. });

@@ -26,6 +26,7 @@ use crate::profile;
 pub struct Engine {
     inspector: Inspector,
     profile: Arc<Profile>,
+    basis: Code,
     decode_threads: u32,
     scanner: Option<Clamav>,
 }
@@ -82,18 +83,25 @@ impl Engine {
     /// # Errors
     /// What is missing, with the command that brings it.
     pub fn new(mut profile: Profile, jobs: usize, scanner: Option<Clamav>) -> anyhow::Result<Self> {
-        let inspector = profile::inspector(&profile, &[], jobs, Role::Stills)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let decode_threads = u32::try_from((cores / jobs.max(1)).max(1)).unwrap_or(1);
         if scanner.is_some() {
             profile.policy.add_scanner(clamav::DETECTOR).map_err(anyhow::Error::msg)?;
         }
-        Ok(Self { inspector, profile: Arc::new(profile), decode_threads, scanner })
+        // Before the files are loaded: one that changes meanwhile then counts as changed the next time.
+        let basis = profile::basis(&profile)?;
+        let inspector = profile::inspector(&profile, &[], jobs, Role::Stills)?;
+        Ok(Self { inspector, profile: Arc::new(profile), basis, decode_threads, scanner })
     }
 
     /// The profile that was made ready.
     pub fn profile(&self) -> &Arc<Profile> {
         &self.profile
+    }
+
+    /// What its verdicts rest on.
+    pub fn basis(&self) -> &Code {
+        &self.basis
     }
 
     /// How well decoders are fenced in; starts one where none has run.

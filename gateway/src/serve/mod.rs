@@ -17,6 +17,7 @@ mod page;
 mod patience;
 mod progress;
 mod pulse;
+mod reload;
 mod rematch;
 mod server;
 mod spool;
@@ -24,7 +25,6 @@ mod tenant;
 mod tls;
 mod work;
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use domain::journal::{SubmissionId, TenantId};
+use domain::journal::{Actor, SubmissionId, TenantId};
 use domain::{Problem as Mistake, Problems};
 use store::Store;
 use tokio::net::TcpListener;
@@ -47,10 +47,11 @@ use page::Desk;
 pub use page::self_test::OWN;
 use progress::Progress;
 use pulse::{Manager, Pulse};
+use reload::Reload;
 use server::Server;
 use spool::Spool;
-use tenant::Tenant;
 pub use tenant::author_key;
+use tenant::{Tenant, Tenants};
 use tls::Certificate;
 
 /// Open files besides connections: the database, the spool, the sandbox.
@@ -61,7 +62,9 @@ pub struct App {
     config: Config,
     store: Store,
     spool: Spool,
-    tenants: BTreeMap<TenantId, Tenant>,
+    tenants: Tenants,
+    /// The command line and the settings in force, for a reload.
+    reload: Reload,
     gatekeeper: Gatekeeper,
     progress: Progress,
     metrics: Metrics,
@@ -86,7 +89,7 @@ pub struct App {
 
 impl App {
     /// A tenant of the configuration.
-    fn tenant(&self, id: &TenantId) -> Result<&Tenant, Problem> {
+    fn tenant(&self, id: &TenantId) -> Result<Arc<Tenant>, Problem> {
         self.tenants.get(id).ok_or_else(|| {
             let detail = "this credential's tenant is not served by this box any more";
             Problem::new(axum::http::StatusCode::FORBIDDEN, "tenant_gone", detail)
@@ -197,7 +200,8 @@ pub fn run_with(arguments: &ServeArguments, mut embedding: Embedding) -> anyhow:
     listener.set_nonblocking(true).context("cannot set up the socket")?;
     raise_open_files(config.limits.max_connections);
     let (tell_stop, stop) = watch::channel(false);
-    let app = Arc::new(open(config, &shown, embedding, stop)?);
+    let reload = Reload::new(arguments.clone(), shown);
+    let app = Arc::new(open(config, reload, embedding, stop)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-serve")
@@ -226,6 +230,7 @@ async fn serve(
     let chores = tokio::spawn(chores::run(Arc::clone(&app)));
     let old = tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
+    let reload = tokio::spawn(reload::run(Arc::clone(&app), reload::hang_up()?));
     let certificate = app.config.tls.as_ref().map(Certificate::open).transpose()?;
     let server = Server {
         router: http::router(Arc::clone(&app)).merge(calls),
@@ -261,6 +266,7 @@ async fn serve(
         ("certificate", certificate),
         ("housekeeping", old),
         ("pulse", pulse),
+        ("reload", reload),
         ("control", control),
     ] {
         if let Err(error) = task.await {
@@ -311,7 +317,7 @@ fn store_config(config: &Config, otherwise: store::Config) -> store::Config {
 /// Opens all that the service needs; nothing is served before.
 fn open(
     config: Config,
-    shown: &[config::Shown],
+    reload: Reload,
     embedding: Embedding,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<App> {
@@ -329,16 +335,17 @@ fn open(
     tracing::info!(box_id = %store.box_id(), requeued = opened.requeued, "store opened");
     let spool = Spool::open(&config.data, config.limits.spool_bytes)
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
-    let mut tenants = tenant::open_all(&config, &store)?;
-    tenants.extend(page::self_test::tenants(&tenants));
+    let tenants = tenant::open_all(&config)?;
+    tenant::put_in_force(&tenants, &store, &Actor::System)?;
     Ok(App {
         gatekeeper: Gatekeeper::new(&config),
-        desk: Desk::new(&config, shown),
+        desk: Desk::new(&config, reload.shown()),
         agent: outbound::agent(config.fetch.allow.clone(), config.fetch.timeout),
         config,
         store,
         spool,
-        tenants,
+        tenants: Tenants::new(tenants),
+        reload,
         progress: Progress::default(),
         metrics: Metrics::default(),
         work_ready: Notify::new(),

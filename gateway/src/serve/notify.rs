@@ -206,8 +206,9 @@ fn later(reason: &'static str, detail: impl Into<String>) -> Refusal {
 
 fn send(app: &App, effect: &Effect) -> Result<(), Refusal> {
     let tenant = effect.tenant.as_ref().and_then(|tenant| app.tenants.get(tenant));
-    let found =
-        tenant.and_then(|t| t.endpoints.iter().find(|e| e.name.as_str() == effect.endpoint));
+    let found = tenant
+        .as_ref()
+        .and_then(|t| t.endpoints.iter().find(|e| e.name.as_str() == effect.endpoint));
     let Some(endpoint) = found else {
         return Err(later("endpoint_unknown", "the configuration has no endpoint of this name"));
     };

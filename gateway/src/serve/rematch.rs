@@ -128,7 +128,7 @@ fn decide_again(
         basis: None,
         decision,
     };
-    let tell = notify::tell(tenant);
+    let tell = notify::tell(&tenant);
     app.store
         .decide(tenant_id.clone(), id, row.number, verdict, Actor::Machine, tell)
         .wait()

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use domain::Profile;
-use domain::journal::{Actor, Code, TenantId};
+use domain::journal::{Actor, TenantId};
 use ring::hmac;
 use ring::rand::SecureRandom as _;
 use store::Store;
@@ -21,6 +21,7 @@ use super::jwt::Provider;
 use super::lists::Lists;
 use super::notify::Endpoint;
 use super::outbound;
+use super::page::self_test;
 use crate::config::Config;
 use crate::{profile, secret};
 
@@ -101,11 +102,57 @@ pub fn author_key(data: &Path, id: &TenantId, author: &str) -> anyhow::Result<[u
     Ok(hashed(&hmac::Key::new(hmac::HMAC_SHA256, &author_secret(data, id)?), author))
 }
 
-/// Makes every tenant of the configuration ready.
+/// Tenants by name: those of the configuration, and the box's own.
+pub type All = BTreeMap<TenantId, Arc<Tenant>>;
+
+/// The tenants that are served, which a reload replaces as a whole: who took hold of one keeps it until it is done.
+pub struct Tenants(RwLock<Arc<All>>);
+
+impl Tenants {
+    /// Serves these.
+    pub fn new(all: All) -> Self {
+        Self(RwLock::new(Arc::new(all)))
+    }
+
+    /// All that are served now.
+    pub fn all(&self) -> Arc<All> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One that is served now.
+    pub fn get(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Serves these from now on; what was served before.
+    pub fn replace(&self, all: All) -> Arc<All> {
+        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut now, Arc::new(all))
+    }
+}
+
+/// Tells the store on what the verdicts of each tenant rest from now on: where that is something new, what the gate knew
+/// is void. To be called before anything is served, or when the tenants are those that are served: a verdict that was
+/// begun before then rests on the older state, and the gate does not take it.
+///
+/// # Errors
+/// What the store says.
+pub fn put_in_force(all: &All, store: &Store, actor: &Actor) -> anyhow::Result<()> {
+    for (id, tenant) in all {
+        store
+            .policy_in_force(id.clone(), tenant.engine.basis().clone(), actor.clone())
+            .wait()
+            .with_context(|| format!("cannot note the policy of the tenant {id}"))?;
+        store.warm_gate(id, GATE_WARM).context("cannot read what the gate may answer")?;
+    }
+    Ok(())
+}
+
+/// Makes every tenant of the configuration ready, and those of the box's own.
 ///
 /// # Errors
 /// What a profile misses, with the command that brings it; a secret that others may read.
-pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<TenantId, Tenant>> {
+pub fn open_all(config: &Config) -> anyhow::Result<All> {
     let agent = outbound::agent(config.fetch.allow.clone(), KEYS);
     let mut engines: BTreeMap<&str, Arc<Engine>> = BTreeMap::new();
     let mut tenants = BTreeMap::new();
@@ -116,12 +163,6 @@ pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<Tenan
             engines.insert(&tenant.profile, Arc::new(engine));
         }
         let Some(engine) = engines.get(tenant.profile.as_str()) else { continue };
-        let policy = Code::lossy(&engine.profile().policy.id());
-        store
-            .policy_in_force(id.clone(), policy, Actor::System)
-            .wait()
-            .with_context(|| format!("cannot note the policy of the tenant {id}"))?;
-        store.warm_gate(id, GATE_WARM).context("cannot read what the gate may answer")?;
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &author_secret(&config.data, id)?);
         let open = |jwt| Provider::open(jwt, &secret, &agent);
         let provider = tenant.jwt.as_ref().map(open).transpose();
@@ -137,8 +178,9 @@ pub fn open_all(config: &Config, store: &Store) -> anyhow::Result<BTreeMap<Tenan
             endpoints: tenant.webhooks.iter().map(Endpoint::open).collect::<Result<_, _>>()?,
             secret,
         };
-        tenants.insert(id.clone(), ready);
+        tenants.insert(id.clone(), Arc::new(ready));
     }
+    tenants.extend(self_test::tenants(&tenants));
     Ok(tenants)
 }
 

@@ -154,7 +154,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
         .map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1e3));
     let scores = judged.detail.scores.clone();
     let kinds: Vec<_> = judged.detail.media.iter().map(MediaView::kind).collect();
-    let told = notify::tell(tenant);
+    let told = notify::tell(&tenant);
     let mut verdict = verdict(&submission, judged)?;
     verdict.basis = Some(basis);
     let committing = Instant::now();

@@ -78,7 +78,7 @@ async fn admit(
     let headers = request.headers().clone();
     let key = body::idempotency_key(&headers)?;
     let wait = body::wait_seconds(&headers, LONGEST_WAIT);
-    let taking = take(app, tenant, request);
+    let taking = take(app, &tenant, request);
     let (meta, kept) =
         tokio::time::timeout(app.config.limits.body, taking).await.map_err(|_| body::slow())??;
     let arrived = kept.0.iter().map(|kept| kept.arrived).max().unwrap_or_else(Instant::now);

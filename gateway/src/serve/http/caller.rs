@@ -118,7 +118,7 @@ impl FromRequestParts<Arc<App>> for Caller {
 /// Whom a credential stands for.
 async fn known(app: &Arc<App>, secret: String) -> Outcome<Caller> {
     if jwt::is_token(&secret) {
-        let spoken = jwt::check(&app.tenants, &secret).await;
+        let spoken = jwt::check(&app.tenants.all(), &secret).await;
         return spoken.map(Caller::of_token).map_err(token_problem);
     }
     // From memory, which a revocation empties before it is answered.

@@ -92,8 +92,8 @@ async fn status_of(
     surface: Option<&str>,
     sha256: Sha256,
 ) -> Outcome<Option<Status>> {
-    let known = &app.tenant(&caller.tenant)?.profile.surfaces;
-    let surface = surface.or(known.first().map(String::as_str)).unwrap_or("any");
+    let tenant = app.tenant(&caller.tenant)?;
+    let surface = surface.or(tenant.profile.surfaces.first().map(String::as_str)).unwrap_or("any");
     let surface: Code = surface
         .parse()
         .map_err(|error| Problem::invalid("surface", format!("`surface`: {error}")))?;

@@ -125,7 +125,7 @@ pub async fn post(
             source: None,
             critical: urgent,
             actor: caller.actor,
-            hide: (reporters > 0).then(|| Hide { reporters, tell: notify::tell(tenant) }),
+            hide: (reporters > 0).then(|| Hide { reporters, tell: notify::tell(&tenant) }),
         })
         .await?;
     if outcome.hidden.is_some() {

@@ -73,7 +73,7 @@ pub async fn list(
         })
         .await?;
     let next = body::next(&found, limit, |submission| submission.id);
-    let items: Vec<Value> = found.iter().map(|s| view::submission(s, tenant)).collect();
+    let items: Vec<Value> = found.iter().map(|s| view::submission(s, &tenant)).collect();
     Ok(Json(json!({ "items": items, "next": next })))
 }
 
@@ -122,5 +122,5 @@ pub fn may_read(caller: &Caller) -> Outcome<()> {
 pub async fn view_of(app: &Arc<App>, tenant: &TenantId, id: SubmissionId) -> Outcome<Value> {
     let of = tenant.clone();
     let found = app.read(move |store| store.submission(&of, id)).await?;
-    Ok(view::submission(&found, app.tenant(tenant)?))
+    Ok(view::submission(&found, &*app.tenant(tenant)?))
 }

@@ -65,6 +65,6 @@ pub async fn post(
         "policy": decision.policy,
         "models": judged.detail.models,
         "findings": judged.detail.findings,
-        "help": view::help(tenant, &decision, &tongue),
+        "help": view::help(&tenant, &decision, &tongue),
     })))
 }

@@ -4,7 +4,6 @@
 mod keys;
 mod rs256;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use ring::hmac;
 use serde::Deserialize;
 
 use super::App;
-use super::tenant::Tenant;
+use super::tenant::All;
 use crate::config::{self, Jwks};
 use keys::{Found, Keys};
 
@@ -173,16 +172,13 @@ impl Provider {
 ///
 /// # Errors
 /// Why it is not believed.
-pub async fn check(tenants: &BTreeMap<TenantId, Tenant>, token: &str) -> Result<Spoken, Refused> {
+pub async fn check(tenants: &All, token: &str) -> Result<Spoken, Refused> {
     let (tenant, provider) = meant(tenants, token)?;
     provider.check(tenant, token).await
 }
 
 /// The provider that a token names. Nothing of the token is believed before that provider's key says so.
-fn meant<'a>(
-    tenants: &'a BTreeMap<TenantId, Tenant>,
-    token: &str,
-) -> Result<(&'a TenantId, &'a Provider), Refused> {
+fn meant<'a>(tenants: &'a All, token: &str) -> Result<(&'a TenantId, &'a Provider), Refused> {
     if token.len() > MOST_BYTES {
         return Err(Refused::TooLong);
     }
@@ -213,16 +209,12 @@ pub fn is_token(secret: &str) -> bool {
 /// Asks for keys when they are due, until the service is told to end.
 pub async fn run(app: Arc<App>) {
     let mut stop = app.stop.clone();
-    let all = || app.tenants.values().filter_map(|tenant| tenant.provider.as_ref());
-    if all().next().is_none() {
-        return;
-    }
     loop {
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        for provider in all() {
+        for provider in app.tenants.all().values().filter_map(|tenant| tenant.provider.as_ref()) {
             tokio::select! {
                 () = provider.keys.refresh() => {}
                 _ = stop.wait_for(|stop| *stop) => return,

@@ -3,7 +3,6 @@
 //! They go as a tenant of the box's own, whose submissions are in no list, count or message, and are deleted at the end;
 //! what stays is their journal entries, for everything that happens on a box is there.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use store::{Filter, NewMedia, NewSubmission, StoredMedia};
 use super::html::Text;
 use super::words;
 use crate::serve::progress::{Listener, Stage};
+use crate::serve::tenant::All;
 use crate::serve::{App, Tenant};
 
 /// How the box's own tenants begin; a configuration may name none so.
@@ -63,8 +63,8 @@ pub fn is_own(tenant: &TenantId) -> bool {
 }
 
 /// A tenant of the box's own for each profile in use.
-pub fn tenants(of: &BTreeMap<TenantId, Tenant>) -> BTreeMap<TenantId, Tenant> {
-    let mut seen: Vec<&Tenant> = Vec::new();
+pub fn tenants(of: &All) -> All {
+    let mut seen: Vec<&Arc<Tenant>> = Vec::new();
     for tenant in of.values() {
         if !seen.iter().any(|known| Arc::ptr_eq(&known.engine, &tenant.engine)) {
             seen.push(tenant);
@@ -72,7 +72,7 @@ pub fn tenants(of: &BTreeMap<TenantId, Tenant>) -> BTreeMap<TenantId, Tenant> {
     }
     let own = seen.into_iter().enumerate().filter_map(|(n, tenant)| {
         let id = format!("{OWN}self-test-{}", n + 1).parse().ok()?;
-        Some((id, tenant.as_own()))
+        Some((id, Arc::new(tenant.as_own())))
     });
     own.collect()
 }
@@ -82,7 +82,7 @@ pub async fn run(app: &Arc<App>) {
     let _alone = app.desk.testing.lock().await;
     let at = crate::serve::http::time(app.store.now());
     let mut runs = Vec::new();
-    for (id, tenant) in app.tenants.iter().filter(|(id, _)| is_own(id)) {
+    for (id, tenant) in app.tenants.all().iter().filter(|(id, _)| is_own(id)) {
         discard_all(app, id).await;
         let mut run = Run { profile: tenant.profile.name.clone(), ..Run::default() };
         if let Err(failure) = one(app, id, tenant, &mut run).await {

@@ -98,7 +98,7 @@ pub fn take(app: &Arc<App>) -> Status {
         (sensors::temperatures(Path::new("/")), sensors::room(app.store.dir()));
     let mut fence = Fence::Namespaces;
     let mut profiles = BTreeMap::new();
-    for tenant in app.tenants.values() {
+    for tenant in app.tenants.all().values() {
         fence = fence.min(tenant.engine.sandbox());
         let view = ProfileView {
             name: tenant.profile.name.clone(),
