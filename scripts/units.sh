@@ -7,7 +7,7 @@ trap 'rm -rf "$folder"' EXIT
 # A lint builds nothing: a program that is there stands for the one that is not yet.
 for with in plain gpu; do
     mkdir -p "$folder/$with/weir.service.d"
-    sed 's|^ExecStart=/usr/bin/weir |ExecStart=/bin/true |' systemd/weir.service >"$folder/$with/weir.service"
+    sed -E "s,^(Exec(Start|Reload))=/usr/bin/weir ,\1=/bin/true ," systemd/weir.service >"$folder/$with/weir.service"
     [ "$with" = plain ] || cp systemd/weir.service.d-gpu.conf "$folder/$with/weir.service.d/gpu.conf"
     said=$(SYSTEMD_UNIT_PATH="$folder/$with:" systemd-analyze verify --man=no "$folder/$with/weir.service" 2>&1) || { echo "$said"; exit 1; }
     # Mistakes in single lines are told and no failure.
