@@ -76,16 +76,39 @@ pub fn basis(profile: &Profile) -> anyhow::Result<Code> {
     Ok(Code::lossy(&format!("{id}:{}", digest.get(..12).unwrap_or(&digest))))
 }
 
-/// Loads the detectors of a profile for `jobs` items at once, and starts the half of the sandbox that is needed first.
+/// How much of the machine judging may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Items at once.
+    pub jobs: usize,
+    /// How far decoding and models give way to other threads (nice value).
+    pub nice: u8,
+}
+
+impl Effort {
+    /// Behind calls: a platform waits for its 202 by the millisecond, for a verdict by the second. With 5 judging still
+    /// gets a quarter of a core that calls alone could fill, so that no time limit runs out meanwhile.
+    pub fn behind_calls(jobs: usize) -> Self {
+        Self { jobs, nice: 5 }
+    }
+
+    /// All of it.
+    pub fn whole(jobs: usize) -> Self {
+        Self { jobs, nice: 0 }
+    }
+}
+
+/// Loads the detectors of a profile, and starts the half of the sandbox that is needed first.
 pub fn inspector(
     profile: &Profile,
     banks: &[PathBuf],
-    jobs: usize,
+    effort: Effort,
     first: Role,
 ) -> anyhow::Result<Inspector> {
     languages_are_here(profile)?;
     let config = SandboxConfig {
-        spare: jobs.clamp(1, 16),
+        spare: effort.jobs.clamp(1, 16),
+        nice: effort.nice,
         ocr_languages: ocr_languages(profile),
         ..SandboxConfig::default()
     };
@@ -93,7 +116,7 @@ pub fn inspector(
         Sandbox::new(config).map_err(|e| anyhow!("the decoding sandbox cannot start: {e}"))?;
     // The zygote loads its libraries while models and lists are loaded here.
     sandbox.warm(first);
-    let detectors = detectors(profile, banks, jobs)?;
+    let detectors = detectors(profile, banks, effort)?;
     let limits = Limits { max_pixels: profile.limits.max_pixels, ..Limits::default() };
     let most_ms = profile.limits.max_duration_ms;
     Ok(Inspector::new(Arc::new(sandbox), detectors, limits, most_ms))
@@ -118,9 +141,9 @@ fn ocr_languages(profile: &Profile) -> Vec<String> {
     read.flatten().collect()
 }
 
-fn detectors(profile: &Profile, banks: &[PathBuf], jobs: usize) -> anyhow::Result<Detectors> {
+fn detectors(profile: &Profile, banks: &[PathBuf], effort: Effort) -> anyhow::Result<Detectors> {
     let mut ready = Detectors::default();
-    let weights = Weights::new(profile, jobs)?;
+    let weights = Weights::new(profile, effort)?;
     for (name, detector) in &profile.detectors {
         let name = name.clone();
         match detector {
@@ -203,7 +226,7 @@ struct Weights {
 }
 
 impl Weights {
-    fn new(profile: &Profile, jobs: usize) -> anyhow::Result<Self> {
+    fn new(profile: &Profile, effort: Effort) -> anyhow::Result<Self> {
         let catalogue = catalogue(&paths::models_dir())?;
         let library = Library::new(paths::models_dir());
         let names = profile.models();
@@ -234,8 +257,8 @@ impl Weights {
         // Every runner has weights and memory of its own. A picture goes through several models and its decoding takes
         // cores as well, so one runner of each model for two cores is enough.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runners = jobs.min(cores).div_ceil(2);
-        let config = RunnerConfig { runners, ..RunnerConfig::default() };
+        let runners = effort.jobs.min(cores).div_ceil(2);
+        let config = RunnerConfig { runners, nice: effort.nice, ..RunnerConfig::default() };
         Ok(Self { catalogue, library, engine, config })
     }
 

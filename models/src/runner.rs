@@ -20,12 +20,14 @@ pub struct RunnerConfig {
     pub max_batch: usize,
     /// Pictures that may wait; `submit` blocks beyond.
     pub queue: usize,
+    /// How far runner threads give way to other threads (nice value); 0 not at all.
+    pub nice: u8,
 }
 
 impl Default for RunnerConfig {
     /// One runner of one thread, batches up to 8, 16 waiting.
     fn default() -> Self {
-        Self { runners: 1, intra_threads: 1, max_batch: 8, queue: 16 }
+        Self { runners: 1, intra_threads: 1, max_batch: 8, queue: 16, nice: 0 }
     }
 }
 
@@ -65,7 +67,11 @@ impl Runner {
             };
             let thread = thread::Builder::new()
                 .name(format!("model-{}", manifest.name))
-                .spawn(move || worker.serve())
+                .spawn(move || {
+                    // On Linux it holds for the calling thread alone. Where it is refused, the thread is merely less polite.
+                    let _ = rustix::process::nice(i32::from(config.nice));
+                    worker.serve();
+                })
                 .map_err(|error| ModelError::file("cannot start a thread for", weights, &error))?;
             runner.threads.push(thread);
         }

@@ -18,7 +18,7 @@ use super::inputs::Input;
 use super::slots::Slots;
 use super::verdict::{TimingsView, Verdict};
 use crate::cli::CheckArguments;
-use crate::profile;
+use crate::profile::{self, Effort};
 
 /// The largest file that is read whatever the profile says, in bytes: it is held in memory while it is judged.
 const MAX_BYTES: u64 = 1 << 30;
@@ -55,7 +55,8 @@ impl Judge {
             profile.name,
             known.join(", ")
         );
-        let inspector = profile::inspector(&profile, &arguments.banks, jobs, role(first))?;
+        let effort = Effort::whole(jobs);
+        let inspector = profile::inspector(&profile, &arguments.banks, effort, role(first))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             inspector,

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::clamav::{self, Clamav, Scan};
 use crate::check::verdict::{FindingView, MediaView, TimingsView};
-use crate::profile;
+use crate::profile::{self, Effort};
 
 /// A profile made ready. Shared by all workers.
 pub struct Engine {
@@ -90,7 +90,8 @@ impl Engine {
         }
         // Before the files are loaded: one that changes meanwhile then counts as changed the next time.
         let basis = profile::basis(&profile)?;
-        let inspector = profile::inspector(&profile, &[], jobs, Role::Stills)?;
+        let inspector =
+            profile::inspector(&profile, &[], Effort::behind_calls(jobs), Role::Stills)?;
         Ok(Self { inspector, profile: Arc::new(profile), basis, decode_threads, scanner })
     }
 

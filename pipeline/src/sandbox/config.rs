@@ -66,6 +66,8 @@ pub struct SandboxConfig {
     pub start_ms: u64,
     /// Workers kept forked and locked down ahead of need, for each zygote; 1 to 16.
     pub spare: usize,
+    /// How far zygotes and workers give way to other processes (nice value); 0 not at all.
+    pub nice: u8,
     /// The least level; workers that reach less get no bytes.
     pub require: Level,
     /// Tesseract's names of the languages that OCR reads, for example `eng`.
@@ -86,6 +88,7 @@ impl Default for SandboxConfig {
             wall_ms_stream: 12_000,
             start_ms: 3_000,
             spare: 2,
+            nice: 0,
             require: Level::Floor,
             ocr_languages: vec!["eng".to_owned()],
             tessdata: None,
@@ -120,6 +123,8 @@ pub struct Settings {
     pub cpu_s: u64,
     /// Workers to keep ready.
     pub spare: usize,
+    /// How far to give way to other processes.
+    pub nice: u8,
     /// Languages of OCR.
     pub ocr_languages: Vec<String>,
     /// Folder of Tesseract's data.

@@ -190,6 +190,7 @@ impl Pool {
             memory_bytes: self.config.memory_bytes,
             cpu_s: self.config.cpu_s(self.role),
             spare: self.spare(),
+            nice: self.config.nice,
             ocr_languages: self.config.ocr_languages.clone(),
             tessdata: self.config.tessdata.clone(),
         };

@@ -49,6 +49,8 @@ fn control() -> io::Result<OwnedFd> {
 
 fn serve(control: &mut OwnedFd, codecs: &mut dyn Codecs) -> Result<(), String> {
     let settings: Settings = wire::hear(&*control, None).map_err(|e| e.to_string())?;
+    // Workers inherit it. Where the system refuses they are merely less polite.
+    let _ = rustix::process::nice(i32::from(settings.nice));
     codecs.preload(&settings)?;
     // A fork takes one thread along: locks that another one holds would stay locked for ever.
     let threads = std::fs::read_dir("/proc/self/task").map_err(|e| e.to_string())?.count();
