@@ -45,7 +45,7 @@ use metrics::Metrics;
 use notify::Gone;
 use page::Desk;
 pub use page::self_test::OWN;
-use progress::Progress;
+use progress::{Progress, Stage};
 use pulse::{Manager, Pulse};
 use reload::Reload;
 use server::Server;
@@ -156,7 +156,7 @@ impl App {
         let Ok(mut listener) = self.progress.listen(tenant, id) else { return };
         let (of, waiting) = (tenant.clone(), async {
             // What was missed does not matter: the caller looks at the state.
-            while listener.receive().await.is_ok_and(|stage| !stage.is_last()) {}
+            listener.reach(Stage::Settled).await;
         });
         let decided =
             self.read(move |store| Ok(store.submission(&of, id)?.decision.is_some())).await;

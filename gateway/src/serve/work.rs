@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use domain::journal::{Code, Sha256, SubmissionId, TenantId};
 use domain::standing::Ladder;
 use domain::{Category, Context, Failure, Status};
+use pipeline::inspect::Step;
 use pipeline::sandbox::Item;
 use store::{Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::engine::{Judged, Single};
 use super::page::{Seen, Stages, self_test};
-use super::progress::Stage;
+use super::progress::{Event, Stage};
 use super::pulse::Part;
 use super::{App, fetch, notify};
 use crate::check::verdict::MediaView;
@@ -115,7 +116,7 @@ async fn fail(app: &App, tenant: &TenantId, id: SubmissionId, lease: Lease, reas
             }
             app.progress.tell(tenant, id, Stage::Settled);
         }
-        Ok(Fate::Retry(_)) => {}
+        Ok(Fate::Retry(_)) => app.progress.again(tenant, id),
         Err(error) => {
             tracing::error!(%error, submission = %id, "cannot note the failure; the next start takes the job up");
         }
@@ -138,7 +139,16 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
                 surface: submission.surface.as_str().to_owned(),
                 language: submission.language.as_ref().map_or("", Code::as_str).to_owned(),
             };
-            Ok(engine.judge(submission.caption.as_deref(), &media, &context, Some(&lists)))
+            let heard = |progress: pipeline::inspect::Progress| {
+                let stage = match progress.step {
+                    Step::Decode => Stage::Decoding,
+                    Step::Detect => Stage::Detecting,
+                };
+                let event = Event::of(stage, progress.media, progress.percent);
+                app.progress.tell(&submission.tenant, submission.id, event);
+            };
+            let caption = submission.caption.as_deref();
+            Ok(engine.judge(caption, &media, &context, Some(&lists), &heard))
         })
     };
     let judged = judging.await.map_err(|error| {
@@ -181,6 +191,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
         }
         // No failure of the submission's: it is matched once more, with the lists as they are now.
         Err(store::Error::Stale) => {
+            app.progress.again(&submission.tenant, submission.id);
             app.work_ready.notify_one();
             app.store.release(lease).await.map_err(|_| Code::lossy("lists_changed"))
         }
