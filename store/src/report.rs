@@ -48,6 +48,8 @@ pub struct NewReport {
 pub struct Hide {
     /// So many different reporters.
     pub reporters: u32,
+    /// The rules of the tenant.
+    pub ladder: Ladder,
     /// What is then told.
     pub tell: Tell,
 }
@@ -327,7 +329,7 @@ fn report(txn: &mut Txn<'_>, new: &NewReport) -> Result<ReportOutcome, Error> {
     let due = new.hide.as_ref().filter(|hide| reporters >= hide.reporters.max(1));
     let hidden = match (due, &submission.decision, submission.state) {
         (Some(hide), Some(row), State::Approved) => {
-            let verdict = held(row);
+            let verdict = held(row, &hide.ladder);
             Some(decision::settle(txn, &submission, &Actor::System, &verdict, &hide.tell)?)
         }
         _ => None,
@@ -336,7 +338,7 @@ fn report(txn: &mut Txn<'_>, new: &NewReport) -> Result<ReportOutcome, Error> {
 }
 
 /// The decision in force, held for a person because of reports.
-fn held(row: &decision::DecisionRow) -> Verdict {
+fn held(row: &decision::DecisionRow, ladder: &Ladder) -> Verdict {
     let mut decision = row.decision.clone();
     decision.status = Status::Held;
     decision.action = Action::Hide;
@@ -350,7 +352,7 @@ fn held(row: &decision::DecisionRow) -> Verdict {
         media: Vec::new(),
         pdqs: Vec::new(),
         verified: false,
-        ladder: Ladder::default(),
+        ladder: ladder.clone(),
         keep_media: None,
         basis: None,
     }

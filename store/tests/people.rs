@@ -143,7 +143,7 @@ fn report(
         source: source.map(str::to_owned),
         critical: false,
         actor: Actor::Anonymous,
-        hide: Some(Hide { reporters: 3, tell: tell() }),
+        hide: Some(Hide { reporters: 3, ladder: Ladder::default(), tell: tell() }),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use domain::Profile;
 use domain::journal::{Actor, TenantId};
+use domain::standing::Ladder;
 use ring::hmac;
 use ring::rand::SecureRandom as _;
 use store::Store;
@@ -72,6 +73,16 @@ impl Tenant {
             endpoints: Vec::new(),
             secret: self.secret.clone(),
         }
+    }
+
+    /// When a strike is given, and to what strikes lead.
+    pub fn ladder(&self) -> Ladder {
+        self.profile.enforcement.ladder.clone()
+    }
+
+    /// How long what was not approved is kept for an appeal; `None` where nothing is.
+    pub fn appeal_window(&self) -> Option<Duration> {
+        Some(self.profile.enforcement.appeal_window).filter(|window| !window.is_zero())
     }
 
     /// The name of an author in the store.

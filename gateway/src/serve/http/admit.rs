@@ -10,7 +10,6 @@ use axum::extract::{Extension, FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::journal::{Sha256, SubmissionId};
-use domain::standing::Ladder;
 use domain::{Format, MediaKind};
 use futures_util::StreamExt as _;
 use store::{Acceptance, NewMedia, NewSubmission, StoredMedia};
@@ -103,7 +102,7 @@ async fn admit(
         caption: meta.text.clone(),
         media: media(&meta, &kept.0),
         per_author_hour: tenant.profile.limits.per_author_hour,
-        ladder: Ladder::default(),
+        ladder: tenant.ladder(),
     };
     // From here on the bytes may have an owner, whether this call lives to see it or not; if they have none, the sweep
     // at the next start finds them.

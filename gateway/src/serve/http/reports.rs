@@ -125,7 +125,11 @@ pub async fn post(
             source: None,
             critical: urgent,
             actor: caller.actor,
-            hide: (reporters > 0).then(|| Hide { reporters, tell: notify::tell(&tenant) }),
+            hide: (reporters > 0).then(|| Hide {
+                reporters,
+                ladder: tenant.ladder(),
+                tell: notify::tell(&tenant),
+            }),
         })
         .await?;
     if outcome.hidden.is_some() {

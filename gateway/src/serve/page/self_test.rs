@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use domain::MediaKind;
 use domain::journal::{Actor, Code, Sha256, SubmissionId, TenantId};
-use domain::standing::Ladder;
 use serde::Serialize;
 use serde_json::Value;
 use store::{Filter, NewMedia, NewSubmission, StoredMedia};
@@ -127,7 +126,7 @@ async fn one(app: &Arc<App>, id: &TenantId, tenant: &Tenant, run: &mut Run) -> R
         caption: Some("a self-test of the box".to_owned()),
         media,
         per_author_hour: None,
-        ladder: Ladder::default(),
+        ladder: tenant.ladder(),
     };
     let accepting = Instant::now();
     app.store.accept(new).await.map_err(|error| format!("the database refused it: {error}"))?;
