@@ -62,7 +62,7 @@ fn a_profile_s_own_steps_give_the_penalties_that_it_says() {
     assert_eq!(refused.status, 403, "{refused:?}");
     assert_eq!(standing(&service)["level"], "banned");
     // A lifted one is counted by the same rules.
-    let id = standing(&service)["items"][0]["id"].as_str().unwrap().to_owned();
+    let id = standing(&service)["items"][0]["id"].clone();
     let lifted = service.call("DELETE", &format!("/v1/authors/u-1/strikes/{id}"), &[], b"");
     assert_eq!((lifted.status, &lifted.body["level"]), (200, &json!("hidden")), "{lifted:?}");
 }

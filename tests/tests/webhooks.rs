@@ -101,7 +101,6 @@ fn an_endpoint_that_is_gone_stays_so_over_a_restart_until_a_person_enables_it() 
     message(&service, &third, "done");
     let asked = asked.join().unwrap();
     assert_eq!([of(&asked[0]), of(&asked[1])], [json!(first), json!(third)]);
-    // Both changes are in the journal, with the command line as the one who enabled it.
     assert_eq!(service.stop(), Some(0));
     let verified =
         weir::run(["store", "verify", "--data"].iter().map(OsStr::new).chain([data.as_os_str()]));
