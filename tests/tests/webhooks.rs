@@ -111,20 +111,30 @@ fn an_endpoint_that_is_gone_stays_so_over_a_restart_until_a_person_enables_it() 
 fn an_endpoint_that_is_gone_is_called_at_its_new_address() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let (old, said) = endpoint(vec![GONE.to_vec()]);
+    let (old, _) = endpoint(vec![GONE.to_vec()]);
     let config = settings(dir.path(), old);
     let arguments = ["--config", config.to_str().unwrap()];
     let service = Service::start(&data, &arguments);
-    let first = judged(&service);
-    message(&service, &first, "failed");
-    said.join().unwrap();
-    assert_eq!(service.stop(), Some(0));
-    let (new, asked) = endpoint(vec![ok(b"")]);
+    message(&service, &judged(&service), "failed");
+    // While the service runs.
+    let (new, asked) = endpoint(vec![ok(b""), GONE.to_vec()]);
     settings(dir.path(), new);
-    let service = Service::start(&data, &arguments);
+    let reloaded = weir::run([OsStr::new("reload"), OsStr::new("--data"), data.as_os_str()]);
+    assert_eq!(reloaded.code, Some(0), "{reloaded:#?}");
     assert!(!is_told_gone(&service));
     let second = judged(&service);
     message(&service, &second, "done");
+    message(&service, &judged(&service), "failed");
     assert_eq!(of(&asked.join().unwrap()[0]), json!(second));
+    assert!(is_told_gone(&service));
+    assert_eq!(service.stop(), Some(0));
+    // At the next start.
+    let (newest, asked) = endpoint(vec![ok(b"")]);
+    settings(dir.path(), newest);
+    let service = Service::start(&data, &arguments);
+    assert!(!is_told_gone(&service));
+    let last = judged(&service);
+    message(&service, &last, "done");
+    assert_eq!(of(&asked.join().unwrap()[0]), json!(last));
     assert_eq!(webhook(&data, &["list"]).stdout, "");
 }
