@@ -165,7 +165,7 @@ fn an_upload_of_unknown_length_shows_its_bytes() {
     piece(rest);
     piece(b"");
     let seen = events.until(|(name, _)| name == "verdict");
-    let bytes = seen.iter().filter_map(|(_, data)| data["bytes"].as_u64()).last();
+    let bytes = seen.iter().filter_map(|(_, data)| data["bytes"].as_u64()).next_back();
     assert_eq!(bytes, Some(body.len() as u64), "{seen:#?}");
 }
 
