@@ -14,6 +14,12 @@
 //! [limits]                              # each has a default
 //! max_media = 9
 //!
+//! [enforcement]                         # what follows for authors; each has a default
+//! strikes_from = "high"                 # a rejection as grave as this gives a strike: low, medium, high or critical
+//! strike_days = 90                      # that it counts
+//! steps = [{ strikes = 1, penalty = "warn" }, { strikes = 2, penalty = "hide" }]   # then reject, ban
+//! appeal_days = 14                      # that what was not approved is kept for an appeal
+//!
 //! [messages.fr]                         # language → reason → what the uploader reads
 //! blurry = "…"
 //!
@@ -23,12 +29,14 @@
 //! those of a QR code's address from the one of kind `link`.
 
 mod detector;
+mod enforcement;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use detector::{Age, Classifier, Detector, Faces, Hash, Link, Ocr, Text};
+pub use enforcement::Enforcement;
 
 use crate::{
     journal::Sha256,
@@ -52,6 +60,8 @@ pub struct Profile {
     pub detectors: BTreeMap<String, Detector>,
     /// What is accepted at all.
     pub limits: Limits,
+    /// What follows for authors.
+    pub enforcement: Enforcement,
     /// Language (BCP 47) → reason → text for the uploader.
     pub messages: BTreeMap<String, BTreeMap<String, String>>,
     /// Of the text that it was read from: another one is another profile, whatever its versions say.
@@ -195,6 +205,10 @@ fn read(source: &mut Source<'_>, mut table: Table<'_, '_>, digest: Sha256) -> Op
         }
     };
     let limits = table.table(source, "limits").map_or_else(Limits::default, |t| limits(source, t));
+    let enforcement = table
+        .table(source, "enforcement")
+        .map(|t| enforcement::read(source, t))
+        .unwrap_or_default();
     let messages =
         table.table(source, "messages").map(|t| messages(source, &t)).unwrap_or_default();
     let policy = match table.table(source, "policy") {
@@ -231,6 +245,7 @@ fn read(source: &mut Source<'_>, mut table: Table<'_, '_>, digest: Sha256) -> Op
         surfaces,
         detectors,
         limits,
+        enforcement,
         messages,
         digest,
         policy: policy?,

@@ -33,6 +33,8 @@ pub enum Command {
     Pin(PinArguments),
     /// Switch features on and off while the service runs.
     Flag(FlagArguments),
+    /// Call webhook endpoints again that said 410 Gone.
+    Webhook(WebhookArguments),
     /// Verify, copy and restore the database of a box.
     Store(StoreArguments),
     /// Prove that an author was erased.
@@ -192,6 +194,32 @@ pub enum FlagCommand {
         state: OnOff,
     },
     /// List all that were ever set.
+    List,
+}
+
+/// Call webhook endpoints again that said 410 Gone. Works whether the service runs or not.
+#[derive(Args, Debug)]
+pub struct WebhookArguments {
+    /// The service's data folder.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: WebhookCommand,
+}
+
+/// What to do with endpoints.
+#[derive(Subcommand, Debug)]
+pub enum WebhookCommand {
+    /// Call one again, from the next message on.
+    Enable {
+        /// Its name in the settings.
+        name: String,
+        /// Whose.
+        #[arg(long, value_name = "TENANT", default_value = "default")]
+        tenant: String,
+    },
+    /// List those that are not called any more.
     List,
 }
 

@@ -64,6 +64,15 @@ pub enum Request {
     FlagList,
     /// Take up the settings of tenants, and their profiles, as the files are now.
     Reload,
+    /// Call an endpoint again that said 410.
+    WebhookEnable {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        name: Code,
+    },
+    /// List endpoints that said 410.
+    WebhookGone,
 }
 
 /// The answer: a value, or one sentence on what is wrong.
@@ -114,6 +123,18 @@ pub fn execute(store: &Store, request: Request) -> Result<Value, store::Error> {
         Request::Reload => {
             let why = "no service runs over this data folder; the next start reads the files";
             return Err(store::Error::Invalid(why));
+        }
+        Request::WebhookEnable { tenant, name } => {
+            store.enable_endpoint(tenant, name.clone(), actor).wait()?;
+            json!({ "name": name, "enabled": true })
+        }
+        Request::WebhookGone => {
+            let gone = store.gone_endpoints()?;
+            let shown = gone.iter().map(|gone| {
+                let since = crate::serve::time(gone.since);
+                json!({ "tenant": gone.tenant, "name": gone.name, "since": since })
+            });
+            Value::Array(shown.collect())
         }
     })
 }

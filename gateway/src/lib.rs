@@ -18,6 +18,7 @@ mod secret;
 mod serve;
 mod store_command;
 mod token_command;
+mod webhook_command;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Reload(arguments) => reload_command::run(arguments),
         Command::Token(arguments) => token_command::token(arguments),
         Command::Flag(arguments) => token_command::flag(arguments),
+        Command::Webhook(arguments) => webhook_command::run(arguments),
         Command::Store(arguments) => store_command::run(arguments),
         Command::Erase(arguments) => erase_command::run(arguments),
         Command::Pin(arguments) => pin::run(arguments),

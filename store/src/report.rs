@@ -34,7 +34,8 @@ pub struct NewReport {
     pub text: Option<String>,
     /// HMAC of the reporter's id, where told.
     pub reporter: Option<[u8; 32]>,
-    /// What tells anonymous reporters apart for the threshold, for instance a hash of their address.
+    /// What tells anonymous reporters apart for the threshold, for instance a keyed hash of their address. Those that tell
+    /// nothing count as one. Forgotten when addresses are masked.
     pub source: Option<String>,
     /// Self-harm and the like: at once, in the critical lane, even when room is short.
     pub critical: bool,
@@ -46,8 +47,11 @@ pub struct NewReport {
 
 /// Hiding what many report: an approved submission is held for a person.
 pub struct Hide {
-    /// So many different reporters.
+    /// So many different reporters, of whom at most half may be anonymous: names are the platform's word, and an address is
+    /// nobody's. One, where one is enough.
     pub reporters: u32,
+    /// The rules of the tenant.
+    pub ladder: Ladder,
     /// What is then told.
     pub tell: Tell,
 }
@@ -57,7 +61,7 @@ pub struct Hide {
 pub struct ReportOutcome {
     /// Its name.
     pub id: ItemId,
-    /// Different reporters of the submission's open reports, this one included.
+    /// Different reporters of the submission's open reports, this one included, as they count for the threshold.
     pub reporters: u32,
     /// The decision that hid the submission, if this report passed the threshold.
     pub hidden: Option<Settled>,
@@ -319,15 +323,12 @@ fn report(txn: &mut Txn<'_>, new: &NewReport) -> Result<ReportOutcome, Error> {
     let Some(submission) = submission else {
         return Ok(ReportOutcome { id, reporters: 1, hidden: None });
     };
-    // One person reporting ten times is one; a report that tells nothing of its origin is one of its own.
-    let reporters: u32 = txn
-        .conn
-        .prepare_cached("SELECT count(DISTINCT coalesce(reporter, source, id)) FROM reports WHERE submission = ? AND state = 'open'")?
-        .query_row([submission.id.0], |row| row.get(0))?;
+    let threshold = new.hide.as_ref().map(|hide| hide.reporters);
+    let reporters = reporters(txn, submission.id, threshold)?;
     let due = new.hide.as_ref().filter(|hide| reporters >= hide.reporters.max(1));
     let hidden = match (due, &submission.decision, submission.state) {
         (Some(hide), Some(row), State::Approved) => {
-            let verdict = held(row);
+            let verdict = held(row, &hide.ladder);
             Some(decision::settle(txn, &submission, &Actor::System, &verdict, &hide.tell)?)
         }
         _ => None,
@@ -335,8 +336,21 @@ fn report(txn: &mut Txn<'_>, new: &NewReport) -> Result<ReportOutcome, Error> {
     Ok(ReportOutcome { id, reporters, hidden })
 }
 
+/// Different reporters of a submission's open reports: one person reporting ten times is one.
+fn reporters(txn: &Txn<'_>, id: SubmissionId, threshold: Option<u32>) -> Result<u32, Error> {
+    let (named, anonymous): (u32, u32) = txn
+        .conn
+        .prepare_cached(
+            "SELECT count(DISTINCT reporter), count(DISTINCT CASE WHEN reporter IS NULL THEN coalesce(source, '') END)
+             FROM reports WHERE submission = ? AND state = 'open'",
+        )?
+        .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let most = threshold.map_or(anonymous, |threshold| (threshold / 2).max(1));
+    Ok(named + anonymous.min(most))
+}
+
 /// The decision in force, held for a person because of reports.
-fn held(row: &decision::DecisionRow) -> Verdict {
+fn held(row: &decision::DecisionRow, ladder: &Ladder) -> Verdict {
     let mut decision = row.decision.clone();
     decision.status = Status::Held;
     decision.action = Action::Hide;
@@ -350,7 +364,7 @@ fn held(row: &decision::DecisionRow) -> Verdict {
         media: Vec::new(),
         pdqs: Vec::new(),
         verified: false,
-        ladder: Ladder::default(),
+        ladder: ladder.clone(),
         keep_media: None,
         basis: None,
     }

@@ -12,7 +12,7 @@ use crate::{Error, Reply, Store, blob, memory::Void, store::Way, txn::Txn};
 /// What one portion did; all zero when nothing is left to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retained {
-    /// Addresses masked.
+    /// Addresses masked, and hashes of addresses forgotten.
     pub masked: u32,
     /// Submissions deleted with all that hangs on them.
     pub submissions: u32,
@@ -95,7 +95,15 @@ fn mask(txn: &Txn<'_>, limit: u32) -> Result<u32, Error> {
     for (id, ip) in &due {
         update.execute(params![masked(ip), id])?;
     }
-    Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
+    // Whoever has the key could find an address behind its hash by trying all.
+    let reports = txn
+        .conn
+        .prepare_cached(
+            "UPDATE reports SET source = NULL
+             WHERE id IN (SELECT id FROM reports WHERE source IS NOT NULL AND at < ? LIMIT ?)",
+        )?
+        .execute(params![old.0, limit])?;
+    Ok(u32::try_from(due.len() + reports).unwrap_or(u32::MAX))
 }
 
 fn submissions(txn: &mut Txn<'_>, limit: u32) -> Result<u32, Error> {

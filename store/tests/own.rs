@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{Time, lease_one, open, reject, submission, tell, tenant};
-use domain::journal::{Actor, Sha256};
-use store::{EffectKind, Error, Filter};
+use common::{Time, code, lease_one, open, reject, submission, tell, tenant};
+use domain::journal::{Actor, Body, Lane, Record, Seq, Sha256};
+use store::{EffectKind, Error, Filter, GoneEndpoint, Store};
 
 #[test]
 fn a_discarded_submission_leaves_nothing_but_its_journal_entries() {
@@ -49,4 +49,40 @@ fn a_pin_is_kept_until_it_is_removed_and_both_are_in_the_journal() {
     assert_eq!(store.pin().unwrap(), None);
     drop(store);
     assert_eq!(store::verify(dir.path()).unwrap().problems, Vec::<String>::new());
+}
+
+#[test]
+fn an_endpoint_that_is_gone_is_noted_once_and_both_changes_name_who_made_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let time = Time::new();
+    let store = open(dir.path(), &time);
+    let (name, url) = (code("main"), Sha256::of(b"https://hook.example/"));
+    let says =
+        |store: &Store, url| store.endpoint_gone(tenant(), code("main"), url).wait().unwrap();
+    says(&store, url);
+    let since = store.gone_endpoints().unwrap()[0].since;
+    time.pass(std::time::Duration::from_secs(60));
+    says(&store, url);
+    drop(store);
+    let store = open(dir.path(), &time);
+    let gone = GoneEndpoint { tenant: tenant(), name: name.clone(), url, since };
+    assert_eq!(store.gone_endpoints().unwrap(), [gone]);
+    let stranger = store.enable_endpoint("stranger".parse().unwrap(), name.clone(), Actor::Console);
+    assert!(matches!(stranger.wait(), Err(Error::NotFound(_))));
+    store.enable_endpoint(tenant(), name.clone(), Actor::Console).wait().unwrap();
+    assert_eq!(store.gone_endpoints().unwrap(), []);
+    assert!(matches!(
+        store.enable_endpoint(tenant(), name, Actor::Console).wait(),
+        Err(Error::NotFound(_))
+    ));
+    let entries = store.entries(store.epoch(), Lane::Bulk, Seq(0), 100).unwrap();
+    let records = entries.iter().map(|entry| Record::decode(&entry.record).unwrap());
+    let calls: Vec<_> = records
+        .filter_map(|record| match record.body {
+            Body::Acted(acted) => Some((acted.call.to_string(), record.actor)),
+            _ => None,
+        })
+        .collect();
+    let want = [("webhook.gone:main", Actor::Machine), ("webhook.enable:main", Actor::Console)];
+    assert_eq!(calls, want.map(|(call, actor)| (call.to_owned(), actor)));
 }

@@ -143,8 +143,48 @@ fn report(
         source: source.map(str::to_owned),
         critical: false,
         actor: Actor::Anonymous,
-        hide: Some(Hide { reporters: 3, tell: tell() }),
+        hide: Some(Hide { reporters: 3, ladder: Ladder::default(), tell: tell() }),
     }
+}
+
+#[test]
+fn strangers_hide_nothing_among_themselves_and_one_is_one() {
+    let (_dir, time, store) = start();
+    let id = store.accept(submission("a")).wait().unwrap().id();
+    let work = lease_one(&store);
+    store.commit(work.lease.clone(), approve(&work), tell()).wait().unwrap();
+    let said = |reporter, source, threshold| {
+        let hide = Hide { reporters: threshold, ladder: Ladder::default(), tell: tell() };
+        let new = NewReport { hide: Some(hide), ..report(id, reporter, source) };
+        let outcome = store.report(new).wait().unwrap();
+        (outcome.reporters, outcome.hidden.is_some())
+    };
+    for source in [Some("a"), Some("a"), None, None] {
+        said(None, source, 5);
+    }
+    // Two that tell nothing of themselves are one, and the one address is another.
+    assert_eq!(said(None, Some("a"), 100), (2, false));
+    for source in ["b", "c", "d", "e", "f"] {
+        assert_eq!(said(None, Some(source), 5), (2, false), "half of five, rounded down");
+    }
+    assert_eq!(said(Some(1), None, 5), (3, false));
+    assert_eq!(said(Some(2), None, 5), (4, false));
+    // Their addresses' hashes go with the addresses.
+    time.pass(Duration::from_secs(31 * 24 * 3600));
+    assert_eq!(store.retain(100).wait().unwrap().masked, 9, "eight, and the author's own");
+    assert_eq!(said(None, Some("a"), 100), (4, false), "all that is forgotten is one");
+    assert_eq!(said(Some(3), None, 5), (5, true));
+}
+
+#[test]
+fn one_stranger_is_enough_where_one_is_enough() {
+    let (_dir, _time, store) = start();
+    let id = store.accept(submission("a")).wait().unwrap().id();
+    let work = lease_one(&store);
+    store.commit(work.lease.clone(), approve(&work), tell()).wait().unwrap();
+    let hide = Hide { reporters: 1, ladder: Ladder::default(), tell: tell() };
+    let new = NewReport { hide: Some(hide), ..report(id, None, Some("a")) };
+    assert!(store.report(new).wait().unwrap().hidden.is_some());
 }
 
 #[test]

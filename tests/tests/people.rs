@@ -67,6 +67,49 @@ fn what_many_report_waits_for_a_person_and_one_person_is_one() {
 }
 
 #[test]
+fn one_stranger_is_one_however_often_and_strangers_alone_hide_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("weir.toml");
+    let text = "trusted_proxies = [\"127.0.0.0/8\"]\n[tenant.default]\nhide_reports = 4\n";
+    std::fs::write(&config, text).unwrap();
+    let data = dir.path().join("data");
+    let service = Service::start(&data, &["--config", config.to_str().unwrap()]);
+    let view = judged(&service, &json!({}), &[&photo(1)]);
+    let report = |from: &str, reason: &str| {
+        let body = json!({ "submission": view["id"], "reason": reason }).to_string();
+        let headers = [JSON, ("x-forwarded-for", from)];
+        let answer = service.call("POST", "/v1/reports", &headers, body.as_bytes());
+        assert_eq!(answer.status, 201, "{answer:?}");
+        (answer.body["reporters"].as_u64().unwrap(), answer.body["hidden"] == true)
+    };
+    for _ in 0..6 {
+        assert_eq!(report("203.0.113.7", "spam"), (1, false));
+    }
+    // One household has many addresses of IPv6.
+    assert_eq!(report("2001:db8:1:1::1", "spam"), (2, false));
+    assert_eq!(report("2001:db8:1:2::2", "spam"), (2, false));
+    for n in 1..6 {
+        assert_eq!(report(&format!("198.51.100.{n}"), "spam"), (2, false), "at most half of four");
+    }
+    assert_eq!(
+        service.get(&format!("/v1/submissions/{}", view["id"].as_str().unwrap())).body["status"],
+        "approved"
+    );
+    // Where somebody may come to harm one is enough, named or not.
+    assert_eq!(report("198.51.100.99", "child_safety").1, true);
+    assert_eq!(service.stop(), Some(0));
+    // No file of the data folder has an address of theirs.
+    for entry in std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path()) {
+        if let Some(bytes) = std::fs::read(&entry).ok() {
+            for address in ["203.0.113.7", "2001:db8:1:", "198.51.100."] {
+                let found = bytes.windows(address.len()).any(|w| w == address.as_bytes());
+                assert!(!found, "{address} in {}", entry.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn who_may_hurt_themselves_is_helped_in_their_language_and_goes_to_people_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]);

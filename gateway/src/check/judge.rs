@@ -111,6 +111,7 @@ impl Judge {
             lists: None,
             decode_threads: self.decode_threads,
             decoded,
+            progress: &|_| {},
         };
         let mut inspection = self.inspector.inspect(&submission, &watch);
         inspection.evidence.failures.extend(unseen);

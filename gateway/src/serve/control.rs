@@ -63,7 +63,17 @@ async fn one(app: &Arc<App>, stream: UnixStream) -> anyhow::Result<()> {
         Ok(request) => {
             let store = app.store.clone();
             let is_pin = matches!(request, Request::PinSet { .. });
-            let done = tokio::task::spawn_blocking(move || execute(&store, request)).await?;
+            let is_webhook = matches!(request, Request::WebhookEnable { .. });
+            let ours = Arc::clone(app);
+            let done = tokio::task::spawn_blocking(move || {
+                let done = execute(&store, request)?;
+                if is_webhook {
+                    // Before whoever asked is answered.
+                    ours.gone.read(&store)?;
+                }
+                Ok::<_, store::Error>(done)
+            })
+            .await?;
             if is_pin && done.is_ok() {
                 // Who has the old PIN is out, and who was locked out may try the new one.
                 app.desk.sessions.reset();

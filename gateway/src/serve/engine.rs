@@ -14,7 +14,7 @@ use domain::{
     Severity, Status,
 };
 use pipeline::hash::BankSet;
-use pipeline::inspect::{Inspection, Inspector, Submission, Timings, Watch};
+use pipeline::inspect::{Inspection, Inspector, Progress, Submission, Timings, Watch};
 use pipeline::sandbox::{Item, Level, Role};
 use serde::Serialize;
 
@@ -117,16 +117,18 @@ impl Engine {
     }
 
     /// Judges, with the tenant's own `lists` besides the profile's banks. Of media whose bytes could not be had stands why.
+    /// `heard` is told how far it has come.
     pub fn judge(
         &self,
         caption: Option<&str>,
         media: &[Result<Item, Failure>],
         context: &Context,
         lists: Option<&BankSet>,
+        heard: &dyn Fn(Progress),
     ) -> Judged {
         let start = Instant::now();
         let mut sum = Sum::default();
-        let asked = Asked { context, lists };
+        let asked = Asked { context, lists, heard: &|_| {} };
         if caption.is_some() || media.is_empty() {
             sum.add(None, self.one(caption, &[], None, &asked));
         }
@@ -135,6 +137,7 @@ impl Engine {
                 sum.skip();
                 continue;
             }
+            let asked = Asked { heard: &|step| heard(Progress { media: index, ..step }), ..asked };
             let part = match item {
                 Ok(item) => self.one(None, std::slice::from_ref(item), None, &asked),
                 Err(failure) => self.one(None, &[], Some(failure.clone()), &asked),
@@ -186,6 +189,7 @@ impl Engine {
             lists: asked.lists,
             decode_threads: self.decode_threads,
             decoded: &|| {},
+            progress: asked.heard,
         };
         let mut inspection = self.inspector.inspect(&submission, &watch);
         inspection.evidence.failures.extend(unread);
@@ -255,9 +259,11 @@ fn note_scan(coverage: &mut Coverage, scanned: bool) {
 }
 
 /// What all parts of a submission share.
+#[derive(Clone, Copy)]
 struct Asked<'a> {
     context: &'a Context,
     lists: Option<&'a BankSet>,
+    heard: &'a dyn Fn(Progress),
 }
 
 /// Caption or one medium.

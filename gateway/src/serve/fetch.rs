@@ -8,7 +8,7 @@ use domain::journal::{Code, Sha256};
 use store::{StoredMedia, Work};
 use tokio::runtime::Handle;
 
-use super::progress::Stage;
+use super::progress::{Event, Stage};
 use super::spool::{Kept, SpoolError};
 use super::{App, outbound};
 
@@ -28,8 +28,14 @@ pub async fn fetch(app: &Arc<App>, work: Work) -> Result<(), Code> {
     for (index, media) in submission.media.iter().enumerate() {
         let Some(url) = media.url.clone() else { continue };
         let task = {
-            let app = Arc::clone(app);
-            tokio::task::spawn_blocking(move || one(&app, &url, most))
+            let (app, of) = (Arc::clone(app), submission.tenant.clone());
+            let id = submission.id;
+            tokio::task::spawn_blocking(move || {
+                one(&app, &url, most, &|done, total| {
+                    let event = Event::bytes(Stage::Fetching, Some(index), done, total);
+                    app.progress.tell(&of, id, event);
+                })
+            })
         };
         let fetched = task.await.map_err(|_| Code::lossy("internal")).and_then(|kept| kept);
         match fetched {
@@ -60,8 +66,8 @@ fn stored(kept: Kept) -> StoredMedia {
     StoredMedia { sha256: Sha256(kept.sha256), bytes: kept.bytes, kind, blob: kept.name }
 }
 
-/// One medium into the spool.
-fn one(app: &App, url: &str, most: u64) -> Result<Kept, Code> {
+/// One medium into the spool. `heard` is told of how many bytes are here, and how many there will be.
+fn one(app: &App, url: &str, most: u64, heard: &dyn Fn(u64, Option<u64>)) -> Result<Kept, Code> {
     let reason = |text: &str| Code::lossy(text);
     let answer = app.agent.get(url).call().map_err(|error| {
         let text = error.to_string();
@@ -74,7 +80,12 @@ fn one(app: &App, url: &str, most: u64) -> Result<Kept, Code> {
         300..400 => return Err(reason("fetch_redirect")),
         _ => return Err(reason("fetch_status")),
     }
-    let mut body = answer.into_body().into_with_config().limit(most + 1).reader();
+    let body = answer.into_body();
+    // A server that says too little is caught by `most`, or by the end of the body.
+    let total = body.content_length();
+    let mut here = 0;
+    heard(here, total);
+    let mut body = body.into_with_config().limit(most + 1).reader();
     let mut upload = app.spool.upload(most);
     let mut chunk = vec![0; CHUNK];
     let runtime = Handle::current();
@@ -87,6 +98,8 @@ fn one(app: &App, url: &str, most: u64) -> Result<Kept, Code> {
         };
         let piece = chunk.get(..count).unwrap_or_default();
         runtime.block_on(upload.push(piece)).map_err(|e| spool_reason(&e))?;
+        here += count as u64;
+        heard(here, total);
     }
     runtime.block_on(upload.finish()).map_err(|e| spool_reason(&e))
 }

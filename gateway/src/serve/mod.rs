@@ -5,6 +5,7 @@ mod clamav;
 mod control;
 mod engine;
 mod fetch;
+mod gone;
 mod help;
 mod housekeeping;
 mod http;
@@ -40,12 +41,13 @@ use tokio::sync::{Notify, watch};
 
 use crate::cli::ServeArguments;
 use crate::config::{self, Config};
+use gone::Gone;
+pub use http::time;
 use http::{Gatekeeper, Problem};
 use metrics::Metrics;
-use notify::Gone;
 use page::Desk;
 pub use page::self_test::OWN;
-use progress::Progress;
+use progress::{Progress, Stage};
 use pulse::{Manager, Pulse};
 use reload::Reload;
 use server::Server;
@@ -156,7 +158,7 @@ impl App {
         let Ok(mut listener) = self.progress.listen(tenant, id) else { return };
         let (of, waiting) = (tenant.clone(), async {
             // What was missed does not matter: the caller looks at the state.
-            while listener.receive().await.is_ok_and(|stage| !stage.is_last()) {}
+            listener.reach(Stage::Settled).await;
         });
         let decided =
             self.read(move |store| Ok(store.submission(&of, id)?.decision.is_some())).await;
@@ -337,6 +339,9 @@ fn open(
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
     let tenants = tenant::open_all(&config)?;
     tenant::put_in_force(&tenants, &store, &Actor::System)?;
+    let gone = Gone::default();
+    gone.follow(&store, &tenants, &Actor::System)
+        .context("cannot read which endpoints are gone")?;
     Ok(App {
         gatekeeper: Gatekeeper::new(&config),
         desk: Desk::new(&config, reload.shown()),
@@ -351,7 +356,7 @@ fn open(
         work_ready: Notify::new(),
         effects_ready: Notify::new(),
         messages_ready: Notify::new(),
-        gone: Gone::default(),
+        gone,
         queued: AtomicU64::new(0),
         pulse: Pulse::new(),
         stop,

@@ -3,11 +3,10 @@
 //! What is told is an effect row, written with the decision; this part only delivers it. The row's id is the message's id,
 //! the same at every attempt and after every crash.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::journal::Code;
+use domain::journal::{Code, Sha256};
 use serde_json::json;
 use standardwebhooks::Webhook as Signer;
 use store::{Again, Effect, EffectKind, NewEffect, Settled, Submission, Tell};
@@ -56,6 +55,16 @@ impl Endpoint {
             events: hook.events.clone(),
             signer,
         })
+    }
+
+    /// Its name in the settings.
+    pub fn name(&self) -> &Code {
+        &self.name
+    }
+
+    /// What tells its address from another one.
+    pub fn address(&self) -> Sha256 {
+        Sha256::of(self.url.as_bytes())
     }
 
     fn wants(&self, event: &str) -> bool {
@@ -119,20 +128,6 @@ fn payload(submission: &Submission, settled: &Settled, message: Option<&str>) ->
     body["data"]["reasons"] = json!(decision.reasons.iter().take(20).collect::<Vec<_>>());
     body["data"]["cut"] = json!(true);
     text(&body)
-}
-
-/// Endpoints that said 410: not called any more by this process, and found again by the next one.
-#[derive(Default)]
-pub struct Gone(Mutex<BTreeSet<String>>);
-
-impl Gone {
-    fn holds(&self, url: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(url)
-    }
-
-    fn add(&self, url: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(url.to_owned());
-    }
 }
 
 /// Delivers until the service is told to end.
@@ -205,17 +200,19 @@ fn later(reason: &'static str, detail: impl Into<String>) -> Refusal {
 }
 
 fn send(app: &App, effect: &Effect) -> Result<(), Refusal> {
-    let tenant = effect.tenant.as_ref().and_then(|tenant| app.tenants.get(tenant));
-    let found = tenant
-        .as_ref()
-        .and_then(|t| t.endpoints.iter().find(|e| e.name.as_str() == effect.endpoint));
-    let Some(endpoint) = found else {
+    let tenant =
+        effect.tenant.as_ref().and_then(|id| app.tenants.get(id).map(|tenant| (id, tenant)));
+    let found = tenant.as_ref().and_then(|(id, tenant)| {
+        let named = tenant.endpoints.iter().find(|e| e.name.as_str() == effect.endpoint);
+        named.map(|endpoint| (*id, endpoint))
+    });
+    let Some((tenant, endpoint)) = found else {
         return Err(later("endpoint_unknown", "the configuration has no endpoint of this name"));
     };
-    if app.gone.holds(&endpoint.url) {
+    if app.gone.holds(tenant, &endpoint.name, endpoint.address()) {
         return Err(Refusal {
             reason: "endpoint_gone",
-            detail: "the endpoint has said 410 Gone".into(),
+            detail: "the endpoint has said 410 Gone; see `weir webhook`".into(),
             again: Again::Never,
         });
     }
@@ -242,7 +239,7 @@ fn send(app: &App, effect: &Effect) -> Result<(), Refusal> {
     match status {
         200..300 => Ok(()),
         410 => {
-            app.gone.add(&endpoint.url);
+            app.gone.add(&app.store, tenant, &endpoint.name, endpoint.address());
             Err(Refusal {
                 reason: "endpoint_gone",
                 detail: "the endpoint said 410 Gone; it is not called any more".into(),

@@ -90,6 +90,7 @@ fn reload_here(app: &App) -> anyhow::Result<Value> {
     let changed = changes(before, &config, &old, &all);
     app.tenants.replace(all);
     tenant::put_in_force(&app.tenants.all(), &app.store, &Actor::Console)?;
+    app.gone.follow(&app.store, &app.tenants.all(), &Actor::Console)?;
     let restart = restart(&app.reload.shown, &shown);
     tracing::info!(?changed, ?restart, "reloaded");
     *latest = Some(config);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use domain::Finding;
 use domain::journal::{Actor, Sha256, SubmissionId, TenantId};
-use domain::standing::Ladder;
 use serde_json::Value;
 use store::{Error, Hash, MediaVerdict, NewBankEntry, State, Submission, Verdict};
 
@@ -123,7 +122,7 @@ fn decide_again(
         media: media_verdict(&submission, &entry.hash, status).into_iter().collect(),
         pdqs: Vec::new(),
         verified: lists::is_verified(entry),
-        ladder: Ladder::default(),
+        ladder: tenant.ladder(),
         keep_media: None,
         basis: None,
         decision,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use domain::Profile;
-use domain::journal::{Actor, TenantId};
+use domain::journal::{Actor, SubmissionId, TenantId};
+use domain::standing::Ladder;
 use ring::hmac;
 use ring::rand::SecureRandom as _;
 use store::Store;
@@ -74,16 +76,37 @@ impl Tenant {
         }
     }
 
+    /// When a strike is given, and to what strikes lead.
+    pub fn ladder(&self) -> Ladder {
+        self.profile.enforcement.ladder.clone()
+    }
+
+    /// How long what was not approved is kept for an appeal; `None` where nothing is.
+    pub fn appeal_window(&self) -> Option<Duration> {
+        Some(self.profile.enforcement.appeal_window).filter(|window| !window.is_zero())
+    }
+
     /// The name of an author in the store.
     pub fn author_key(&self, author: &str) -> [u8; 32] {
-        hashed(&self.secret, author)
+        hashed(&self.secret, author.as_bytes())
+    }
+
+    /// What tells one stranger who speaks about a submission from another: a keyed hash of the address, of IPv6 of its first
+    /// 48 bits, which are one household's or office's. About another submission it is another one, so that it leads nowhere.
+    pub fn stranger(&self, about: SubmissionId, address: IpAddr) -> String {
+        let bytes = match address.to_canonical() {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().into_iter().take(6).collect(),
+        };
+        let text = [&b"stranger\0"[..], about.0.as_bytes(), &bytes].concat();
+        hashed(&self.secret, &text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
 /// HMAC-SHA-256 of the platform's name with the tenant's secret, so that the box keeps no name of a person.
-fn hashed(secret: &hmac::Key, author: &str) -> [u8; 32] {
+fn hashed(secret: &hmac::Key, name: &[u8]) -> [u8; 32] {
     let mut key = [0; 32];
-    key.copy_from_slice(hmac::sign(secret, author.as_bytes()).as_ref());
+    key.copy_from_slice(hmac::sign(secret, name).as_ref());
     key
 }
 
@@ -99,7 +122,7 @@ pub fn author_key(data: &Path, id: &TenantId, author: &str) -> anyhow::Result<[u
         data.display(),
         path.display()
     );
-    Ok(hashed(&hmac::Key::new(hmac::HMAC_SHA256, &author_secret(data, id)?), author))
+    Ok(hashed(&hmac::Key::new(hmac::HMAC_SHA256, &author_secret(data, id)?), author.as_bytes()))
 }
 
 /// Tenants by name: those of the configuration, and the box's own.

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use domain::journal::{Code, Sha256, SubmissionId, TenantId};
-use domain::standing::Ladder;
 use domain::{Category, Context, Failure, Status};
+use pipeline::inspect::Step;
 use pipeline::sandbox::Item;
 use store::{Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,16 +18,14 @@ use tokio::task::JoinSet;
 
 use super::engine::{Judged, Single};
 use super::page::{Seen, Stages, self_test};
-use super::progress::Stage;
+use super::progress::{Event, Stage};
 use super::pulse::Part;
+use super::tenant::Tenant;
 use super::{App, fetch, notify};
 use crate::check::verdict::MediaView;
 
 /// How often the queue is looked at when nobody says that there is something: retries become due by themselves.
 const TICK: Duration = Duration::from_secs(1);
-
-/// How long the bytes of what was decided stay for an appeal. Approved ones are the platform's and go at once.
-const APPEAL: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Runs until the service is told to end, then finishes what is in hand.
 pub async fn run(app: Arc<App>) {
@@ -115,7 +113,7 @@ async fn fail(app: &App, tenant: &TenantId, id: SubmissionId, lease: Lease, reas
             }
             app.progress.tell(tenant, id, Stage::Settled);
         }
-        Ok(Fate::Retry(_)) => {}
+        Ok(Fate::Retry(_)) => app.progress.again(tenant, id),
         Err(error) => {
             tracing::error!(%error, submission = %id, "cannot note the failure; the next start takes the job up");
         }
@@ -138,7 +136,16 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
                 surface: submission.surface.as_str().to_owned(),
                 language: submission.language.as_ref().map_or("", Code::as_str).to_owned(),
             };
-            Ok(engine.judge(submission.caption.as_deref(), &media, &context, Some(&lists)))
+            let heard = |progress: pipeline::inspect::Progress| {
+                let stage = match progress.step {
+                    Step::Decode => Stage::Decoding,
+                    Step::Detect => Stage::Detecting,
+                };
+                let event = Event::of(stage, progress.media, progress.percent);
+                app.progress.tell(&submission.tenant, submission.id, event);
+            };
+            let caption = submission.caption.as_deref();
+            Ok(engine.judge(caption, &media, &context, Some(&lists), &heard))
         })
     };
     let judged = judging.await.map_err(|error| {
@@ -155,7 +162,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
     let scores = judged.detail.scores.clone();
     let kinds: Vec<_> = judged.detail.media.iter().map(MediaView::kind).collect();
     let told = notify::tell(&tenant);
-    let mut verdict = verdict(&submission, judged)?;
+    let mut verdict = verdict(&submission, judged, &tenant)?;
     verdict.basis = Some(basis);
     let committing = Instant::now();
     match app.store.commit(lease.clone(), verdict, told).await {
@@ -181,6 +188,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
         }
         // No failure of the submission's: it is matched once more, with the lists as they are now.
         Err(store::Error::Stale) => {
+            app.progress.again(&submission.tenant, submission.id);
             app.work_ready.notify_one();
             app.store.release(lease).await.map_err(|_| Code::lossy("lists_changed"))
         }
@@ -218,14 +226,14 @@ fn read(app: &App, submission: &Submission, index: usize) -> Result<Item, Failur
     }
 }
 
-fn verdict(submission: &Submission, judged: Judged) -> Result<Verdict, Code> {
+fn verdict(submission: &Submission, judged: Judged, tenant: &Tenant) -> Result<Verdict, Code> {
     let detail = serde_json::to_string(&judged.detail).map_err(|error| {
         tracing::error!(%error, "cannot write a detail");
         Code::lossy("internal")
     })?;
     let rejected = judged.decision.status == Status::Rejected;
     let minors = judged.decision.categories.contains_key(&Category::SexualMinors);
-    // Nobody keeps pictures of abused children for an appeal that there is not.
+    // Approved ones are the platform's and go at once. Nobody keeps pictures of abused children for an appeal that there is not.
     let keep = judged.decision.status != Status::Approved && !(rejected && minors);
     Ok(Verdict {
         scores: judged.categories,
@@ -235,8 +243,8 @@ fn verdict(submission: &Submission, judged: Judged) -> Result<Verdict, Code> {
         media: media_verdicts(submission, &judged.media),
         pdqs: seen_pdqs(&judged.media),
         verified: judged.verified,
-        ladder: Ladder::default(),
-        keep_media: keep.then_some(APPEAL),
+        ladder: tenant.ladder(),
+        keep_media: tenant.appeal_window().filter(|_| keep),
         basis: None,
         decision: judged.decision,
     })

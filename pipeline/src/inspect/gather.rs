@@ -10,6 +10,7 @@ use models::{Face as FoundFace, Output, RgbImage, Ticket, crop_face};
 
 use super::Watch;
 use super::detectors::{Detectors, Neural};
+use super::progress::{Progress, Step, so_far};
 use super::spans::SpanBook;
 use crate::decode::{Facts, Flow};
 use crate::measure::pdq::{self, Pdq};
@@ -58,6 +59,8 @@ pub(super) struct Gather<'a> {
     words: BTreeSet<String>,
     links: BTreeSet<String>,
     pending: VecDeque<Pending<'a>>,
+    /// Questions asked so far.
+    asked: u64,
     /// Detectors that failed on a frame, and why at first.
     pub(super) failed: BTreeMap<String, String>,
     /// When this medium's time is over.
@@ -98,6 +101,7 @@ impl<'a> Gather<'a> {
             words: BTreeSet::new(),
             links: BTreeSet::new(),
             pending: VecDeque::new(),
+            asked: 0,
             failed: BTreeMap::new(),
             end,
             stop: None,
@@ -122,8 +126,15 @@ impl<'a> Gather<'a> {
     /// Waits for all models.
     pub(super) fn finish(&mut self) {
         while !self.pending.is_empty() {
+            let answered = self.asked.saturating_sub(self.pending.len() as u64);
+            self.tell(Step::Detect, so_far(answered, self.asked));
             self.answer_oldest();
         }
+        self.tell(Step::Detect, 100);
+    }
+
+    fn tell(&self, step: Step, percent: u8) {
+        (self.watch.progress)(Progress { media: self.media, step, percent });
     }
 
     /// Adds what was gathered to the submission's evidence.
@@ -162,6 +173,7 @@ impl<'a> Gather<'a> {
 
     fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, image: impl Into<Arc<RgbImage>>, neural: &Neural) {
         let ticket = neural.runner.submit(image);
+        self.asked += 1;
         self.pending.push_back(Pending { pts_ms, ask, ticket });
     }
 
@@ -419,6 +431,9 @@ impl Observer for Gather<'_> {
             self.stop = Some(Stop::Settled);
         } else if timed && Instant::now() > self.end {
             self.stop = Some(Stop::Overdue);
+        }
+        if let Some(whole) = self.duration_ms() {
+            self.tell(Step::Decode, so_far(seen.pts_ms, whole));
         }
         if self.stop.is_some() { Flow::Enough } else { Flow::More }
     }

@@ -7,6 +7,7 @@ mod appended;
 mod detectors;
 mod gather;
 mod outcome;
+mod progress;
 mod spans;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use detectors::Sight;
 pub use detectors::{Detectors, Neural};
 use gather::{Gather, Stop};
 use outcome::failure_of;
+pub use progress::{Progress, Step};
 
 /// No item may take longer than this, retries included.
 const ITEM_BUDGET: Duration = Duration::from_millis(14_000);
@@ -63,6 +65,8 @@ pub struct Watch<'a> {
     pub decode_threads: u32,
     /// Called each time a medium is decoded and only the models are still at work on it: another one may be decoded now.
     pub decoded: &'a dyn Fn(),
+    /// Called for each frame and answer of a model, from the thread that inspects: it must not wait.
+    pub progress: &'a dyn Fn(Progress),
 }
 
 /// Where the time went.
@@ -245,6 +249,7 @@ impl Inspector {
     ) -> Duration {
         let mut wall = FIRST_TRY.min(ITEM_BUDGET.saturating_sub(start.elapsed()));
         let mut retried = false;
+        (watch.progress)(Progress { media: index, step: Step::Decode, percent: 0 });
         loop {
             let request = self.request(item, format, watch, wall);
             let mut gather = Gather::new(&self.detectors, watch, evidence, index, start + OVERDUE);
@@ -264,6 +269,7 @@ impl Inspector {
                 continue;
             }
             (watch.decoded)();
+            (watch.progress)(Progress { media: index, step: Step::Decode, percent: 100 });
             gather.finish();
             let too_long = gather.duration_ms().filter(|&ms| ms > self.max_duration_ms);
             let stopped = gather.stopped();

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::multipart::{Field, Multipart};
 use axum::extract::{Extension, FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::journal::{Sha256, SubmissionId};
-use domain::standing::Ladder;
 use domain::{Format, MediaKind};
 use futures_util::StreamExt as _;
 use store::{Acceptance, NewMedia, NewSubmission, StoredMedia};
@@ -21,7 +20,7 @@ use super::gatekeeper::CallerAddress;
 use super::meter::Meter;
 use super::problem::{Outcome, Problem};
 use super::submissions;
-use crate::serve::progress::Stage;
+use crate::serve::progress::{Event, Stage};
 use crate::serve::spool::Kept;
 use crate::serve::{App, Tenant};
 
@@ -78,6 +77,11 @@ async fn admit(
     let headers = request.headers().clone();
     let key = body::idempotency_key(&headers)?;
     let wait = body::wait_seconds(&headers, LONGEST_WAIT);
+    let request = match id {
+        Some(id) => told(app, caller, id, request),
+        // Nobody can listen to a name that is not known before the answer.
+        None => request,
+    };
     let taking = take(app, &tenant, request);
     let (meta, kept) =
         tokio::time::timeout(app.config.limits.body, taking).await.map_err(|_| body::slow())??;
@@ -98,7 +102,7 @@ async fn admit(
         caption: meta.text.clone(),
         media: media(&meta, &kept.0),
         per_author_hour: tenant.profile.limits.per_author_hour,
-        ladder: Ladder::default(),
+        ladder: tenant.ladder(),
     };
     // From here on the bytes may have an owner, whether this call lives to see it or not; if they have none, the sweep
     // at the next start finds them.
@@ -110,9 +114,27 @@ async fn admit(
     let accepted = accepted?;
     app.metrics.accepted(arrived.elapsed());
     app.desk.hour.accepted();
-    app.progress.tell(&caller.tenant, accepted.id(), Stage::Queued);
+    if matches!(accepted, Acceptance::New(_)) {
+        app.progress.tell(&caller.tenant, accepted.id(), Stage::Queued);
+    }
     app.work_ready.notify_one();
     answer(app, caller, accepted, wait).await
+}
+
+/// A request whose arrival is told to those who listen to its name.
+fn told(app: &Arc<App>, caller: &Caller, id: SubmissionId, request: Request) -> Request {
+    let total = request.headers().get(header::CONTENT_LENGTH);
+    let total: Option<u64> = total.and_then(|v| v.to_str().ok()?.parse().ok());
+    let (app, tenant) = (Arc::clone(app), caller.tenant.clone());
+    let mut here = 0;
+    request.map(|body| {
+        let counted = body.into_data_stream().inspect(move |chunk| {
+            here += chunk.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            let event = Event::bytes(Stage::Uploading, None, here, total);
+            app.progress.tell(&tenant, id, event);
+        });
+        Body::from_stream(counted)
+    })
 }
 
 /// Lets a client finish sending what is refused already, within bounds: one whose bytes nobody reads finds a broken

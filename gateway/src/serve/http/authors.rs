@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use domain::Severity;
 use domain::journal::{AuthorNumber, StandingNote};
-use domain::standing::{Ladder, Strike};
+use domain::standing::Strike;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -38,11 +38,12 @@ pub async fn strikes(
     Path(name): Path<String>,
 ) -> Outcome<Json<Value>> {
     caller.may(Scope::Read).or_else(|_| caller.may(Scope::Review))?;
+    let ladder = app.tenant(&caller.tenant)?.ladder();
     let author = number(&app, &caller, &name).await?;
     let (rows, standing) =
         app.read(move |store| Ok((store.strikes(author)?, store.standing(author)?))).await?;
     let now = app.store.now();
-    let (level, until) = standing.level(&Ladder::default(), now);
+    let (level, until) = standing.level(&ladder, now);
     let items = rows.iter().map(|row| {
         json!({
             "id": row.id,
@@ -69,7 +70,7 @@ pub async fn strike(
 ) -> Outcome<(StatusCode, Json<Value>)> {
     caller.may(Scope::Review)?;
     let asked: Asked = body::object(request).await?;
-    let ladder = Ladder::default();
+    let ladder = app.tenant(&caller.tenant)?.ladder();
     let expiry = match asked.days {
         None => ladder.expiry,
         Some(days @ 1..=LONGEST_DAYS) => Duration::from_secs(u64::from(days) * 24 * 3600),
@@ -93,7 +94,7 @@ pub async fn lift(
     caller.may(Scope::Review)?;
     let strike = strike.parse().map_err(|_| Problem::not_found("strike"))?;
     let author = number(&app, &caller, &name).await?;
-    let ladder = Ladder::default();
+    let ladder = app.tenant(&caller.tenant)?.ladder();
     let note = app.store.lift_strike(caller.tenant, author, strike, ladder, caller.actor).await?;
     Ok(Json(of_note(&note)))
 }

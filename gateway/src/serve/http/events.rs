@@ -10,14 +10,13 @@ use domain::journal::SubmissionId;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
 
 use super::body;
 use super::caller::Caller;
 use super::problem::Outcome;
 use super::submissions::{may_read, view_of};
 use crate::serve::App;
-use crate::serve::progress::Listener;
+use crate::serve::progress::{self, Listener, Missed};
 
 /// Silence after which a comment keeps the line open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -62,7 +61,7 @@ impl Step {
                 })
             }
             Self::Wait { app, caller, id, mut listener } => match listener.receive().await {
-                Ok(stage) if stage.is_last() => {
+                Ok(happened) if happened.is_last() => {
                     let view = view_of(&app, &caller.tenant, id).await.ok()?;
                     let (name, next) = if is_settled(&view) {
                         ("verdict", Self::Over)
@@ -71,18 +70,31 @@ impl Step {
                     };
                     Some((event(name, &view), next))
                 }
-                Ok(stage) => {
-                    let data = json!({ "id": id, "stage": stage.name(), "detail": stage.detail() });
+                Ok(happened) => {
+                    let data = progress_of(id, happened);
                     Some((event("progress", &data), Self::Wait { app, caller, id, listener }))
                 }
                 // What was missed does not matter: the state as it is now does.
-                Err(RecvError::Lagged(_)) => {
-                    Box::pin(Self::Look { app, caller, id, listener }.next()).await
-                }
-                Err(RecvError::Closed) => None,
+                Err(Missed) => Box::pin(Self::Look { app, caller, id, listener }.next()).await,
             },
         }
     }
+}
+
+/// Keys that do not apply are left out.
+fn progress_of(id: SubmissionId, happened: progress::Event) -> Value {
+    let mut data =
+        json!({ "id": id, "stage": happened.stage.name(), "detail": happened.stage.detail() });
+    if let Some(media) = happened.media {
+        data["media"] = json!(media);
+    }
+    if let Some(percent) = happened.percent {
+        data["percent"] = json!(percent);
+    }
+    if let Some(bytes) = happened.bytes {
+        data["bytes"] = json!(bytes);
+    }
+    data
 }
 
 fn is_settled(view: &Value) -> bool {

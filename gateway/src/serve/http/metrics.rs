@@ -58,6 +58,8 @@ pub async fn text(app: &App) -> Outcome<String> {
     page.gauge("weir_workers", "Items that may be judged at once.", app.config.workers as f64);
     page.gauge("weir_spool_bytes", "Bytes in the spool.", app.spool.used() as f64);
     page.gauge("weir_store_waiting_writes", "Writes that wait.", app.store.waiting() as f64);
+    let gone = app.gone.names().len() as f64;
+    page.gauge("weir_webhooks_gone", "Endpoints that said 410 and are not called.", gone);
     let drained = f64::from(u8::from(app.desk.is_drained()));
     page.gauge("weir_drained", "1 while a technician has stopped new work.", drained);
     if let Some(room) = room {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Extension, Query, Request, State};
 use axum::http::StatusCode;
 use domain::journal::{Code, ItemId};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use store::{Hide, NewReport, ReportRow, Resolution};
 
 use super::body;
 use super::caller::{Caller, Scope};
+use super::gatekeeper::CallerAddress;
 use super::problem::{Outcome, Problem};
 use super::view;
 use crate::serve::{App, notify};
@@ -94,6 +95,7 @@ pub fn bounded(name: &'static str, value: Option<&str>, most: usize) -> Outcome<
 pub async fn post(
     State(app): State<Arc<App>>,
     caller: Caller,
+    Extension(from): Extension<CallerAddress>,
     request: Request,
 ) -> Outcome<(StatusCode, Json<Value>)> {
     caller.may(Scope::Submit)?;
@@ -112,6 +114,8 @@ pub async fn post(
     };
     let tenant = app.tenant(&caller.tenant)?;
     let urgent = asked.reason.is_urgent();
+    let is_anonymous = asked.reporter.is_none();
+    let source = submission.map(|id| tenant.stranger(id, from.0));
     let reporters = if urgent { 1 } else { tenant.hide_reports };
     let outcome = app
         .store
@@ -122,10 +126,14 @@ pub async fn post(
             reason: Code::lossy(asked.reason.slug()),
             text: asked.text,
             reporter: asked.reporter.as_deref().map(|name| tenant.author_key(name)),
-            source: None,
+            source: source.filter(|_| is_anonymous),
             critical: urgent,
             actor: caller.actor,
-            hide: (reporters > 0).then(|| Hide { reporters, tell: notify::tell(&tenant) }),
+            hide: (reporters > 0).then(|| Hide {
+                reporters,
+                ladder: tenant.ladder(),
+                tell: notify::tell(&tenant),
+            }),
         })
         .await?;
     if outcome.hidden.is_some() {

@@ -47,7 +47,7 @@ pub async fn post(
     let tongue = language.clone();
     let engine = Arc::clone(&tenant.engine);
     let judging = tokio::task::spawn_blocking(move || {
-        engine.judge(Some(&text), &[], &Context { surface, language }, None)
+        engine.judge(Some(&text), &[], &Context { surface, language }, None, &|_| {})
     });
     let judged = judging.await.map_err(|error| Problem::internal(&error))?;
     let decision = judged.decision;

@@ -82,6 +82,8 @@ pub struct Facts<'a> {
     pub hottest: Option<&'a Zone>,
     /// How well decoders are fenced in.
     pub fence: Fence,
+    /// Endpoints of webhooks that are not called any more.
+    pub gone: &'a [String],
     /// The last hour.
     pub hour: &'a Summary,
 }
@@ -197,6 +199,12 @@ fn attention(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
         },
         "The platform's staff can look at them and send them again (GET /v1/dead-letters).",
     );
+    add(
+        !facts.gone.is_empty(),
+        "webhook_gone",
+        format!("Not called any more, for it said that it is gone: {}.", facts.gone.join(", ")),
+        "The platform's staff change its address in the settings, or enable it: weir webhook enable.",
+    );
 }
 
 #[cfg(test)]
@@ -225,6 +233,7 @@ mod tests {
             most_spool: 10,
             hottest: Some(&cold),
             fence: Fence::Floor,
+            gone: &[],
             hour: &hour,
         };
         let told = |facts: Facts<'_>| {
@@ -244,12 +253,14 @@ mod tests {
             assert_eq!(told(facts), (Level::Stopped, vec![code]));
         }
         let room = Room { free_bytes: 9, total_bytes: 100 };
-        let attention: [(&str, Facts<'_>); 5] = [
+        let gone = ["shop/main".to_owned()];
+        let attention: [(&str, Facts<'_>); 6] = [
             ("hot", Facts { hottest: Some(&hot), ..fine.clone() }),
             ("little_room", Facts { room: Some(room), ..fine.clone() }),
             ("slow", Facts { oldest: Some(Duration::from_secs(61)), ..fine.clone() }),
             ("failing", Facts { hour: &failing, ..fine.clone() }),
             ("dead_letters", Facts { dead: 1, ..fine.clone() }),
+            ("webhook_gone", Facts { gone: &gone, ..fine.clone() }),
         ];
         for (code, facts) in attention {
             assert_eq!(told(facts), (Level::Attention, vec![code]));

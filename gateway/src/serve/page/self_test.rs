@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 
 use domain::MediaKind;
 use domain::journal::{Actor, Code, Sha256, SubmissionId, TenantId};
-use domain::standing::Ladder;
 use serde::Serialize;
 use serde_json::Value;
 use store::{Filter, NewMedia, NewSubmission, StoredMedia};
 
 use super::html::Text;
 use super::words;
-use crate::serve::progress::{Listener, Stage};
+use crate::serve::progress::Stage;
 use crate::serve::tenant::All;
 use crate::serve::{App, Tenant};
 
@@ -127,18 +126,18 @@ async fn one(app: &Arc<App>, id: &TenantId, tenant: &Tenant, run: &mut Run) -> R
         caption: Some("a self-test of the box".to_owned()),
         media,
         per_author_hour: None,
-        ladder: Ladder::default(),
+        ladder: tenant.ladder(),
     };
     let accepting = Instant::now();
     app.store.accept(new).await.map_err(|error| format!("the database refused it: {error}"))?;
     run.stages.push(("accept", ms(accepting.elapsed())));
     let accepted = Instant::now();
     app.work_ready.notify_one();
-    let waited = tokio::time::timeout(PATIENCE, reach(&mut listener, Stage::Judging)).await;
+    let waited = tokio::time::timeout(PATIENCE, listener.reach(Stage::Judging)).await;
     waited.map_err(|_| "no worker took it up within a minute".to_owned())?;
     run.stages.push(("queue wait", ms(accepted.elapsed())));
     let judging = Instant::now();
-    let judged = tokio::time::timeout(PATIENCE, reach(&mut listener, Stage::Settled)).await;
+    let judged = tokio::time::timeout(PATIENCE, listener.reach(Stage::Settled)).await;
     judged.map_err(|_| "there was no verdict within a minute".to_owned())?;
     let took = ms(judging.elapsed());
     run.total_ms = ms(begin.elapsed());
@@ -166,15 +165,6 @@ async fn one(app: &Arc<App>, id: &TenantId, tenant: &Tenant, run: &mut Run) -> R
 fn reasons(error: &str) -> String {
     let codes = error.split("; ").filter_map(|one| one.split(": ").next());
     codes.map(|code| Code::lossy(code).as_str().to_owned()).collect::<Vec<_>>().join(", ")
-}
-
-/// Waits for a stage, or one behind it.
-async fn reach(listener: &mut Listener, stage: Stage) {
-    while let Ok(now) = listener.receive().await {
-        if now == stage || now.is_last() {
-            return;
-        }
-    }
 }
 
 async fn spool(app: &App, bytes: &[u8], kind: MediaKind) -> Result<StoredMedia, String> {

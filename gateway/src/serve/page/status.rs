@@ -114,6 +114,7 @@ pub fn take(app: &Arc<App>) -> Status {
     let waited = depth.oldest.map(|at| (now.0 - at.0).max(0).cast_unsigned());
     let oldest = waited.map(Duration::from_millis);
     let hour = app.desk.hour.summary();
+    let gone = app.gone.names().iter().map(|(t, n)| format!("{t}/{n}")).collect::<Vec<_>>();
     let facts = Facts {
         ending: app.is_draining(),
         drained: app.desk.is_drained(),
@@ -128,6 +129,7 @@ pub fn take(app: &Arc<App>) -> Status {
         most_spool: app.config.limits.spool_bytes,
         hottest: temperatures.first(),
         fence,
+        gone: &gone,
         hour: &hour,
     };
     Status {
