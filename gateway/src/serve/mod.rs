@@ -43,7 +43,7 @@ use crate::cli::ServeArguments;
 use crate::config::{self, Config};
 use gone::Gone;
 pub use http::time;
-use http::{Gatekeeper, Problem};
+use http::{Gatekeeper, Problem, Turns};
 use metrics::Metrics;
 use page::Desk;
 pub use page::self_test::OWN;
@@ -59,11 +59,16 @@ use tls::Certificate;
 /// Open files besides connections: the database, the spool, the sandbox.
 const OWN_FILES: u64 = 512;
 
+/// Connections that may wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+
 /// All that calls and workers share.
 pub struct App {
     config: Config,
     store: Store,
     spool: Spool,
+    /// Of bodies at being received.
+    turns: Turns,
     tenants: Tenants,
     /// The command line and the settings in force, for a reload.
     reload: Reload,
@@ -200,6 +205,8 @@ pub fn run_with(arguments: &ServeArguments, mut embedding: Embedding) -> anyhow:
         )
     })?;
     listener.set_nonblocking(true).context("cannot set up the socket")?;
+    // The library's 128 are too few for a site that opens hundreds at once: those that find no room are reset.
+    rustix::net::listen(&listener, BACKLOG).context("cannot set up the socket")?;
     raise_open_files(config.limits.max_connections);
     let (tell_stop, stop) = watch::channel(false);
     let reload = Reload::new(arguments.clone(), shown);
@@ -349,6 +356,7 @@ fn open(
         config,
         store,
         spool,
+        turns: Turns::default(),
         tenants: Tenants::new(tenants),
         reload,
         progress: Progress::default(),

@@ -259,7 +259,7 @@ async fn take_parts<'a>(
 ) -> Outcome<(Meta, Ownerless<'a>)> {
     body::refuse_encoded(request.headers())?;
     let meter = Meter::default();
-    let request = request.map(|body| meter.body(body));
+    let request = request.map(|body| meter.body(app.turns.body(body)));
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|error| Problem::bad("multipart", error.body_text()))?;

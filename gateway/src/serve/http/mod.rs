@@ -19,6 +19,7 @@ mod problem;
 mod reports;
 mod submissions;
 mod text;
+mod turns;
 mod view;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use axum::routing::{delete, get, post};
 pub use gatekeeper::{CallerAddress, Gatekeeper};
 pub use metrics::text as metrics;
 pub use problem::Problem;
+pub use turns::Turns;
 pub use view::time;
 
 use super::App;
