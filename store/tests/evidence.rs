@@ -194,7 +194,10 @@ fn an_approval_lets_it_go_and_another_rejection_keeps_it_longer() {
 
     // What is approved leaves none, whatever the verdict asks for; nor what nobody looked at.
     for (content, verdict) in [
-        ("c", (|work| Verdict { keep_media: Some(WINDOW), ..approve(work) }) as fn(&Work) -> _),
+        (
+            "c",
+            (|work| Verdict { decision: approve(work).decision, ..kept(work) }) as fn(&Work) -> _,
+        ),
         ("d", |work| Verdict { exhibits: Vec::new(), ..kept(work) }),
     ] {
         store.accept(submission(content)).wait().unwrap();
@@ -304,16 +307,13 @@ fn what_waits_when_its_author_is_erased_leaves_no_evidence_later() {
 #[test]
 fn an_upgrade_keeps_the_bytes_that_schema_1_promised_to_keep() {
     let (dir, time, store) = start();
-    store.accept(submission("a")).wait().unwrap();
-    let work = lease_one(&store);
-    store.accept(submission("b")).wait().unwrap();
+    let old = ["a", "b"].map(|content| rejected(&store, submission(content)));
     drop(store);
     let conn = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
     let until = time.now().after(WINDOW).0;
     conn.execute_batch(&format!(
-        "DROP TABLE evidence; DELETE FROM schema_versions WHERE schema > 1; PRAGMA user_version = 1;
-         DELETE FROM jobs; UPDATE media SET keep_until = {until};
-         UPDATE submissions SET state = 'rejected';"
+        "DROP TABLE evidence; DELETE FROM effects WHERE kind = 'evidence'; UPDATE media SET keep_until = {until};
+         DELETE FROM schema_versions WHERE schema > 1; PRAGMA user_version = 1;"
     ))
     .unwrap();
     drop(conn);
@@ -327,7 +327,7 @@ fn an_upgrade_keeps_the_bytes_that_schema_1_promised_to_keep() {
     assert_eq!(store.sweep_blobs(10).wait().unwrap(), 2);
     let new = rejected(&store, submission("c"));
     assert_eq!(state(&store, new), [EvidenceState::Due]);
-    assert!(store.evidence(&tenant(), work.submission.id).unwrap().is_empty());
+    assert!(old.iter().all(|id| state(&store, *id).is_empty()));
     drop(store);
     sound(dir.path());
 }

@@ -137,13 +137,16 @@ impl Picks {
         self.nearest.iter().all(Option::is_none)
     }
 
-    /// In the order of the time line, each once.
+    /// Each once, the first moments' before the last ones', in the order of the time line.
     fn frames(self) -> Vec<RgbImage> {
-        let mut frames: Vec<_> = self.nearest.into_iter().flatten().collect();
-        if self.moving {
-            frames.sort_by_key(|(at, _)| *at);
-            frames.dedup_by_key(|(at, _)| *at);
+        let mut frames: Vec<(u64, RgbImage)> = Vec::new();
+        for (at, image) in self.nearest.into_iter().flatten() {
+            let known = self.moving && frames.iter().any(|(known, _)| *known == at);
+            if frames.len() < MOST_FRAMES && !known {
+                frames.push((at, image));
+            }
         }
+        frames.sort_by_key(|(at, _)| *at);
         frames.into_iter().map(|(_, image)| image).collect()
     }
 }
@@ -157,9 +160,7 @@ impl Observer for Picks {
                 Some(duration) => duration.saturating_mul(2 * part + 1) / (2 * parts),
                 None => part * BLIND_STEP_MS,
             };
-            if self.moments.len() < MOST_FRAMES && !self.moments.contains(&spread) {
-                self.moments.push(spread);
-            }
+            self.moments.push(spread);
         }
         self.nearest = vec![None; if self.moving { self.moments.len() } else { MOST_FRAMES }];
         Flow::More
@@ -251,7 +252,8 @@ mod tests {
         let times: Vec<u64> = (0..9).map(|n| n * 1_000).collect();
         assert_eq!(picked(&[], &video, &times), [1, 3, 5, 7], "spread");
         assert_eq!(picked(&[8_000, 6_100], &video, &times), [1, 3, 6, 8]);
-        assert_eq!(picked(&[0, 1, 2, 3, 4, 5], &video, &times), [0], "one frame is one tile");
+        assert_eq!(picked(&[4_000, 4_001], &video, &times), [1, 3, 4, 5], "each frame once");
+        assert_eq!(picked(&[0], &video, &[0]), [0], "there is no other");
         assert_eq!(picked(&[], &facts(MediaKind::Video, None), &times), [0, 1, 2, 3]);
         let still = facts(MediaKind::Image, None);
         assert_eq!(picked(&[5], &still, &[0, 0]), [0, 1], "over white, and over black");
