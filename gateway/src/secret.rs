@@ -2,11 +2,12 @@
 //! systemd hands over (`LoadCredential=`) before it is taken as a path.
 
 use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
+use ring::rand::SecureRandom as _;
 
 /// Most bytes of such a file: a chain of certificates has some thousand.
 const MOST_BYTES: u64 = 1 << 20;
@@ -34,6 +35,46 @@ pub fn read_public(setting: &Path) -> anyhow::Result<Vec<u8>> {
 /// The file that a setting names.
 pub fn path(setting: &Path) -> PathBuf {
     find(folder().as_deref(), setting).0
+}
+
+/// Reads a secret of the box's own; the first time it is made, readable by the service alone. `without` says what is lost
+/// where it is.
+///
+/// # Errors
+/// Where it cannot be read or made, others may read it, or it has another length.
+pub fn own<const BYTES: usize>(path: &Path, without: &str) -> anyhow::Result<[u8; BYTES]> {
+    if path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
+        let secret = read(path)?;
+        let count = secret.len();
+        return secret.try_into().map_err(|_| {
+            anyhow!(
+                "{} has {count} bytes where a secret has {BYTES}: restore it from a backup; without it {without}",
+                path.display()
+            )
+        });
+    }
+    let mut secret = [0; BYTES];
+    ring::rand::SystemRandom::new()
+        .fill(&mut secret)
+        .map_err(|_| anyhow!("the system gives no random numbers"))?;
+    let write = || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        // Whole or not at all, also in a power cut.
+        let new = path.with_extension("new");
+        let _ = std::fs::remove_file(&new);
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&secret)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        File::open(folder)?.sync_all()?;
+        // The folder may be new as well.
+        let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+        above.map_or(Ok(()), |above| File::open(above)?.sync_all())
+    };
+    write().with_context(|| format!("cannot make the secret {}", path.display()))?;
+    Ok(secret)
 }
 
 fn folder() -> Option<PathBuf> {

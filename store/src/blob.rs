@@ -1,6 +1,6 @@
 //! Bytes in the spool: who still needs them. The store knows names only; files are the gateway's.
 //!
-//! A blob goes when no job (waiting, in hand or dead), no claim and no appeal window refers to it. Going is an effect row:
+//! A blob goes when no job (waiting, in hand or dead), no claim and no evidence that is still to be made refers to it. Going is an effect row:
 //! the file is deleted, then the row acknowledged; both can be done twice.
 
 use std::{collections::BTreeSet, path::PathBuf};
@@ -104,7 +104,8 @@ impl Store {
 const UNREFERENCED: &str = "going = 0
     AND NOT EXISTS (SELECT 1 FROM claims WHERE claims.blob = blobs.name AND until > ?1)
     AND NOT EXISTS (SELECT 1 FROM media m WHERE m.blob = blobs.name AND
-        (m.keep_until > ?1 OR EXISTS (SELECT 1 FROM jobs j WHERE j.submission = m.submission)))";
+        (m.keep_until > ?1 OR EXISTS (SELECT 1 FROM jobs j WHERE j.submission = m.submission)
+            OR EXISTS (SELECT 1 FROM effects e WHERE e.submission = m.submission AND e.kind = 'evidence' AND e.endpoint = m.n)))";
 
 /// A new submission refers to a blob.
 pub(crate) fn hold(txn: &Txn<'_>, stored: &StoredMedia) -> Result<(), Error> {
@@ -119,7 +120,7 @@ pub(crate) fn hold(txn: &Txn<'_>, stored: &StoredMedia) -> Result<(), Error> {
 }
 
 /// Calls a deletion off where it has not begun; false where there is no such blob.
-fn keep(txn: &Txn<'_>, name: &str) -> Result<bool, Error> {
+pub(crate) fn keep(txn: &Txn<'_>, name: &str) -> Result<bool, Error> {
     let going: Option<bool> = txn
         .conn
         .prepare_cached("SELECT going FROM blobs WHERE name = ?")?

@@ -17,6 +17,7 @@ use crate::{
     bank::{self, Basis},
     blob, effect,
     effect::NewEffect,
+    evidence::{self, Exhibit},
     job::{self, Lease},
     memory::Void,
     rows::{self, bits},
@@ -46,9 +47,12 @@ pub struct Verdict {
     pub verified: bool,
     /// The tenant's rules for strikes.
     pub ladder: Ladder,
-    /// How long from now the bytes stay for a review or an appeal; zero lets them go at once. `None` leaves the window as
-    /// an earlier decision set it; with a first decision that is none.
+    /// How long from now evidence of the media stays for a review or an appeal; none is kept with zero, nor of what is
+    /// approved. `None` leaves it as an earlier decision set it; with a first decision that is none. The bytes go as soon
+    /// as the evidence is made.
     pub keep_media: Option<Duration>,
+    /// Of which media evidence is made.
+    pub exhibits: Vec<Exhibit>,
     /// The state of policy and lists on which it rests; `None` for a person's decision.
     pub basis: Option<Basis>,
 }
@@ -395,7 +399,7 @@ fn apply_standing(
     Ok((Some(note), before != after))
 }
 
-/// What the gate and later bank entries need of the media, and how long the bytes stay.
+/// What the gate and later bank entries need of the media, and what is kept of them.
 fn record_media(
     txn: &mut Txn<'_>,
     submission: &Submission,
@@ -434,11 +438,7 @@ fn record_media(
             params![submission.id.0, seen.media as i64, k as i64, tenant, seen.pdq, seen.quality],
         )?;
     }
-    if let Some(keep) = verdict.keep_media {
-        txn.conn
-            .prepare_cached("UPDATE media SET keep_until = ? WHERE submission = ?")?
-            .execute(params![txn.now.after(keep).0, submission.id.0])?;
-    }
+    evidence::settle(txn, submission, verdict)?;
     for name in submission.media.iter().filter_map(|media| media.blob.as_deref()) {
         blob::release(txn, name)?;
     }

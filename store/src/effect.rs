@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Reply, Store, blob,
+    Error, Reply, Store, blob, evidence,
     rows::{self, bits},
     store::Way,
     submission::Submission,
@@ -35,6 +35,10 @@ pub enum EffectKind {
     Notify,
     /// Delete a file of the spool; its name is the endpoint.
     Delete,
+    /// Make evidence of a medium, whose index is the endpoint; the payload lists moments to show, as JSON.
+    Evidence,
+    /// Delete a file with evidence; its name is the endpoint.
+    Discard,
 }
 
 /// An effect in hand, or listed.
@@ -112,23 +116,28 @@ impl Store {
 
     /// It is done. May be said twice.
     pub fn effect_done(&self, effect: &Effect) -> Reply<()> {
-        let (id, kind, endpoint) = (effect.id, effect.kind, effect.endpoint.clone());
-        self.write(Way::Normal, move |txn| match kind {
+        let effect = effect.clone();
+        self.write(Way::Normal, move |txn| match effect.kind {
             EffectKind::Notify => {
                 txn.conn.execute(
                     "UPDATE effects SET state = 'done', set_at = ? WHERE id = ?",
-                    params![txn.now.0, id.0],
+                    params![txn.now.0, effect.id.0],
                 )?;
                 Ok(())
             }
             EffectKind::Delete => {
-                txn.conn.execute("DELETE FROM effects WHERE id = ?", [id.0])?;
-                blob::gone(txn, &endpoint)
+                txn.conn.execute("DELETE FROM effects WHERE id = ?", [effect.id.0])?;
+                blob::gone(txn, &effect.endpoint)
+            }
+            EffectKind::Discard => evidence::discarded(txn, &effect),
+            EffectKind::Evidence => {
+                Err(Error::Invalid("evidence is made, or there is none: say which"))
             }
         })
     }
 
-    /// It failed: logged, and tried again after a jittered pause that doubles, up to `effect_attempts`. Deletions are tried for ever.
+    /// It failed: logged, and tried again after a jittered pause that doubles, up to `effect_attempts`. Only messages are
+    /// given up.
     pub fn effect_failed(
         &self,
         effect: &Effect,

@@ -5,7 +5,7 @@ use rusqlite::params;
 use uuid::Uuid;
 
 use crate::{
-    Error, Reply, Store, author, blob,
+    Error, Reply, Store, author, blob, evidence,
     rows::bits,
     store::Way,
     txn::{Entry, Txn},
@@ -24,7 +24,7 @@ pub struct Erasure {
 
 impl Store {
     /// Erases an author: the link to the platform's id, captions, texts read, details of findings, addresses, tags, strikes,
-    /// reports' texts, delivered messages. Decisions stay, about nobody; what waits is still judged. When the reply has
+    /// reports' texts, delivered messages, evidence. Decisions stay, about nobody; what waits is still judged. When the reply has
     /// come, the bytes are gone from database and log; snapshots made before still hold them.
     ///
     /// # Errors
@@ -66,6 +66,8 @@ fn erase(
         ] {
             txn.conn.prepare_cached(query)?.execute([id])?;
         }
+        evidence::forget(txn, *id, number.to_string().as_bytes())?;
+        evidence::rule_out(txn, *id)?;
         release_media(txn, *id)?;
     }
     for query in [

@@ -134,12 +134,18 @@ impl Store {
     }
 
     /// Judges a decided submission again: the machine's next decision supersedes the one in force. Nothing happens where a
-    /// job waits already.
+    /// job waits already. Deletions of its bytes are called off.
+    ///
+    /// # Errors
+    /// [`Error::BlobGoing`] where it is too late for that.
     pub fn rejudge(&self, tenant: TenantId, id: SubmissionId) -> Reply<()> {
         self.write(Way::Normal, move |txn| {
             let submission = submission::read(txn.conn, id)?
                 .filter(|found| found.tenant == tenant)
                 .ok_or(Error::NotFound("submission"))?;
+            for name in submission.media.iter().filter_map(|media| media.blob.as_deref()) {
+                blob::keep(txn, name)?;
+            }
             txn.conn.execute(
                 "INSERT OR IGNORE INTO jobs (submission, tenant, kind, priority, state, not_before, set_at)
                  VALUES (?1, ?2, 'judge', ?3, 'queued', ?4, ?4)",

@@ -366,6 +366,7 @@ fn held(row: &decision::DecisionRow, ladder: &Ladder) -> Verdict {
         verified: false,
         ladder: ladder.clone(),
         keep_media: None,
+        exhibits: Vec::new(),
         basis: None,
     }
 }

@@ -7,7 +7,7 @@ use domain::journal::{SubmissionId, TenantId};
 use rusqlite::params;
 use uuid::Uuid;
 
-use crate::{Error, Reply, Store, blob, memory::Void, store::Way, txn::Txn};
+use crate::{Error, Reply, Store, blob, evidence, memory::Void, store::Way, txn::Txn};
 
 /// What one portion did; all zero when nothing is left to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +114,8 @@ fn submissions(txn: &mut Txn<'_>, limit: u32) -> Result<u32, Error> {
             "SELECT id FROM submissions s WHERE received_at < ? AND decision IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.submission = s.id)
              AND NOT EXISTS (SELECT 1 FROM appeals a WHERE a.submission = s.id AND a.state = 'open')
-             AND NOT EXISTS (SELECT 1 FROM media m WHERE m.submission = s.id AND m.blob IS NOT NULL AND m.keep_until > ?) LIMIT ?",
+             AND NOT EXISTS (SELECT 1 FROM media m WHERE m.submission = s.id AND m.blob IS NOT NULL AND m.keep_until > ?)
+             AND NOT EXISTS (SELECT 1 FROM evidence e WHERE e.submission = s.id AND e.state IN ('due', 'here')) LIMIT ?",
         )?
         .query_map(params![old.0, txn.now.0, limit], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
@@ -126,6 +127,7 @@ fn submissions(txn: &mut Txn<'_>, limit: u32) -> Result<u32, Error> {
 
 /// Deletes a submission with all that hangs on it; its entries stay in the journal.
 fn delete(txn: &mut Txn<'_>, id: Uuid) -> Result<(), Error> {
+    evidence::forget(txn, id, &[])?;
     let blobs: Vec<String> = txn
         .conn
         .prepare_cached("SELECT blob FROM media WHERE submission = ? AND blob IS NOT NULL")?

@@ -76,6 +76,15 @@ pub fn remains(dir: &Path, author: AuthorNumber) -> Result<BTreeMap<&'static str
         ("strikes", "SELECT count(*) FROM strikes WHERE author = ?"),
         ("orders", "SELECT count(*) FROM orders WHERE author = ?"),
         ("reports", "SELECT count(*) FROM reports WHERE reporter = ?"),
+        (
+            "evidence",
+            "SELECT count(*) FROM evidence WHERE submission IN (SELECT id FROM submissions WHERE author = ?)",
+        ),
+        // Files whose deletion an erasure queued and that may still be there.
+        (
+            "effects",
+            "SELECT count(*) FROM effects WHERE kind = 'discard' AND payload = CAST(CAST(? AS TEXT) AS BLOB)",
+        ),
     ] {
         let count: i64 = conn.query_row(query, [bits(author.0)], |row| row.get(0))?;
         if count > 0 {

@@ -13,8 +13,8 @@ use domain::{
     journal::{Actor, GENESIS, Lane, Seq, Sha256, link},
 };
 use store::{
-    Again, EffectKind, Error, Hash, MediaVerdict, NewBankEntry, NewMedia, NewSubmission, Place,
-    SeenPdq, Store, Verdict,
+    Again, EffectKind, Error, Exhibit, Hash, MediaVerdict, NewBankEntry, NewMedia, NewSubmission,
+    Place, SeenPdq, Store, Verdict,
 };
 
 fn start() -> (tempfile::TempDir, Time, Store) {
@@ -97,15 +97,23 @@ fn a_shared_blob_goes_with_its_last_need() {
     let work = lease_one(&store);
     store.commit(work.lease.clone(), reject(&work), tell()).wait().unwrap();
     assert!(going(&store).is_empty(), "the other one is still to be judged");
-    let claim = store.claim_blob(photo("same").blob, time.now().after(Duration::from_secs(60)));
-    let claim = claim.wait().unwrap();
-    let window = Duration::from_secs(3600);
+    let minute = Duration::from_secs(60);
+    let claims = [(); 2]
+        .map(|()| store.claim_blob(photo("same").blob, time.now().after(minute)).wait().unwrap());
     let work = lease_one(&store);
-    let verdict = Verdict { keep_media: Some(window), ..reject(&work) };
+    let exhibits = vec![Exhibit::default()];
+    let verdict = Verdict { keep_media: Some(minute), exhibits, ..reject(&work) };
     store.commit(work.lease.clone(), verdict, tell()).wait().unwrap();
+    let [claim, _] = claims;
     store.unclaim_blob(claim).wait().unwrap();
-    assert_eq!(store.sweep_blobs(10).wait().unwrap(), 0, "the appeal window is open");
-    time.pass(window);
+    time.pass(minute);
+    assert_eq!(store.sweep_blobs(10).wait().unwrap(), 0, "evidence is still to be made");
+    let other = store.claim_blob(photo("same").blob, time.now().after(minute)).wait();
+    assert!(other.is_ok());
+    let due = store.lease_effects(EffectKind::Evidence, 5).wait().unwrap().pop().unwrap();
+    store.evidence_none(&due, code("undecodable")).wait().unwrap();
+    assert_eq!(store.sweep_blobs(10).wait().unwrap(), 0, "it is claimed");
+    time.pass(minute);
     assert_eq!(store.sweep_blobs(10).wait().unwrap(), 1);
     assert_eq!(store.sweep_blobs(10).wait().unwrap(), 0, "it is on its way already");
     let effect = going(&store).pop().unwrap();

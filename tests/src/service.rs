@@ -141,6 +141,42 @@ impl Service {
         Ok(Answer { status, headers, body })
     }
 
+    /// GET of something that is no text.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn bytes(&self, path: &str, headers: &[(&str, &str)]) -> (Answer, Vec<u8>) {
+        let mut request = ureq::http::Request::builder().uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.agent.run(request.body(()).expect("a request")).expect("an answer");
+        let status = answer.status().as_u16();
+        let text = |v: &ureq::http::HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
+        let headers = answer.headers().iter().map(|(n, v)| (n.to_string(), text(v))).collect();
+        let bytes = answer.into_body().read_to_vec().expect("a body");
+        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        (Answer { status, headers, body }, bytes)
+    }
+
+    /// Asks until no evidence of the submission is due any more.
+    ///
+    /// # Panics
+    /// When that takes longer than a minute.
+    pub fn evidence(&self, id: &str) -> Vec<Value> {
+        let start = Instant::now();
+        loop {
+            let view = self.get(&format!("/v1/submissions/{id}")).body;
+            let rows = view["evidence"].as_array().expect("a list").clone();
+            if rows.iter().all(|row| row["state"] != "due") {
+                return rows;
+            }
+            assert!(start.elapsed() < PATIENCE, "still due: {rows:?}");
+            // It is made beside the calls, and nobody is told.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// GET.
     pub fn get(&self, path: &str) -> Answer {
         self.call("GET", path, &[], b"")

@@ -70,25 +70,30 @@ fn a_picture_is_matched_by_its_look_and_a_nearer_negative_entry_clears_it() {
     let clear = add(&service, &json!({ "kind": "pdq", "hash": pdq, "negative": true }));
     assert_eq!(clear.status, 201, "{clear:?}");
     assert_eq!(clear.body["matched"], 2);
-    // The second one's bytes are still here, kept for an appeal: it is judged again, and cleared. The first's went when it
-    // was approved.
-    assert_eq!(clear.body["changed"], 1);
+    // Nobody can look at the first one again: its bytes went when it was approved, and a person decides.
+    assert_eq!(clear.body["changed"], 2);
+    let view = service.get(&format!("/v1/submissions/{}", seen["id"].as_str().unwrap())).body;
+    assert_eq!((&view["status"], &view["reasons"][0]), (&json!("held"), &json!("list_changed")));
+    assert_eq!((&view["complete"], &view["automated"]), (&json!(false), &json!(true)));
     assert_eq!(judged(&service, &copy)["status"], "approved");
 }
 
 #[test]
-fn bytes_stay_for_an_appeal_but_not_those_of_abused_children() {
+fn evidence_is_kept_for_an_appeal_but_not_of_abused_children() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]);
     for (seed, category) in [(4, "sexual/minors"), (5, "violence")] {
         let bytes = picture(seed).jpeg(90).unwrap();
         let hash = json!({ "kind": "sha256", "hash": sha256(&bytes), "category": category });
         assert_eq!(add(&service, &hash).status, 201);
-        assert_eq!(judged(&service, &bytes)["status"], "rejected");
+        let view = judged(&service, &bytes);
+        assert_eq!(view["status"], "rejected");
+        let kept = service.evidence(view["id"].as_str().unwrap()).len();
+        assert_eq!(kept, usize::from(category == "violence"), "{category}");
     }
     assert_eq!(service.stop(), Some(0));
-    let left = std::fs::read_dir(dir.path().join("spool/blobs")).unwrap().count();
-    assert_eq!(left, 1, "the violent one's, and no other's");
+    let count = |folder: &str| std::fs::read_dir(dir.path().join(folder)).unwrap().count();
+    assert_eq!((count("spool/blobs"), count("evidence")), (0, 1));
 }
 
 #[test]

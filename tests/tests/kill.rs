@@ -151,16 +151,20 @@ impl Site {
         broken.extend(ambiguous(&told));
         let kept = listed
             .iter()
-            .map(|view| service.get(&format!("/v1/submissions/{}", view["id"].as_str().unwrap())))
-            .filter(|view| view.body["status"] != "approved")
-            .map(|view| view.body["media"].as_array().map_or(0, Vec::len))
-            .sum::<usize>();
+            .flat_map(|view| service.evidence(view["id"].as_str().unwrap()))
+            .filter(|row| row["state"] == "here")
+            .count();
+        let rejected = listed.iter().filter(|view| view["status"] == "rejected").count();
+        if kept < rejected {
+            broken.push(format!("{rejected} were rejected, and of {kept} there is evidence"));
+        }
         if service.stop() != Some(0) {
             broken.push("the service did not end well".to_owned());
         }
-        let blobs = std::fs::read_dir(self.data().join("spool/blobs")).unwrap().count();
-        if blobs != kept {
-            broken.push(format!("{blobs} files are in the spool, and {kept} are needed"));
+        let count = |folder| std::fs::read_dir(self.data().join(folder)).unwrap().count();
+        let left = (count("spool/blobs"), count("evidence"));
+        if left != (0, kept) {
+            broken.push(format!("{left:?} files are in spool and evidence; {kept} are needed"));
         }
         broken.extend(chains(&self.data()));
         broken

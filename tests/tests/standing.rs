@@ -77,8 +77,10 @@ fn without_an_appeal_window_nothing_is_kept_for_one() {
         let answer = service.submit(&json!({}), &[&scam("2")]);
         let view = service.decided(answer.body["id"].as_str().unwrap());
         assert_eq!(view["status"], "rejected");
+        assert_eq!(service.evidence(view["id"].as_str().unwrap()).len(), kept);
         assert_eq!(service.stop(), Some(0));
-        assert_eq!(std::fs::read_dir(data.join("spool/blobs")).unwrap().count(), kept);
+        let count = |folder: &str| std::fs::read_dir(data.join(folder)).unwrap().count();
+        assert_eq!((count("spool/blobs"), count("evidence")), (0, kept));
     }
 }
 

@@ -16,6 +16,8 @@
 //! spam = "open"
 //! [serves]                   # which categories a detector is there for
 //! nsfw = ["sexual"]
+//! [evidence]                 # what may be kept for a review or an appeal
+//! sexual_minors = false      # also of what touches sexual/minors
 //!
 //! [[rule]]
 //! id = "nudity"
@@ -52,6 +54,7 @@
 pub mod cases;
 mod condition;
 mod decide;
+mod evidence;
 mod facts;
 mod kind;
 mod parse;
@@ -90,6 +93,8 @@ pub struct Policy {
     fail_default: FailMode,
     fail: BTreeMap<Category, FailMode>,
     serves: BTreeMap<String, Vec<Category>>,
+    /// Whether evidence may be kept of what touches `sexual/minors`.
+    evidence_of_minors: bool,
     rules: Vec<Rule>,
     /// The virus scanner in front, see [`Policy::add_scanner`].
     scanner: Option<String>,

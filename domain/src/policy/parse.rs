@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AudioOnly, FailMode, Policy, Rule, Undecodable, condition::Condition};
+use super::{AudioOnly, FailMode, Policy, Rule, Undecodable, condition::Condition, evidence};
 use crate::{
     Action, Category, Severity,
     reader::{At, Source, Table, parsed, pick, strings},
@@ -42,6 +42,7 @@ pub(crate) fn policy(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Optio
     };
     let serves =
         table.table(source, "serves").map(|serves| served(source, &serves)).unwrap_or_default();
+    let evidence_of_minors = evidence::table(source, &mut table);
     let rules = rules(source, &mut table);
     table.finish(source);
     Some(Policy {
@@ -56,6 +57,7 @@ pub(crate) fn policy(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Optio
         fail_default,
         fail,
         serves,
+        evidence_of_minors,
         rules,
         scanner: None,
     })

@@ -28,13 +28,18 @@ const BATCH: u32 = 64;
 /// # Errors
 /// What spool or store say.
 pub async fn sweep(app: &Arc<App>) -> anyhow::Result<()> {
-    let spool = app.spool.clone();
-    let store = app.store.clone();
+    let (spool, store) = (app.spool.clone(), app.store.clone());
+    let of = Arc::clone(app);
     let swept = tokio::task::spawn_blocking(move || -> anyhow::Result<usize> {
         let names = spool.names().context("cannot list the spool")?;
         let orphans = store.orphans(&names).context("cannot compare the spool with the store")?;
         for name in &orphans {
             spool.delete(name).with_context(|| format!("cannot delete {name} from the spool"))?;
+        }
+        let evidence = of.vault.names().context("cannot list the evidence")?;
+        let stray = store.evidence_orphans(&evidence).context("cannot compare the evidence")?;
+        for name in &stray {
+            of.vault.delete(name).with_context(|| format!("cannot delete evidence {name}"))?;
         }
         let listing: BTreeSet<String> = names.into_iter().collect();
         let missing = store.missing(&listing).context("cannot compare the store with the spool")?;
@@ -44,7 +49,7 @@ pub async fn sweep(app: &Arc<App>) -> anyhow::Result<()> {
                 "files of the spool are gone; what needs them is held"
             );
         }
-        Ok(orphans.len())
+        Ok(orphans.len() + stray.len())
     });
     let orphans = swept.await.context("the sweep failed")??;
     if orphans > 0 {
@@ -63,7 +68,7 @@ pub async fn run(app: Arc<App>) {
             () = tokio::time::sleep(TICK) => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };
-        delete_blobs(&app).await;
+        delete_files(&app).await;
         if stopped {
             return;
         }
@@ -77,6 +82,9 @@ pub async fn run(app: Arc<App>) {
             app.gatekeeper.forget();
             if let Err(error) = app.store.sweep_blobs(BATCH * 16).await {
                 tracing::warn!(%error, "cannot sweep blobs whose time is over");
+            }
+            if let Err(error) = app.store.sweep_evidence(BATCH * 16).await {
+                tracing::warn!(%error, "cannot sweep evidence whose time is over");
             }
         }
     }
@@ -92,10 +100,18 @@ async fn count(app: &Arc<App>) {
     }
 }
 
-/// Deletes what nobody needs: the file first, then the row, so that a crash between the two only repeats it.
-async fn delete_blobs(app: &Arc<App>) {
+/// Deletes what nobody needs: the file first, then the row, so that a crash between the two only repeats it. When it
+/// returns, what was queued before the call is gone, or will be tried again.
+pub async fn delete_files(app: &Arc<App>) {
+    let _alone = app.deleting.lock().await;
+    for kind in [EffectKind::Delete, EffectKind::Discard] {
+        delete_all(app, kind).await;
+    }
+}
+
+async fn delete_all(app: &Arc<App>, kind: EffectKind) {
     loop {
-        let effects = match app.store.lease_effects(EffectKind::Delete, BATCH).await {
+        let effects = match app.store.lease_effects(kind, BATCH).await {
             Ok(effects) => effects,
             Err(error) => {
                 tracing::warn!(%error, "cannot lease deletions");
@@ -106,13 +122,17 @@ async fn delete_blobs(app: &Arc<App>) {
             return;
         }
         for effect in effects {
-            let (spool, name) = (app.spool.clone(), effect.endpoint.clone());
-            let deleted = tokio::task::spawn_blocking(move || spool.delete(&name)).await;
-            let noted = match deleted {
-                Ok(Ok(())) => app.store.effect_done(&effect).await,
+            let (app, name) = (Arc::clone(app), effect.endpoint.clone());
+            let store = app.store.clone();
+            let deleted = tokio::task::spawn_blocking(move || match kind {
+                EffectKind::Discard => app.vault.delete(&name),
+                _ => app.spool.delete(&name),
+            });
+            let noted = match deleted.await {
+                Ok(Ok(())) => store.effect_done(&effect).await,
                 Ok(Err(error)) => {
                     let reason = Code::lossy("io");
-                    app.store.effect_failed(&effect, reason, error.to_string(), Again::Later).await
+                    store.effect_failed(&effect, reason, error.to_string(), Again::Later).await
                 }
                 Err(error) => {
                     tracing::error!(%error, "a deletion failed");

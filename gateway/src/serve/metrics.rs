@@ -41,6 +41,8 @@ pub struct Metrics {
     calls: RwLock<HashMap<String, Vec<Answered>>>,
     /// Messages to endpoints by what became of them.
     messages: Counts,
+    /// Evidence by what became of it, and why.
+    evidence: Counts,
     /// From the last byte of a body to the rows on the disk, for each submission accepted.
     accept: Histogram<10>,
 }
@@ -56,6 +58,7 @@ impl Default for Metrics {
             scores: Mutex::default(),
             calls: RwLock::default(),
             messages: Counts::default(),
+            evidence: Counts::default(),
             accept: Histogram::new(SECONDS),
         }
     }
@@ -136,6 +139,11 @@ impl Metrics {
         self.messages.add(&[outcome]);
     }
 
+    /// Notes what became of evidence: `made`, `none` or `failed`, with the reason where it was not made.
+    pub fn evidence(&self, outcome: &str, reason: &str) {
+        self.evidence.add(&[outcome, reason]);
+    }
+
     /// Writes all.
     pub fn write(&self, page: &mut Page) {
         let count = |n: &AtomicU64| n.load(Ordering::Relaxed) as f64;
@@ -193,6 +201,12 @@ impl Metrics {
         drop(calls);
         page.family("weir_webhook_attempts_total", "counter", "Messages to endpoints by outcome.");
         self.messages.write(page, &["outcome"]);
+        page.family(
+            "weir_evidence_total",
+            "counter",
+            "Media of which evidence was due: made, none where nothing could be, failed attempts.",
+        );
+        self.evidence.write(page, &["outcome", "reason"]);
     }
 }
 

@@ -4,6 +4,7 @@ mod chores;
 mod clamav;
 mod control;
 mod engine;
+mod evidence;
 mod fetch;
 mod gone;
 mod help;
@@ -11,6 +12,7 @@ mod housekeeping;
 mod http;
 mod jwt;
 mod lists;
+mod merge;
 mod metrics;
 mod notify;
 mod outbound;
@@ -24,6 +26,7 @@ mod server;
 mod spool;
 mod tenant;
 mod tls;
+mod vault;
 mod work;
 
 use std::os::unix::fs::DirBuilderExt as _;
@@ -55,6 +58,7 @@ use spool::Spool;
 pub use tenant::author_key;
 use tenant::{Tenant, Tenants};
 use tls::Certificate;
+use vault::Vault;
 
 /// Open files besides connections: the database, the spool, the sandbox.
 const OWN_FILES: u64 = 512;
@@ -69,6 +73,8 @@ pub struct App {
     spool: Spool,
     /// Of bodies at being received.
     turns: Turns,
+    /// What is kept of media that were not approved.
+    vault: Vault,
     tenants: Tenants,
     /// The command line and the settings in force, for a reload.
     reload: Reload,
@@ -83,6 +89,10 @@ pub struct App {
     work_ready: Notify,
     /// There is a file to delete.
     effects_ready: Notify,
+    /// There is evidence to make.
+    evidence_ready: Notify,
+    /// Held by who deletes files, so that another one can wait until they are gone.
+    deleting: tokio::sync::Mutex<()>,
     /// There is somebody to tell.
     messages_ready: Notify,
     /// Endpoints that are not called any more.
@@ -237,6 +247,7 @@ async fn serve(
     let keys = tokio::spawn(jwt::run(Arc::clone(&app)));
     let messages = tokio::spawn(notify::run(Arc::clone(&app)));
     let chores = tokio::spawn(chores::run(Arc::clone(&app)));
+    let evidence = tokio::spawn(evidence::run(Arc::clone(&app)));
     let old = tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
     let reload = tokio::spawn(reload::run(Arc::clone(&app), reload::hang_up()?));
@@ -266,11 +277,13 @@ async fn serve(
     app.work_ready.notify_one();
     app.effects_ready.notify_one();
     app.messages_ready.notify_one();
+    app.evidence_ready.notify_one();
     for (name, task) in [
         ("calls", serving),
         ("work", work),
         ("messages", messages),
         ("chores", chores),
+        ("evidence", evidence),
         ("keys of issuers", keys),
         ("certificate", certificate),
         ("housekeeping", old),
@@ -344,6 +357,8 @@ fn open(
     tracing::info!(box_id = %store.box_id(), requeued = opened.requeued, "store opened");
     let spool = Spool::open(&config.data, config.limits.spool_bytes)
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
+    let vault = Vault::open(&config.data, spool.clone())
+        .with_context(|| format!("cannot open the evidence in {}", config.data.display()))?;
     let tenants = tenant::open_all(&config)?;
     tenant::put_in_force(&tenants, &store, &Actor::System)?;
     let gone = Gone::default();
@@ -357,12 +372,15 @@ fn open(
         store,
         spool,
         turns: Turns::default(),
+        vault,
         tenants: Tenants::new(tenants),
         reload,
         progress: Progress::default(),
         metrics: Metrics::default(),
         work_ready: Notify::new(),
         effects_ready: Notify::new(),
+        evidence_ready: Notify::new(),
+        deleting: tokio::sync::Mutex::default(),
         messages_ready: Notify::new(),
         gone,
         queued: AtomicU64::new(0),

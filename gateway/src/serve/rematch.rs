@@ -2,14 +2,16 @@
 //!
 //! A new entry is matched with the hashes of everything seen; a hit makes a new decision of the machine: the graver of the
 //! one in force and of what the policy says of the hit alone. Where an entry went, or one came that clears, whatever it
-//! may have weighed on is judged again, as far as the bytes are still here.
+//! may have weighed on is judged again, as far as the bytes are still here; of what was rejected for an entry and left
+//! evidence at most, nobody can say that it is clean, so that it waits for a person.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use domain::Finding;
 use domain::journal::{Actor, Sha256, SubmissionId, TenantId};
+use domain::{Action, Finding, Status};
 use serde_json::Value;
-use store::{Error, Hash, MediaVerdict, NewBankEntry, State, Submission, Verdict};
+use store::{DecisionRow, Error, Hash, MediaVerdict, NewBankEntry, State, Submission, Verdict};
 
 use super::engine::gravest;
 use super::lists::{self, OWN};
@@ -54,18 +56,66 @@ pub fn added(app: &Arc<App>, tenant: &TenantId, entry: &NewBankEntry) -> Result<
 /// Where the store cannot do it.
 pub fn cleared(app: &Arc<App>, tenant: &TenantId, hash: &Hash) -> Result<Rematched, Error> {
     let rematched = each(app, tenant, hash, |app, id| {
-        let submission = app.store.submission(tenant, id)?;
-        let stopped = matches!(submission.state, State::Rejected | State::Held);
-        let here = submission.media.iter().all(|media| media.blob.is_some());
-        // A person's decision is not the machine's to take back.
-        let ours = submission.decision.as_ref().is_some_and(|row| row.actor == Actor::Machine);
-        if stopped && here && ours {
-            app.store.rejudge(tenant.clone(), id).wait()?;
-        }
-        Ok(stopped && here && ours)
+        (0..TRIES)
+            .map(|_| judge_again(app, tenant, id))
+            .find(|done| !matches!(done, Err(Error::Conflict(_))))
+            .unwrap_or(Err(Error::Conflict("a decision changed meanwhile: call once more")))
     })?;
     app.work_ready.notify_one();
     Ok(rematched)
+}
+
+fn judge_again(app: &Arc<App>, tenant: &TenantId, id: SubmissionId) -> Result<bool, Error> {
+    let submission = app.store.submission(tenant, id)?;
+    let stopped = matches!(submission.state, State::Rejected | State::Held);
+    // A person's decision is not the machine's to take back.
+    let Some(row) = submission.decision.as_ref().filter(|row| row.actor == Actor::Machine) else {
+        return Ok(false);
+    };
+    if stopped && submission.media.iter().all(|media| media.blob.is_some()) {
+        match app.store.rejudge(tenant.clone(), id).wait() {
+            // They go at this moment.
+            Err(Error::BlobGoing(_)) => {}
+            other => return other.map(|()| true),
+        }
+    }
+    let Some(served) = app.tenants.get(tenant) else { return Ok(false) };
+    if submission.state != State::Rejected || !rests_on_lists(row) {
+        return Ok(false);
+    }
+    let mut decision = row.decision.clone();
+    (decision.status, decision.action, decision.complete) = (Status::Held, Action::Hide, false);
+    decision.reasons.insert(0, "list_changed".to_owned());
+    let verdict = Verdict {
+        scores: Default::default(),
+        models: row.models.clone(),
+        detail: row.detail.clone(),
+        words: None,
+        media: Vec::new(),
+        pdqs: Vec::new(),
+        verified: false,
+        ladder: served.ladder(),
+        keep_media: None,
+        exhibits: Vec::new(),
+        basis: None,
+        decision,
+    };
+    let tell = notify::tell(&served);
+    app.store
+        .decide(tenant.clone(), id, row.number, verdict, Actor::Machine, tell)
+        .wait()
+        .map(|settled| app.metrics.redecided(&settled.decision))?;
+    Ok(true)
+}
+
+/// Whether the tenant's own lists had a say in a decision; not to be told once it is erased.
+fn rests_on_lists(row: &DecisionRow) -> bool {
+    let detail: Option<Value> = row.detail.as_deref().and_then(|d| serde_json::from_str(d).ok());
+    let findings = detail.as_ref().and_then(|d| d["findings"].as_array());
+    findings.into_iter().flatten().any(|finding| {
+        let own = finding["label"].as_str().and_then(|label| label.strip_suffix(OWN));
+        finding["detector"] == "hash" && own.is_some_and(|label| label.ends_with(':'))
+    })
 }
 
 fn each(
@@ -123,7 +173,8 @@ fn decide_again(
         pdqs: Vec::new(),
         verified: lists::is_verified(entry),
         ladder: tenant.ladder(),
-        keep_media: None,
+        keep_media: (!tenant.profile.policy.may_keep_evidence(&decision)).then_some(Duration::ZERO),
+        exhibits: Vec::new(),
         basis: None,
         decision,
     };
@@ -158,11 +209,7 @@ fn with_finding(detail: Option<&str>, hit: Finding) -> Option<String> {
 }
 
 /// What the gate may say from now on, where it is certain which medium was meant.
-fn media_verdict(
-    submission: &Submission,
-    hash: &Hash,
-    status: domain::Status,
-) -> Option<MediaVerdict> {
+fn media_verdict(submission: &Submission, hash: &Hash, status: Status) -> Option<MediaVerdict> {
     let sha256: Sha256 = match hash {
         Hash::Sha256(sha256) => *sha256,
         Hash::Pdq(..) => match &submission.media[..] {

@@ -136,6 +136,17 @@ impl Spool {
         self.0.used.load(Ordering::Relaxed)
     }
 
+    /// Counts bytes that lie elsewhere as if they were kept here: they take the same room. They are never refused, for
+    /// they come in the place of larger ones.
+    pub fn charge(&self, bytes: u64) {
+        self.0.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What was charged is gone.
+    pub fn discharge(&self, bytes: u64) {
+        self.0.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Starts an upload of at most `most` bytes.
     pub fn upload(&self, most: u64) -> Upload {
         Upload {

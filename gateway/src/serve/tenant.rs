@@ -1,19 +1,16 @@
 //! A tenant made ready.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use domain::Profile;
 use domain::journal::{Actor, SubmissionId, TenantId};
 use domain::standing::Ladder;
 use ring::hmac;
-use ring::rand::SecureRandom as _;
 use store::Store;
 
 use super::clamav::Clamav;
@@ -215,35 +212,6 @@ fn secret_path(data: &Path, id: &TenantId) -> PathBuf {
 
 /// The secret of a tenant: made once, readable by the service alone. All boxes of a tenant need the same one, so that an
 /// author has one name; copy the file.
-fn author_secret(data: &Path, id: &TenantId) -> anyhow::Result<Vec<u8>> {
-    let path = secret_path(data, id);
-    if path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
-        let secret = secret::read(&path)?;
-        ensure!(
-            secret.len() == SECRET_BYTES,
-            "{} has {} bytes where a secret has {SECRET_BYTES}: restore it from a backup; without it every author is a stranger",
-            path.display(),
-            secret.len()
-        );
-        return Ok(secret);
-    }
-    let mut secret = vec![0; SECRET_BYTES];
-    ring::rand::SystemRandom::new()
-        .fill(&mut secret)
-        .map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
-    let write = || {
-        let folder = path.parent().unwrap_or(data);
-        std::fs::create_dir_all(folder)?;
-        // Whole or not at all, also in a power cut.
-        let new = path.with_extension("new");
-        let _ = std::fs::remove_file(&new);
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(&secret)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        std::fs::File::open(folder)?.sync_all()
-    };
-    write().with_context(|| format!("cannot make the secret {}", path.display()))?;
-    Ok(secret)
+fn author_secret(data: &Path, id: &TenantId) -> anyhow::Result<[u8; SECRET_BYTES]> {
+    secret::own(&secret_path(data, id), "every author is a stranger")
 }

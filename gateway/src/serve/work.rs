@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use domain::journal::{Code, Sha256, SubmissionId, TenantId};
-use domain::{Category, Context, Failure, Status};
+use domain::{Context, Failure};
 use pipeline::inspect::Step;
 use pipeline::sandbox::Item;
 use store::{Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
@@ -21,7 +21,7 @@ use super::page::{Seen, Stages, self_test};
 use super::progress::{Event, Stage};
 use super::pulse::Part;
 use super::tenant::Tenant;
-use super::{App, fetch, notify};
+use super::{App, evidence, fetch, notify};
 use crate::check::verdict::MediaView;
 
 /// How often the queue is looked at when nobody says that there is something: retries become due by themselves.
@@ -184,6 +184,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
             app.progress.tell(&submission.tenant, submission.id, Stage::Settled);
             app.effects_ready.notify_one();
             app.messages_ready.notify_one();
+            app.evidence_ready.notify_one();
             Ok(())
         }
         // No failure of the submission's: it is matched once more, with the lists as they are now.
@@ -203,7 +204,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
 }
 
 /// The bytes of a medium out of the spool, checked against the hash under which they were accepted.
-fn read(app: &App, submission: &Submission, index: usize) -> Result<Item, Failure> {
+pub(super) fn read(app: &App, submission: &Submission, index: usize) -> Result<Item, Failure> {
     let fail = |reason: &str, detail: String| Failure {
         reason: reason.into(),
         detail,
@@ -231,10 +232,8 @@ fn verdict(submission: &Submission, judged: Judged, tenant: &Tenant) -> Result<V
         tracing::error!(%error, "cannot write a detail");
         Code::lossy("internal")
     })?;
-    let rejected = judged.decision.status == Status::Rejected;
-    let minors = judged.decision.categories.contains_key(&Category::SexualMinors);
-    // Approved ones are the platform's and go at once. Nobody keeps pictures of abused children for an appeal that there is not.
-    let keep = judged.decision.status != Status::Approved && !(rejected && minors);
+    let may = tenant.profile.policy.may_keep_evidence(&judged.decision);
+    let keep = may && !self_test::is_own(&submission.tenant);
     Ok(Verdict {
         scores: judged.categories,
         models: judged.detail.models.iter().map(|m| Code::lossy(m)).collect(),
@@ -244,7 +243,9 @@ fn verdict(submission: &Submission, judged: Judged, tenant: &Tenant) -> Result<V
         pdqs: seen_pdqs(&judged.media),
         verified: judged.verified,
         ladder: tenant.ladder(),
-        keep_media: tenant.appeal_window().filter(|_| keep),
+        // Also with an approval: its author's standing may hold it.
+        keep_media: Some(tenant.appeal_window().filter(|_| keep).unwrap_or_default()),
+        exhibits: evidence::exhibits(&judged.media),
         basis: None,
         decision: judged.decision,
     })

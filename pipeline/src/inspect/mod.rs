@@ -8,6 +8,7 @@ mod detectors;
 mod gather;
 mod outcome;
 mod progress;
+pub mod sheet;
 mod spans;
 
 use std::collections::BTreeMap;

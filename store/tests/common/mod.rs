@@ -131,6 +131,7 @@ pub fn verdict(work: &Work, status: Status, severity: Severity) -> Verdict {
         verified: false,
         ladder: Ladder::default(),
         keep_media: None,
+        exhibits: vec![],
         basis: Some(work.basis),
     }
 }

@@ -16,7 +16,7 @@ use super::body;
 use super::caller::{Caller, Scope};
 use super::problem::{Outcome, Problem};
 use super::view;
-use crate::serve::App;
+use crate::serve::{App, chores};
 
 /// Longest time in days that a strike counts.
 const LONGEST_DAYS: u32 = 3650;
@@ -108,7 +108,8 @@ pub async fn erase(
     caller.may(Scope::Admin)?;
     let author = number(&app, &caller, &name).await?;
     let erased = app.store.erase_author(caller.tenant, author, caller.actor).await?;
-    app.effects_ready.notify_one();
+    // The answer says that they are gone.
+    chores::delete_files(&app).await;
     Ok(Json(json!({
         "erased": true,
         // 64 bits: more than a number of JSON holds everywhere.

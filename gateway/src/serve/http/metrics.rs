@@ -56,7 +56,9 @@ pub async fn text(app: &App) -> Outcome<String> {
     page.gauge("weir_queue_dead_jobs", "Dead letters.", depth.dead as f64);
     page.gauge("weir_queue_age_seconds", "Age of the oldest waiting job.", age as f64 / 1000.0);
     page.gauge("weir_workers", "Items that may be judged at once.", app.config.workers as f64);
-    page.gauge("weir_spool_bytes", "Bytes in the spool.", app.spool.used() as f64);
+    let used = app.spool.used() as f64;
+    page.gauge("weir_spool_bytes", "Bytes in the spool, evidence included.", used);
+    page.gauge("weir_evidence_bytes", "Bytes of evidence.", app.vault.used() as f64);
     page.gauge("weir_store_waiting_writes", "Writes that wait.", app.store.waiting() as f64);
     let gone = app.gone.names().len() as f64;
     page.gauge("weir_webhooks_gone", "Endpoints that said 410 and are not called.", gone);

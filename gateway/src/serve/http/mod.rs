@@ -7,6 +7,7 @@ mod body;
 mod caller;
 mod docs;
 mod events;
+mod evidence;
 mod gate;
 mod gatekeeper;
 mod hashes;
@@ -47,6 +48,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/submissions", post(admit::post).get(submissions::list))
         .route("/v1/submissions/{id}", get(submissions::show).put(admit::put))
         .route("/v1/submissions/{id}/events", get(events::stream))
+        .route("/v1/submissions/{id}/evidence/{n}", get(evidence::show))
         .route("/v1/submissions/{id}/retry", post(submissions::retry))
         .route("/v1/dead-letters", get(submissions::dead_letters))
         .route("/v1/verdicts/{sha256}", get(gate::verdict))

@@ -121,6 +121,9 @@ pub fn may_read(caller: &Caller) -> Outcome<()> {
 /// 404 where the tenant has none of that name.
 pub async fn view_of(app: &Arc<App>, tenant: &TenantId, id: SubmissionId) -> Outcome<Value> {
     let of = tenant.clone();
-    let found = app.read(move |store| store.submission(&of, id)).await?;
-    Ok(view::submission(&found, &*app.tenant(tenant)?))
+    let read = app.read(move |store| Ok((store.submission(&of, id)?, store.evidence(&of, id)?)));
+    let (found, evidence) = read.await?;
+    let mut view = view::submission(&found, &*app.tenant(tenant)?);
+    view["evidence"] = evidence.iter().map(|row| view::evidence(id, row)).collect();
+    Ok(view)
 }

@@ -1,9 +1,9 @@
 //! A submission as its tenant sees it.
 
-use domain::journal::{Code, Millis};
+use domain::journal::{Code, Millis, SubmissionId};
 use domain::{Category, Decision};
 use serde_json::{Map, Value, json};
-use store::{State, Submission};
+use store::{EvidenceRow, State, Submission};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -57,6 +57,21 @@ pub fn submission(submission: &Submission, tenant: &Tenant) -> Value {
         }
     }
     Value::Object(view)
+}
+
+/// The evidence of a medium.
+pub fn evidence(id: SubmissionId, row: &EvidenceRow) -> Value {
+    let made = row.made.as_ref();
+    json!({
+        "media": row.media,
+        "state": row.state,
+        "until": time(row.until),
+        "reason": row.reason,
+        "width": made.map(|m| m.width),
+        "height": made.map(|m| m.height),
+        "frames": made.map(|m| m.frames),
+        "link": made.map(|_| format!("/v1/submissions/{}/evidence/{}", id.0, row.media)),
+    })
 }
 
 /// What to tell the author, where they may hurt themselves (FEATURES K2).
