@@ -98,9 +98,4 @@ impl Times {
         let last = self.0.len().saturating_sub(1);
         self.0.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
     }
-
-    /// How many.
-    pub fn count(&self) -> usize {
-        self.0.len()
-    }
 }

@@ -1,19 +1,18 @@
 //! The gate against a bare handler of the same process, over the same kind of connections, in turns.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use rig::media::scene;
 use rig::service::multipart;
 use tokio::task::JoinSet;
 
-use crate::client::{Client, Times, request};
-use crate::goal;
+use crate::client::{Client, request};
 use crate::service::{Service, Setup};
+use crate::{goal, pace};
 
-const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = 32;
 const ROUND: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;
 /// Media that the gate knows.
@@ -54,16 +53,15 @@ pub async fn run() -> Result<()> {
     println!("gate {ours:.0}/s, bare handler {theirs:.0}/s, {CONNECTIONS} connections");
     goal("gate against a bare handler", ours / theirs, 0.5, "×", false);
     let half = ours / 2.0;
-    let times = paced(service.address, &questions, half)?;
-    for (who, times) in [("gate", &times), ("bare handler", &paced(service.address, &bare, half)?)]
-    {
-        let (median, p99) = (times.at(0.5), times.at(0.99));
-        println!(
-            "{who} at {half:.0}/s: median {median:.2} ms, p99 {p99:.2} ms of {}",
-            times.count()
-        );
+    let (mut p99, mut bare_p99) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        p99.push(pace::paced(service.address, &questions, half, ROUND)?.at(0.99));
+        bare_p99.push(pace::paced(service.address, &bare, half, ROUND)?.at(0.99));
     }
-    goal("p99 of the gate at half its load", times.at(0.99), 2.0, "ms", true);
+    println!(
+        "at {half:.0}/s, p99 of each round: gate {p99:.2?} ms, bare handler {bare_p99:.2?} ms"
+    );
+    goal("p99 of the gate at half its load", median(p99), 2.0, "ms", true);
     Ok(())
 }
 
@@ -94,60 +92,4 @@ async fn rate(to: SocketAddr, questions: &[Vec<u8>]) -> Result<f64> {
         sum += count??;
     }
     Ok(sum as f64 / began.elapsed().as_secs_f64())
-}
-
-/// Times of calls that start when they are due, whether or not those before were slow. Each connection has a thread of its
-/// own: the runtime's timer counts in milliseconds, and what is due within one would all be asked at once.
-fn paced(to: SocketAddr, questions: &[Vec<u8>], per_second: f64) -> Result<Times> {
-    let each = Duration::from_secs_f64(CONNECTIONS as f64 / per_second);
-    let began = Instant::now();
-    let mut all = Vec::new();
-    std::thread::scope(|scope| {
-        let hands: Vec<_> = (0..CONNECTIONS)
-            .map(|hand| {
-                let first = began + each.mul_f64(hand as f64 / CONNECTIONS as f64);
-                scope.spawn(move || one_paced(to, questions, first, each))
-            })
-            .collect();
-        for hand in hands {
-            all.extend(hand.join().map_err(|_| anyhow!("a client panicked"))??);
-        }
-        Ok::<_, anyhow::Error>(())
-    })?;
-    Ok(Times::new(all))
-}
-
-fn one_paced(
-    to: SocketAddr,
-    questions: &[Vec<u8>],
-    first: Instant,
-    each: Duration,
-) -> Result<Vec<Duration>> {
-    let mut stream = TcpStream::connect(to)?;
-    stream.set_nodelay(true)?;
-    let (mut due, mut times, mut answer) = (first, Vec::new(), [0; 4096]);
-    while due < first + ROUND * 3 {
-        // Asked late because the answer before was late counts from when it was due; a client that was woken late itself
-        // starts its watch when it wakes.
-        let early = due.saturating_duration_since(Instant::now());
-        if !early.is_zero() {
-            std::thread::sleep(early);
-        }
-        let start = if early.is_zero() { due } else { Instant::now() };
-        stream.write_all(&questions[times.len() % questions.len()])?;
-        let mut length = 0;
-        while !answer[..length].ends_with(b"\r\n\r\n") {
-            let count = stream.read(&mut answer[length..])?;
-            ensure!(count > 0, "the connection broke");
-            length += count;
-        }
-        times.push(start.elapsed());
-        ensure!(
-            answer.starts_with(b"HTTP/1.1 204 "),
-            "{}",
-            String::from_utf8_lossy(&answer[..length])
-        );
-        due += each;
-    }
-    Ok(times)
 }

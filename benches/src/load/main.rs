@@ -4,6 +4,7 @@
 mod accepts;
 mod client;
 mod gate;
+mod pace;
 mod photos;
 mod service;
 

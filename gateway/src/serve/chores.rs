@@ -123,16 +123,16 @@ async fn delete_all(app: &Arc<App>, kind: EffectKind) {
         }
         for effect in effects {
             let (app, name) = (Arc::clone(app), effect.endpoint.clone());
-            let store = app.store.clone();
+            let of = Arc::clone(&app);
             let deleted = tokio::task::spawn_blocking(move || match kind {
-                EffectKind::Discard => app.vault.delete(&name),
-                _ => app.spool.delete(&name),
+                EffectKind::Discard => of.vault.delete(&name),
+                _ => of.spool.delete(&name),
             });
             let noted = match deleted.await {
-                Ok(Ok(())) => store.effect_done(&effect).await,
+                Ok(Ok(())) => app.insist(|store| store.effect_done(&effect)).await,
                 Ok(Err(error)) => {
                     let reason = Code::lossy("io");
-                    store.effect_failed(&effect, reason, error.to_string(), Again::Later).await
+                    app.failed(&effect, reason, error.to_string(), Again::Later).await
                 }
                 Err(error) => {
                     tracing::error!(%error, "a deletion failed");
@@ -140,7 +140,7 @@ async fn delete_all(app: &Arc<App>, kind: EffectKind) {
                 }
             };
             if let Err(error) = noted {
-                tracing::warn!(%error, "cannot note a deletion; it is done once more");
+                tracing::warn!(%error, "cannot note a deletion; it is done once more after the next start");
             }
         }
     }

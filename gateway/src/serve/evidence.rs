@@ -79,10 +79,17 @@ pub async fn run(app: Arc<App>) {
                 _ = stop.wait_for(|stop| *stop) => {}
             }
         }
+        let some = !due.is_empty();
         for effect in due {
+            // What is left of the lease is made after the next start.
+            if app.is_draining() {
+                return;
+            }
             one(&app, effect).await;
         }
-        app.effects_ready.notify_one();
+        if some {
+            app.effects_ready.notify_one();
+        }
     }
 }
 
@@ -99,12 +106,12 @@ async fn one(app: &Arc<App>, effect: Effect) {
         Ok(made) => keep(app, &effect, made).await,
         Err(Miss::Never(reason)) => {
             app.metrics.evidence("none", reason.as_str());
-            app.store.evidence_none(&effect, reason).await
+            app.insist(|store| store.evidence_none(&effect, reason.clone())).await
         }
         Err(Miss::Later(reason, detail)) => {
             tracing::warn!(submission = ?effect.submission, reason = reason.as_str(), detail, "no evidence yet");
             app.metrics.evidence("failed", reason.as_str());
-            app.store.effect_failed(&effect, reason, detail, Again::Later).await
+            app.failed(&effect, reason, detail, Again::Later).await
         }
     };
     match noted {
@@ -117,7 +124,7 @@ async fn one(app: &Arc<App>, effect: Effect) {
 /// The row names the file, or the file goes.
 async fn keep(app: &Arc<App>, effect: &Effect, made: MadeEvidence) -> Result<(), Error> {
     let file = made.file.clone();
-    let Err(error) = app.store.evidence_made(effect, made).await else {
+    let Err(error) = app.insist(|store| store.evidence_made(effect, made.clone())).await else {
         app.metrics.evidence("made", "");
         return Ok(());
     };
@@ -131,7 +138,7 @@ async fn keep(app: &Arc<App>, effect: &Effect, made: MadeEvidence) -> Result<(),
     }
     if !matches!(error, Error::LeaseLost) {
         let reason = Code::lossy("commit");
-        app.store.effect_failed(effect, reason, error.to_string(), Again::Later).await?;
+        app.failed(effect, reason, error.to_string(), Again::Later).await?;
     }
     Err(error)
 }
@@ -146,6 +153,9 @@ fn make(app: &App, effect: &Effect) -> Result<MadeEvidence, Miss> {
         return Err(Miss::Later(Code::lossy("tenant_gone"), detail));
     };
     let failed = |failure: Failure| miss(effect, &failure.reason, failure.detail);
+    if app.vault.is_full() {
+        return Err(Miss::Never(Code::lossy("no_room")));
+    }
     let submission = app
         .store
         .submission(tenant, id)

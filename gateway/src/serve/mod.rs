@@ -36,9 +36,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use domain::journal::{Actor, SubmissionId, TenantId};
+use domain::journal::{Actor, Code, SubmissionId, TenantId};
 use domain::{Problem as Mistake, Problems};
-use store::Store;
+use store::{Again, Effect, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
@@ -121,6 +121,35 @@ impl App {
         let store = self.store.clone();
         let read = tokio::task::spawn_blocking(move || read(&store)).await;
         Ok(read.map_err(|error| Problem::internal(&error))??)
+    }
+
+    /// Notes what became of an effect. What this process has leased nobody else takes up before the next start, so that a
+    /// store that is busy or full is asked until it takes the note, or the service is told to end.
+    async fn insist<T>(&self, call: impl Fn(&Store) -> store::Reply<T>) -> Result<T, store::Error> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let refused = match call(&self.store).await {
+                Err(error @ (store::Error::Busy(_) | store::Error::Full)) => error,
+                other => return other,
+            };
+            if self.is_draining() {
+                return Err(refused);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    /// Notes that an effect failed.
+    async fn failed(
+        &self,
+        effect: &Effect,
+        reason: Code,
+        detail: String,
+        again: Again,
+    ) -> Result<(), store::Error> {
+        self.insist(|store| store.effect_failed(effect, reason.clone(), detail.clone(), again))
+            .await
     }
 
     /// Refuses new work before any of its bytes are read, where it could not be kept or done.
@@ -359,7 +388,7 @@ fn open(
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
     let vault = Vault::open(&config.data, spool.clone())
         .with_context(|| format!("cannot open the evidence in {}", config.data.display()))?;
-    let tenants = tenant::open_all(&config)?;
+    let tenants = Arc::new(tenant::open_all(&config, &|_| None)?);
     tenant::put_in_force(&tenants, &store, &Actor::System)?;
     let gone = Gone::default();
     gone.follow(&store, &tenants, &Actor::System)

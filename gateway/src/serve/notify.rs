@@ -173,14 +173,14 @@ async fn deliver(app: Arc<App>, effect: Effect) {
         Err(_) => "internal",
     });
     let noted = match sent {
-        Ok(Ok(())) => app.store.effect_done(&effect).await,
+        Ok(Ok(())) => app.insist(|store| store.effect_done(&effect)).await,
         Ok(Err(Refusal { reason, detail, again })) => {
             tracing::warn!(id = %effect.id, endpoint = effect.endpoint, reason, "a message was not delivered");
-            app.store.effect_failed(&effect, Code::lossy(reason), detail, again).await
+            app.failed(&effect, Code::lossy(reason), detail, again).await
         }
         Err(error) => {
             let detail = error.to_string();
-            app.store.effect_failed(&effect, Code::lossy("internal"), detail, Again::Later).await
+            app.failed(&effect, Code::lossy("internal"), detail, Again::Later).await
         }
     };
     if let Err(error) = noted {

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail, ensure};
 use domain::Problems;
-use domain::journal::Actor;
+use domain::journal::{Actor, TenantId};
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::jwt::Provider;
 use super::page::self_test;
 use super::tenant::{self, All};
 use super::{App, unusable_files};
@@ -85,12 +86,24 @@ fn reload_here(app: &App) -> anyhow::Result<Value> {
     if !unusable.is_empty() {
         bail!("the settings cannot be used:\n{}", Problems(unusable));
     }
-    let all = tenant::open_all(&config)?;
     let old = app.tenants.all();
+    let keys = |id: &TenantId| {
+        let same = before.tenants.get(id)?.jwt == config.tenants.get(id)?.jwt;
+        old.get(id)?.provider.as_ref().filter(|_| same).map(Provider::keys)
+    };
+    let all = Arc::new(tenant::open_all(&config, &keys)?);
     let changed = changes(before, &config, &old, &all);
-    app.tenants.replace(all);
-    tenant::put_in_force(&app.tenants.all(), &app.store, &Actor::Console)?;
-    app.gone.follow(&app.store, &app.tenants.all(), &Actor::Console)?;
+    app.tenants.replace(Arc::clone(&all));
+    let noted = tenant::put_in_force(&all, &app.store, &Actor::Console)
+        .and_then(|()| Ok(app.gone.follow(&app.store, &all, &Actor::Console)?));
+    if let Err(error) = noted {
+        // What was served before is served again, and its name stands where another one was noted already.
+        app.tenants.replace(Arc::clone(&old));
+        if let Err(error) = tenant::put_in_force(&old, &app.store, &Actor::Console) {
+            tracing::error!(error = format!("{error:#}"), "the gate may know too much: restart");
+        }
+        return Err(error.context("all stays as it was"));
+    }
     let restart = restart(&app.reload.shown, &shown);
     tracing::info!(?changed, ?restart, "reloaded");
     *latest = Some(config);

@@ -45,7 +45,7 @@ pub fn added(app: &Arc<App>, tenant: &TenantId, entry: &NewBankEntry) -> Result<
         let conflict = "a decision changed while this entry was matched with it: add it once more";
         (0..TRIES)
             .map(|_| decide_again(app, tenant, id, entry))
-            .find(|done| !matches!(done, Err(Error::Conflict(_))))
+            .find(|done| !matches!(done, Err(Error::Conflict(_) | Error::Stale)))
             .unwrap_or(Err(Error::Conflict(conflict)))
     })
 }
@@ -150,6 +150,8 @@ fn decide_again(
     id: SubmissionId,
     entry: &NewBankEntry,
 ) -> Result<bool, Error> {
+    // Before the tenant: what is decided under rules that are replaced meanwhile is not for the gate.
+    let basis = app.store.basis(tenant_id)?;
     let submission = app.store.submission(tenant_id, id)?;
     let (Some(row), Some(tenant)) = (&submission.decision, app.tenants.get(tenant_id)) else {
         // What is not decided yet is matched when it is.
@@ -159,8 +161,10 @@ fn decide_again(
     let alone = tenant.engine.decide_on(hit.clone(), &submission);
     let status = alone.status;
     let decision = gravest(vec![row.decision.clone(), alone], tenant.profile.policy.id());
-    if (decision.status, decision.action, decision.severity)
-        == (row.decision.status, row.decision.action, row.decision.severity)
+    // What changes nothing else may forbid to keep a picture of it.
+    let keeps = |decision| tenant.profile.policy.may_keep_evidence(decision);
+    if (decision.status, decision.action, decision.severity, keeps(&decision))
+        == (row.decision.status, row.decision.action, row.decision.severity, keeps(&row.decision))
     {
         return Ok(false);
     }
@@ -173,9 +177,9 @@ fn decide_again(
         pdqs: Vec::new(),
         verified: lists::is_verified(entry),
         ladder: tenant.ladder(),
-        keep_media: (!tenant.profile.policy.may_keep_evidence(&decision)).then_some(Duration::ZERO),
+        keep_media: (!keeps(&decision)).then_some(Duration::ZERO),
         exhibits: Vec::new(),
-        basis: None,
+        basis: Some(basis),
         decision,
     };
     let tell = notify::tell(&tenant);

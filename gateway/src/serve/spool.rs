@@ -131,6 +131,11 @@ impl Spool {
         names.map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned())).collect()
     }
 
+    /// Bytes that it may hold.
+    pub fn cap(&self) -> u64 {
+        self.0.cap
+    }
+
     /// Bytes kept.
     pub fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)

@@ -16,7 +16,7 @@ use store::Store;
 use super::clamav::Clamav;
 use super::engine::Engine;
 use super::help::Help;
-use super::jwt::Provider;
+use super::jwt::{Keys, Provider};
 use super::lists::Lists;
 use super::notify::Endpoint;
 use super::outbound;
@@ -130,8 +130,8 @@ pub struct Tenants(RwLock<Arc<All>>);
 
 impl Tenants {
     /// Serves these.
-    pub fn new(all: All) -> Self {
-        Self(RwLock::new(Arc::new(all)))
+    pub fn new(all: Arc<All>) -> Self {
+        Self(RwLock::new(all))
     }
 
     /// All that are served now.
@@ -144,10 +144,9 @@ impl Tenants {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    /// Serves these from now on; what was served before.
-    pub fn replace(&self, all: All) -> Arc<All> {
-        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut now, Arc::new(all))
+    /// Serves these from now on.
+    pub fn replace(&self, all: Arc<All>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = all;
     }
 }
 
@@ -163,16 +162,23 @@ pub fn put_in_force(all: &All, store: &Store, actor: &Actor) -> anyhow::Result<(
             .policy_in_force(id.clone(), tenant.engine.basis().clone(), actor.clone())
             .wait()
             .with_context(|| format!("cannot note the policy of the tenant {id}"))?;
+    }
+    // Only now: each change empties what is remembered of all.
+    for id in all.keys() {
         store.warm_gate(id, GATE_WARM).context("cannot read what the gate may answer")?;
     }
     Ok(())
 }
 
-/// Makes every tenant of the configuration ready, and those of the box's own.
+/// Makes every tenant of the configuration ready, and those of the box's own. `known` are keys of a tenant's provider that
+/// are here already: a provider that is out of reach at this moment locks nobody out.
 ///
 /// # Errors
 /// What a profile misses, with the command that brings it; a secret that others may read.
-pub fn open_all(config: &Config) -> anyhow::Result<All> {
+pub fn open_all(
+    config: &Config,
+    known: &dyn Fn(&TenantId) -> Option<Arc<Keys>>,
+) -> anyhow::Result<All> {
     let agent = outbound::agent(config.fetch.allow.clone(), KEYS);
     let mut engines: BTreeMap<&str, Arc<Engine>> = BTreeMap::new();
     let mut tenants = BTreeMap::new();
@@ -184,7 +190,7 @@ pub fn open_all(config: &Config) -> anyhow::Result<All> {
         }
         let Some(engine) = engines.get(tenant.profile.as_str()) else { continue };
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &author_secret(&config.data, id)?);
-        let open = |jwt| Provider::open(jwt, &secret, &agent);
+        let open = |jwt| Provider::open(jwt, &secret, &agent, known(id));
         let provider = tenant.jwt.as_ref().map(open).transpose();
         let ready = Tenant {
             profile: Arc::clone(engine.profile()),

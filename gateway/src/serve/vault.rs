@@ -29,6 +29,9 @@ const MAGIC: &[u8; 4] = b"WEV1";
 /// Ends the name of a file that is being written.
 const NEW: &str = ".new";
 
+/// The part of the spool's room that evidence may take: a quarter, of 8 GiB some 20,000 pictures.
+const SHARE: u64 = 4;
+
 /// The folder.
 pub struct Vault {
     folder: PathBuf,
@@ -83,6 +86,12 @@ impl Vault {
             }
         }
         Ok(vault)
+    }
+
+    /// Whether no more is kept: what people must not see has its share of the spool's room, so that who brings much of it
+    /// keeps nobody from submitting.
+    pub fn is_full(&self) -> bool {
+        self.used() >= self.spool.cap() / SHARE
     }
 
     /// Bytes kept.

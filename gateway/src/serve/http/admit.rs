@@ -10,7 +10,7 @@ use axum::extract::{Extension, FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::journal::{Sha256, SubmissionId};
-use domain::{Format, MediaKind};
+use domain::{Format, MediaKind, Profile};
 use futures_util::StreamExt as _;
 use store::{Acceptance, NewMedia, NewSubmission, StoredMedia};
 
@@ -20,9 +20,9 @@ use super::gatekeeper::CallerAddress;
 use super::meter::Meter;
 use super::problem::{Outcome, Problem};
 use super::submissions;
+use crate::serve::App;
 use crate::serve::progress::{Event, Stage};
 use crate::serve::spool::Kept;
-use crate::serve::{App, Tenant};
 
 /// What a body in parts consists of.
 const PARTS: &str = "send one part `meta` (JSON), and up to 9 parts `media`";
@@ -73,7 +73,8 @@ async fn admit(
         linger(request);
         return Err(problem);
     }
-    let tenant = app.tenant(&caller.tenant)?;
+    // The profile alone: a body may take minutes, and whatever a reload replaced meanwhile should go.
+    let profile = Arc::clone(&app.tenant(&caller.tenant)?.profile);
     let headers = request.headers().clone();
     let key = body::idempotency_key(&headers)?;
     let wait = body::wait_seconds(&headers, LONGEST_WAIT);
@@ -82,10 +83,11 @@ async fn admit(
         // Nobody can listen to a name that is not known before the answer.
         None => request,
     };
-    let taking = take(app, &tenant, request);
+    let taking = take(app, &profile, request);
     let (meta, kept) =
         tokio::time::timeout(app.config.limits.body, taking).await.map_err(|_| body::slow())??;
     let arrived = kept.0.iter().map(|kept| kept.arrived).max().unwrap_or_else(Instant::now);
+    let tenant = app.tenant(&caller.tenant)?;
     let new = NewSubmission {
         id: id.unwrap_or_else(|| SubmissionId(uuid::Uuid::now_v7())),
         tenant: caller.tenant.clone(),
@@ -173,16 +175,16 @@ fn is_ownerless(accepted: &Result<Acceptance, store::Error>) -> bool {
 /// Bytes from the network: `meta` and the media, all durable.
 async fn take<'a>(
     app: &'a App,
-    tenant: &Tenant,
+    profile: &Profile,
     request: Request,
 ) -> Outcome<(Meta, Ownerless<'a>)> {
-    refuse_too_large(tenant, request.headers())?;
+    refuse_too_large(profile, request.headers())?;
     let media_type = body::media_type(request.headers());
     let (meta, kept) = match media_type.as_str() {
         "application/json" => {
             (Meta::parse(&body::small_body(request).await?)?, Ownerless(Vec::new(), app))
         }
-        "multipart/form-data" => take_parts(app, tenant, request).await?,
+        "multipart/form-data" => take_parts(app, profile, request).await?,
         _ => {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -192,7 +194,7 @@ async fn take<'a>(
         }
     };
     let count = kept.0.len() + meta.media.len();
-    let most = most_media(tenant);
+    let most = most_media(profile);
     if count > most {
         Err(too_many(most))
     } else if count == 0 && meta.text.is_none() {
@@ -205,10 +207,10 @@ async fn take<'a>(
 }
 
 /// Refuses a body that is too large by its own word, before any of it is read.
-fn refuse_too_large(tenant: &Tenant, headers: &HeaderMap) -> Outcome<()> {
+fn refuse_too_large(profile: &Profile, headers: &HeaderMap) -> Outcome<()> {
     let said = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    let limits = &tenant.profile.limits;
-    let most = (limits.max_bytes + PART_BYTES) * most_media(tenant) as u64 + META_BYTES as u64;
+    let limits = &profile.limits;
+    let most = (limits.max_bytes + PART_BYTES) * most_media(profile) as u64 + META_BYTES as u64;
     if said.is_some_and(|said: u64| said > most) {
         return Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -219,8 +221,8 @@ fn refuse_too_large(tenant: &Tenant, headers: &HeaderMap) -> Outcome<()> {
     Ok(())
 }
 
-fn most_media(tenant: &Tenant) -> usize {
-    (tenant.profile.limits.max_media as usize).min(store::MOST_MEDIA)
+fn most_media(profile: &Profile) -> usize {
+    (profile.limits.max_media as usize).min(store::MOST_MEDIA)
 }
 
 fn too_many(most: usize) -> Problem {
@@ -254,7 +256,7 @@ impl Released<'_> {
 
 async fn take_parts<'a>(
     app: &'a App,
-    tenant: &Tenant,
+    profile: &Profile,
     request: Request,
 ) -> Outcome<(Meta, Ownerless<'a>)> {
     body::refuse_encoded(request.headers())?;
@@ -271,10 +273,10 @@ async fn take_parts<'a>(
         let Some(field) = parts.next_field().await.map_err(|e| broken(&e))? else { break };
         match field.name() {
             Some("meta") if meta.is_none() => meta = Some(read_meta(field, &meter).await?),
-            Some("media") if kept.0.len() == most_media(tenant) => {
-                return Err(too_many(most_media(tenant)));
+            Some("media") if kept.0.len() == most_media(profile) => {
+                return Err(too_many(most_media(profile)));
             }
-            Some("media") => kept.0.push(keep(app, tenant, field, &meter).await?),
+            Some("media") => kept.0.push(keep(app, profile, field, &meter).await?),
             _ => return Err(Problem::bad("multipart", PARTS)),
         }
     }
@@ -302,8 +304,8 @@ async fn next(field: &mut Field<'_>, meter: &Meter) -> Outcome<Option<Bytes>> {
     Ok(chunk)
 }
 
-async fn keep(app: &App, tenant: &Tenant, mut field: Field<'_>, meter: &Meter) -> Outcome<Kept> {
-    let mut upload = app.spool.upload(tenant.profile.limits.max_bytes);
+async fn keep(app: &App, profile: &Profile, mut field: Field<'_>, meter: &Meter) -> Outcome<Kept> {
+    let mut upload = app.spool.upload(profile.limits.max_bytes);
     let mut some = false;
     while let Some(chunk) = next(&mut field, meter).await? {
         some |= !chunk.is_empty();

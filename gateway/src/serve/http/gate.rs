@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts as _, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts as _, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use domain::Status;
 use domain::journal::{Code, Sha256};
@@ -15,8 +13,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::caller::{Caller, Scope};
+use super::gatekeeper::CallerAddress;
 use super::problem::{Outcome, Problem};
+use super::{instance, metrics};
 use crate::serve::App;
+use crate::serve::server::Peer;
 
 /// Where it is asked.
 pub const GATE: &str = "/v1/gate";
@@ -32,19 +33,42 @@ pub struct Question {
 }
 
 /// `GET /v1/gate`, for `auth_request` of nginx: 204 or 403 and nothing else, so that no error of ours is an error page of
-/// the CDN's. The hash comes in `X-Weir-Sha256` or as `?sha256=`, the surface in `X-Weir-Surface` or as `?surface=`.
+/// the CDN's; why a call itself is refused stands in `X-Weir-Reason`. The hash comes in `X-Weir-Sha256` or as `?sha256=`,
+/// the surface in `X-Weir-Surface` or as `?surface=`.
+///
+/// It does by itself what layers do around other calls: a CDN asks for every picture of a page, and each layer costs as
+/// much as the answer.
 pub async fn gate(
     State(app): State<Arc<App>>,
-    query: Result<Query<Question>, QueryRejection>,
-    mut parts: Parts,
-) -> Outcome<Response> {
-    let caller = Caller::from_request_parts(&mut parts, &app).await?;
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let id = instance::id(&parts.headers);
+    let mut response = answer(&app, peer, &mut parts).await.unwrap_or_else(|problem| {
+        let mut refused = reply(false, "unknown");
+        let reason = HeaderValue::from_static(problem.reason());
+        refused.headers_mut().insert("x-weir-reason", reason);
+        refused
+    });
+    metrics::count(&app, GATE, &parts.method, response.status());
+    instance::name(&mut response, &id);
+    response
+}
+
+async fn answer(app: &Arc<App>, peer: Peer, parts: &mut Parts) -> Outcome<Response> {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return Err(instance::no_such_method(parts.method.clone(), parts.uri.clone()).await);
+    }
+    let address = app.gatekeeper.check(peer.0.ip(), &parts.uri, &parts.headers)?;
+    parts.extensions.insert(CallerAddress(address));
+    let caller = Caller::from_request_parts(parts, app).await?;
     caller.may(Scope::Read)?;
     let open = app.tenant(&caller.tenant)?.gate_open;
     // A question that makes no sense, or that cannot be answered, is about something unknown.
-    let status = match query {
+    let status = match Query::<Question>::try_from_uri(&parts.uri) {
         Ok(Query(question)) => {
-            ask(&app, &caller, &question, &parts.headers).await.unwrap_or_default()
+            ask(app, &caller, &question, &parts.headers).await.unwrap_or_default()
         }
         Err(_) => None,
     };
@@ -54,21 +78,6 @@ pub async fn gate(
         Some(Status::Held | Status::Failed) => reply(false, "pending"),
         None => reply(open, "unknown"),
     })
-}
-
-/// Around the gate and all that may refuse a call to it: whatever is refused is 403 here, and why stands in
-/// `X-Weir-Reason`.
-pub async fn only(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::FORBIDDEN)
-        && response.headers().contains_key(STATUS)
-    {
-        return response;
-    }
-    let reason = response.extensions_mut().remove::<Problem>().map_or("refused", |p| p.reason());
-    let mut refused = reply(false, "unknown");
-    refused.headers_mut().insert("x-weir-reason", HeaderValue::from_static(reason));
-    refused
 }
 
 async fn ask(

@@ -100,6 +100,19 @@ impl Gatekeeper {
         }
     }
 
+    /// Names, and the rate of calls without a credential; the address that calls.
+    ///
+    /// # Errors
+    /// 400, 403, 421 or 429.
+    pub fn check(&self, peer: IpAddr, uri: &Uri, headers: &HeaderMap) -> Outcome<IpAddr> {
+        let address = self.address(peer, headers);
+        self.check_names(uri, headers)?;
+        if self.open.is_none() && !headers.contains_key(header::AUTHORIZATION) {
+            self.check_rate(address)?;
+        }
+        Ok(address)
+    }
+
     /// Counts a call without a credential that is known.
     ///
     /// # Errors
@@ -165,15 +178,11 @@ pub async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let keeper = &app.gatekeeper;
-    let address = keeper.address(peer.0.ip(), request.headers());
-    let checked = keeper.check_names(request.uri(), request.headers()).and_then(|()| {
-        let anonymous = !request.headers().contains_key(header::AUTHORIZATION);
-        if anonymous && keeper.open.is_none() { keeper.check_rate(address) } else { Ok(()) }
-    });
-    if let Err(problem) = checked {
-        return problem.into_response();
-    }
+    let checked = app.gatekeeper.check(peer.0.ip(), request.uri(), request.headers());
+    let address = match checked {
+        Ok(address) => address,
+        Err(problem) => return problem.into_response(),
+    };
     request.extensions_mut().insert(CallerAddress(address));
     request.extensions_mut().insert(Arrival(app.config.limits.body));
     next.run(request).await

@@ -1,7 +1,7 @@
 //! The outermost layer: an id for each call, and problems in full.
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
@@ -15,12 +15,7 @@ const ID_BYTES: usize = 128;
 
 /// Gives every call an id (the client's own where it is printable), in the log and in the answer.
 pub async fn layer(mut request: Request, next: Next) -> Response {
-    let id = request
-        .headers()
-        .get(&REQUEST_ID)
-        .and_then(|v| v.to_str().ok())
-        .filter(|v| !v.is_empty() && v.len() <= ID_BYTES)
-        .map_or_else(new_id, str::to_owned);
+    let id = id(request.headers());
     let address = request.uri().clone();
     // The path may name a person; the route does not.
     let route = request.extensions().get::<MatchedPath>().map_or("", |route| route.as_str());
@@ -36,10 +31,21 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
         response = Problem::new(response.status(), "refused", "this call cannot be understood")
             .render(address.path(), &id);
     }
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    name(&mut response, &id);
+    response
+}
+
+/// A call's id: the client's own where it is printable.
+pub fn id(headers: &HeaderMap) -> String {
+    let own = headers.get(&REQUEST_ID).and_then(|v| v.to_str().ok());
+    own.filter(|v| !v.is_empty() && v.len() <= ID_BYTES).map_or_else(new_id, str::to_owned)
+}
+
+/// Writes a call's id into its answer.
+pub fn name(response: &mut Response, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response
 }
 
 /// A name for a call. In the order of time from one millisecond to the next only: order within one would need a lock that

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header;
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -21,10 +21,14 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let response = next.run(request).await;
-    let known = METHODS.iter().find(|m| **m == method.as_str()).copied();
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    app.metrics.called(route, known.unwrap_or("other"), response.status().as_u16());
+    count(&app, route.as_ref().map_or("none", MatchedPath::as_str), &method, response.status());
     response
+}
+
+/// Counts a call that was answered.
+pub fn count(app: &App, route: &str, method: &Method, status: StatusCode) {
+    let known = METHODS.iter().find(|m| **m == method.as_str()).copied();
+    app.metrics.called(route, known.unwrap_or("other"), status.as_u16());
 }
 
 /// All metrics.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 
 pub use gatekeeper::{CallerAddress, Gatekeeper};
 pub use metrics::text as metrics;
@@ -40,10 +40,6 @@ use super::App;
 
 /// Every call.
 pub fn router(app: Arc<App>) -> Router {
-    let gate = Router::new()
-        .route(gate::GATE, get(gate::gate))
-        .layer(from_fn_with_state(Arc::clone(&app), gatekeeper::layer))
-        .layer(from_fn(gate::only));
     Router::new()
         .route("/v1/submissions", post(admit::post).get(submissions::list))
         .route("/v1/submissions/{id}", get(submissions::show).put(admit::put))
@@ -67,7 +63,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::docs))
         .route("/docs.css", get(docs::style))
-        .merge(gate)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
@@ -77,5 +72,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&app), metrics::layer))
         .layer(from_fn(instance::layer))
+        // Behind the layers, which it does not go through.
+        .route(gate::GATE, any(gate::gate))
         .with_state(app)
 }

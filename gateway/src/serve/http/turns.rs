@@ -3,7 +3,7 @@
 //! in the kernel, which lets their senders wait.
 //!
 //! A body of which nothing comes gives its place away, and one that takes long goes to the end of the line: whoever sends
-//! slowly holds up nobody.
+//! slowly holds up nobody for long, and who has waited too long for a turn is read without one.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,6 +22,10 @@ const IDLE: Duration = Duration::from_millis(5);
 /// How long a place is kept while others wait.
 const TURN: Duration = Duration::from_millis(100);
 
+/// How long a body waits for a place at most; then it is read without one. Order is for speed, and a disk that stands still
+/// or callers who dawdle must not make others wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The places. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Turns(Arc<Semaphore>);
@@ -36,8 +40,11 @@ impl Turns {
     /// The body, received in turn. It keeps its place after its last byte until it is dropped, so that it counts while it
     /// is made durable.
     pub fn body(&self, body: Body) -> Body {
-        let receiving =
-            Receiving { inner: body.into_data_stream(), places: Arc::clone(&self.0), place: None };
+        let receiving = Receiving {
+            inner: body.into_data_stream(),
+            places: Some(Arc::clone(&self.0)),
+            place: None,
+        };
         Body::from_stream(stream::unfold(receiving, |mut receiving| async move {
             Some((receiving.next().await?, receiving))
         }))
@@ -46,7 +53,8 @@ impl Turns {
 
 struct Receiving {
     inner: BodyDataStream,
-    places: Arc<Semaphore>,
+    /// `None` once it has waited too long.
+    places: Option<Arc<Semaphore>>,
     /// And since when.
     place: Option<(OwnedSemaphorePermit, Instant)>,
 }
@@ -56,10 +64,13 @@ impl Receiving {
         if self.place.as_ref().is_some_and(|(_, since)| since.elapsed() > TURN) {
             self.place = None;
         }
-        if self.place.is_none() {
-            // Nobody closes it.
-            let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
-            self.place = Some((place, Instant::now()));
+        if let (None, Some(places)) = (&self.place, &self.places) {
+            let waiting = tokio::time::timeout(PATIENCE, Arc::clone(places).acquire_owned());
+            match waiting.await {
+                Ok(Ok(place)) => self.place = Some((place, Instant::now())),
+                // Nobody closes them.
+                Ok(Err(_)) | Err(_) => self.places = None,
+            }
         }
         let mut next = pin!(self.inner.next());
         match tokio::time::timeout(IDLE, &mut next).await {
@@ -111,6 +122,18 @@ mod tests {
         assert!(early.is_err(), "{early:?}");
         drop(one);
         assert_eq!(piece(&mut two).await, "b");
+    }
+
+    #[tokio::test]
+    async fn whoever_has_waited_too_long_is_read_without_a_place() {
+        let turns = one_place();
+        let ((first, mut one), (second, mut two)) = (body(&turns), body(&turns));
+        first.send("a").await.unwrap();
+        assert_eq!(piece(&mut one).await, "a");
+        for letter in ["b", "c"] {
+            second.send(letter).await.unwrap();
+            assert_eq!(piece(&mut two).await, letter, "the disk stands still, and `one` is held");
+        }
     }
 
     #[tokio::test]

@@ -17,7 +17,8 @@ use serde::Deserialize;
 use super::App;
 use super::tenant::All;
 use crate::config::{self, Jwks};
-use keys::{Found, Keys};
+use keys::Found;
+pub use keys::Keys;
 
 /// Bytes of a token. What is longer carries more than a box asks for.
 const MOST_BYTES: usize = 8 << 10;
@@ -110,7 +111,12 @@ impl Refused {
 }
 
 impl Provider {
-    /// Reads the keys. `secret` is the tenant's.
+    /// Its keys, for a reload.
+    pub fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys)
+    }
+
+    /// Reads the keys where none are known. `secret` is the tenant's.
     ///
     /// # Errors
     /// A file without a usable key.
@@ -118,9 +124,12 @@ impl Provider {
         jwt: &config::Jwt,
         secret: &hmac::Key,
         agent: &ureq::Agent,
+        known: Option<Arc<Keys>>,
     ) -> anyhow::Result<Self> {
         rs256::install();
-        let keys = Keys::open(&jwt.jwks, agent)
+        let open = || Keys::open(&jwt.jwks, agent).map(Arc::new);
+        let keys = known
+            .map_or_else(open, Ok)
             .with_context(|| format!("the keys of the issuer {}", jwt.issuer))?;
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = LEEWAY;
@@ -133,7 +142,7 @@ impl Provider {
         Ok(Self {
             issuer: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
-            keys: Arc::new(keys),
+            keys,
             validation,
             pseudonyms: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()),
         })
