@@ -21,6 +21,8 @@ pub struct Cli {
 pub enum Command {
     /// Judge files and print their verdicts.
     Check(CheckArguments),
+    /// Measure how well a profile judges a labelled folder.
+    Eval(EvalArguments),
     /// Run the gateway: submissions over HTTP, judged behind.
     Serve(ServeArguments),
     /// Take up changed tenants, profiles, policies and lists while the service runs.
@@ -74,6 +76,51 @@ pub struct CheckArguments {
     /// How many items are decoded at once, while as many more are with the models; default: the number of cores.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
+}
+
+/// Measure how well a profile judges a labelled folder.
+///
+/// The folder's sub-folders are named for the label of what lies in them, or its labels.csv (file,label) tells it: good for
+/// what must be approved, bad for what must not, or a category, a reason of the policy, a finding (docs/eval.md).
+///
+/// Exit code: 0 all evaluated, 2 something could not be judged, 64 usage.
+#[derive(Args, Debug)]
+pub struct EvalArguments {
+    /// The labelled folder.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+    /// Draw the curves into this file.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// The profile: one of the built-in names (see `weir policy list`) or a TOML file.
+    #[arg(long, value_name = "NAME", default_value = "starter")]
+    pub profile: String,
+    /// A policy file that takes the place of the profile's own policy.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Another profile, or a policy file to try with the same profile; shows what it would decide otherwise.
+    #[arg(long, value_name = "PROFILE|POLICY")]
+    pub compare: Option<String>,
+    /// The share of good items that a threshold may catch by mistake, above 0 and below 1.
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share)]
+    pub max_fpr: f64,
+    /// The kind of place the items would appear in, such as `post` or `avatar`.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub surface: String,
+    /// A file of listed hashes; may be given more than once.
+    #[arg(long = "bank", value_name = "FILE")]
+    pub banks: Vec<PathBuf>,
+    /// How many items are decoded at once, while as many more are with the models; default: the number of cores.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let within = |share: &f64| 0.0 < *share && *share < 1.0;
+    text.parse().ok().filter(within).ok_or_else(|| "write a share such as 0.01".to_owned())
 }
 
 /// Run the gateway.

@@ -7,6 +7,7 @@ mod config;
 mod config_command;
 mod control;
 mod erase_command;
+mod eval;
 mod logging;
 mod models_command;
 mod paths;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
     logging::start(cli.verbose);
     let outcome = match cli.command {
         Command::Check(arguments) => check::run(arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_command::run(arguments),
         Command::Reload(arguments) => reload_command::run(arguments),

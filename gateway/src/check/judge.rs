@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use domain::{Context, Failure, Format, Policy};
+use domain::profile::Profile;
+use domain::{Context, Evidence, Failure, Format, Policy};
 use pipeline::hls;
 use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
 use pipeline::sandbox::{Item, Role};
@@ -17,7 +18,6 @@ use pipeline::sniff::sniff;
 use super::inputs::Input;
 use super::slots::Slots;
 use super::verdict::{TimingsView, Verdict};
-use crate::cli::CheckArguments;
 use crate::profile::{self, Effort};
 
 /// The largest file that is read whatever the profile says, in bytes: it is held in memory while it is judged.
@@ -37,77 +37,112 @@ pub struct Judge {
     decoders: Slots,
 }
 
+/// What a judge is made of.
+pub struct Setup<'a> {
+    /// Detectors, limits and policy.
+    pub profile: Profile,
+    /// Files of listed hashes beside the profile's own.
+    pub banks: &'a [PathBuf],
+    /// The kind of place the items would appear in; empty when not told.
+    pub surface: &'a str,
+    /// Judged with every input.
+    pub caption: Option<&'a str>,
+    /// Items that are decoded at once.
+    pub jobs: usize,
+}
+
+/// How far an input is looked at, and by what demands.
+pub struct Demands<'a> {
+    /// Detectors that must see everything.
+    pub required: &'a [String],
+    /// The largest stretch of a time line that may go unseen, in milliseconds.
+    pub max_gap_ms: u64,
+    /// Whether what is known settles a rejection, so that the rest is left out.
+    pub settled: &'a dyn Fn(&Evidence) -> bool,
+}
+
 impl Judge {
-    /// Reads profile, policy and banks, loads the models and starts the sandbox.
-    pub fn new(
-        arguments: &CheckArguments,
-        jobs: usize,
-        first: Option<&Input>,
-    ) -> anyhow::Result<Self> {
-        let mut profile = profile::load(&arguments.profile)?;
-        if let Some(file) = &arguments.policy {
-            profile = profile::with_policy_file(profile, file)?;
-        }
-        let (surface, known) = (&arguments.surface, &profile.surfaces);
+    /// Reads the banks, loads the models and starts the sandbox.
+    pub fn new(setup: Setup<'_>, first: Option<&Input>) -> anyhow::Result<Self> {
+        let Setup { profile, banks, surface, caption, jobs } = setup;
+        let known = &profile.surfaces;
         anyhow::ensure!(
-            surface.is_empty() || known.is_empty() || known.contains(surface),
+            surface.is_empty() || known.is_empty() || known.iter().any(|s| s == surface),
             "the profile `{}` knows no surface `{surface}`; write one of {}",
             profile.name,
             known.join(", ")
         );
         let effort = Effort::whole(jobs);
-        let inspector = profile::inspector(&profile, &arguments.banks, effort, role(first))?;
+        let inspector = profile::inspector(&profile, banks, effort, role(first))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             inspector,
             max_bytes: profile.limits.max_bytes.min(MAX_BYTES),
             policy: profile.policy,
-            caption: arguments.text.clone(),
-            context: Context { surface: arguments.surface.clone(), language: String::new() },
+            caption: caption.map(str::to_owned),
+            context: Context { surface: surface.to_owned(), language: String::new() },
             // With fewer items than cores, a video's decoder takes the cores that would idle.
             decode_threads: (cores / jobs).max(1) as u32,
             decoders: Slots::new(jobs),
         })
     }
 
+    /// The profile's policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The verdict on one input; whatever goes wrong is a verdict too. Waits for its turn among `jobs` that read and
     /// decode; the models come after that.
     pub fn judge(&self, input: &Input) -> Verdict {
+        let demands = Demands {
+            required: self.policy.required(),
+            max_gap_ms: self.policy.max_gap_ms(),
+            settled: &|evidence| self.policy.settled(evidence),
+        };
+        let (inspection, start) = self.look(input, &demands);
+        self.verdict(name(input), inspection, start)
+    }
+
+    /// What the detectors see of one input, and when that began; its turn comes as for [`Judge::judge`].
+    pub fn look(&self, input: &Input, demands: &Demands<'_>) -> (Inspection, Instant) {
         let slot = Cell::new(Some(self.decoders.take()));
         let decoded = || drop(slot.take());
         let start = Instant::now();
-        match input {
-            Input::Caption => self.decide(None, &[], None, start, &decoded),
+        let inspection = match input {
+            Input::Caption => self.inspect(None, &[], None, demands, &decoded),
             Input::File(path) => {
-                let name = Some(path.to_string_lossy().into_owned());
+                let name = name(input);
+                let name = name.as_deref();
                 match read(path, self.max_bytes) {
-                    Ok((item, unseen)) => self.decide(name, &[item], unseen, start, &decoded),
-                    Err(unread) => self.decide(name, &[], Some(unread), start, &decoded),
+                    Ok((item, unseen)) => self.inspect(name, &[item], unseen, demands, &decoded),
+                    Err(unread) => self.inspect(name, &[], Some(unread), demands, &decoded),
                 }
             }
-        }
+        };
+        (inspection, start)
     }
 
-    /// Judges caption and media; `unseen` is a file that could not even be read, whose caption is judged all the same,
+    /// Looks at caption and media; `unseen` is a file that could not even be read, whose caption is judged all the same,
     /// or what belongs to the file and is not judged with it.
-    fn decide(
+    fn inspect(
         &self,
-        file: Option<String>,
+        file: Option<&str>,
         media: &[Item],
         unseen: Option<Failure>,
-        start: Instant,
+        demands: &Demands<'_>,
         decoded: &dyn Fn(),
-    ) -> Verdict {
+    ) -> Inspection {
         let submission = Submission {
             caption: self.caption.as_deref(),
-            name: file.as_deref(),
+            name: file,
             context: self.context.clone(),
             media,
         };
         let watch = Watch {
-            required: self.policy.required(),
-            max_gap_ms: self.policy.max_gap_ms(),
-            settled: &|evidence| self.policy.settled(evidence),
+            required: demands.required,
+            max_gap_ms: demands.max_gap_ms,
+            settled: demands.settled,
             lists: None,
             decode_threads: self.decode_threads,
             decoded,
@@ -115,7 +150,7 @@ impl Judge {
         };
         let mut inspection = self.inspector.inspect(&submission, &watch);
         inspection.evidence.failures.extend(unseen);
-        self.verdict(file, inspection, start)
+        inspection
     }
 
     fn verdict(&self, file: Option<String>, inspection: Inspection, start: Instant) -> Verdict {
@@ -129,6 +164,14 @@ impl Judge {
             total: ms(start.elapsed()),
         };
         Verdict::new(file, decision, inspection, timings)
+    }
+}
+
+/// The path as given, lossily as UTF-8.
+fn name(input: &Input) -> Option<String> {
+    match input {
+        Input::Caption => None,
+        Input::File(path) => Some(path.to_string_lossy().into_owned()),
     }
 }
 

@@ -1,38 +1,44 @@
 //! `weir check`: files in, verdicts out.
 
-mod inputs;
-mod judge;
-mod progress;
+pub mod crew;
+pub mod inputs;
+pub mod judge;
+pub mod progress;
 mod slots;
-mod table;
+pub mod table;
 mod turns;
 pub mod verdict;
 
-use std::collections::BTreeMap;
 use std::io::{BufWriter, ErrorKind, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
 use crate::cli::CheckArguments;
+use crate::profile;
 use inputs::Input;
-use judge::Judge;
+use judge::{Judge, Setup};
 use progress::Progress;
 use table::Table;
-use turns::Turns;
 use verdict::Verdict;
-
-/// Threads for each job: while the models look at one item, the next is decoded.
-const THREADS_PER_JOB: usize = 2;
-
-/// Verdicts, for each job, that may wait for an earlier one before the jobs pause.
-const AHEAD: usize = 64;
 
 /// Runs the command.
 pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
     let inputs = inputs(&arguments)?;
-    let jobs = jobs(&arguments, inputs.len());
-    let judge = Judge::new(&arguments, jobs, inputs.first())?;
+    let jobs = jobs(arguments.jobs, inputs.len());
+    let mut profile = profile::load(&arguments.profile)?;
+    if let Some(file) = &arguments.policy {
+        profile = profile::with_policy_file(profile, file)?;
+    }
+    let setup = Setup {
+        profile,
+        banks: &arguments.banks,
+        surface: &arguments.surface,
+        caption: arguments.text.as_deref(),
+        jobs,
+    };
+    let judge = Judge::new(setup, inputs.first())?;
     let printed = judge_all(&judge, &inputs, jobs, arguments.json)?;
     Ok(printed.code())
 }
@@ -54,80 +60,47 @@ fn inputs(arguments: &CheckArguments) -> anyhow::Result<Vec<Input>> {
     Ok(inputs)
 }
 
-fn jobs(arguments: &CheckArguments, inputs: usize) -> usize {
+/// Items that are decoded at once: as many as wanted, else as there are cores, and never more than there are.
+pub fn jobs(wanted: Option<u16>, inputs: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    arguments.jobs.map_or(cores, usize::from).min(inputs).max(1)
+    wanted.map_or(cores, usize::from).min(inputs).max(1)
 }
 
-/// Judges `jobs` items at once, with as many more at the models, and prints in input order.
+/// Judges all inputs and prints each verdict once all before it are printed.
 fn judge_all(judge: &Judge, inputs: &[Input], jobs: usize, json: bool) -> anyhow::Result<Printed> {
-    let turns = Turns::new(inputs.len(), jobs * AHEAD);
-    let (send, receive) = crossbeam_channel::bounded::<(usize, Box<Verdict>)>(jobs);
-    std::thread::scope(|scope| {
-        for _ in 0..(jobs * THREADS_PER_JOB).min(inputs.len()) {
-            let send = send.clone();
-            let turns = &turns;
-            let started = std::thread::Builder::new().spawn_scoped(scope, move || {
-                while let Some(input) = turns.next().and_then(|i| Some((i, inputs.get(i)?))) {
-                    let (index, input) = input;
-                    if send.send((index, Box::new(judge.judge(input)))).is_err() {
-                        break;
-                    }
-                }
-            });
-            if let Err(error) = started {
-                turns.close();
-                return Err(error)
-                    .context("cannot start a thread; raise the limit on processes (ulimit -u)");
-            }
-        }
-        drop(send);
-        let printed = print_in_order(receive, &turns, inputs.len(), json);
-        // Whatever ended the printing (a closed pipe, say), nobody waits for a turn any more.
-        turns.close();
-        printed
-    })
-}
-
-/// Prints each verdict once all before it are printed.
-fn print_in_order(
-    receive: crossbeam_channel::Receiver<(usize, Box<Verdict>)>,
-    turns: &Turns,
-    total: usize,
-    json: bool,
-) -> anyhow::Result<Printed> {
-    let progress = Progress::new(total);
+    let progress = Progress::new(inputs.len());
     let table = Table::new();
     let mut out = BufWriter::new(std::io::stdout());
     let mut printed = Printed::default();
-    let mut early = BTreeMap::new();
     if !json {
         out.write_all(table.head().as_bytes())?;
     }
-    let mut due = 0;
-    for (index, verdict) in receive {
-        early.insert(index, verdict);
-        while let Some(verdict) = early.remove(&due) {
-            due += 1;
+    crew::in_order(
+        inputs,
+        jobs,
+        |input| judge.judge(input),
+        |verdict: Verdict| {
             printed.count(&verdict);
             let line =
                 if json { serde_json::to_string(&verdict)? + "\n" } else { table.row(&verdict) };
             let wrote =
                 progress.suspend(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()));
             match wrote {
-                Ok(()) => progress.step(),
+                Ok(()) => {
+                    progress.step();
+                    Ok(ControlFlow::Continue(()))
+                }
                 // Whoever read has seen enough, as `head` does.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(printed),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
                 // What could not be told counts as not judged.
                 Err(error) => {
                     eprintln!("weir: cannot write to standard output: {error}");
                     printed.unjudged = true;
-                    return Ok(printed);
+                    Ok(ControlFlow::Break(()))
                 }
             }
-            turns.printed(due);
-        }
-    }
+        },
+    )?;
     progress.finish();
     Ok(printed)
 }

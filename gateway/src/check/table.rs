@@ -60,7 +60,8 @@ impl Table {
     }
 }
 
-fn label(status: Status) -> &'static str {
+/// A status in a word.
+pub fn label(status: Status) -> &'static str {
     match status {
         Status::Approved => "approved",
         Status::Rejected => "rejected",
@@ -137,7 +138,7 @@ pub fn clean(text: &str) -> String {
 }
 
 /// Cuts a name at its front, since its end tells more.
-fn clip(name: &str, columns: usize) -> String {
+pub fn clip(name: &str, columns: usize) -> String {
     let name = clean(name);
     let length = name.chars().count();
     if length <= columns {

@@ -111,7 +111,7 @@ impl Verdict {
 
     /// Whether the item could not be judged: a failure, or an answer that rests on less than was required.
     pub fn is_unjudged(&self) -> bool {
-        self.status == Status::Failed || (!self.complete && self.status != Status::Rejected)
+        is_unjudged(self.status, self.complete)
     }
 
     /// Whether the item may not be shown as it is.
@@ -120,7 +120,13 @@ impl Verdict {
     }
 }
 
-fn error_line(failures: &[Failure], unseen: &BTreeMap<String, String>) -> Option<String> {
+/// Whether an item with this answer was not judged: a failure, or an answer that rests on less than was required.
+pub fn is_unjudged(status: Status, complete: bool) -> bool {
+    status == Status::Failed || (!complete && status != Status::Rejected)
+}
+
+/// Why something was not looked at, in one line; `None` where all was.
+pub fn error_line(failures: &[Failure], unseen: &BTreeMap<String, String>) -> Option<String> {
     let failures = failures.iter().map(|f| format!("{}: {}", f.reason, f.detail));
     let unseen = unseen.iter().map(|(detector, why)| format!("{detector}: {why}"));
     let lines: Vec<_> = failures.chain(unseen).collect();
