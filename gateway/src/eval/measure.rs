@@ -56,9 +56,14 @@ impl Measures {
                 values.insert(measure, value);
             }
         }
-        let classes = s.labels.iter().map(|(d, l)| (d.as_str(), format!("labels{}", key(d)), l));
-        let classes: Vec<_> =
-            classes.chain([("nsfw", "nsfw".to_owned(), &s.nsfw_categories)]).collect();
+        // The labels of `nsfw` stand in both places; a policy may ask in either.
+        let others = s.labels.iter().filter(|(detector, _)| *detector != "nsfw");
+        let classes: Vec<_> = others
+            .map(|(detector, labels)| {
+                (detector.as_str(), format!("labels{}", key(detector)), labels)
+            })
+            .chain([("nsfw", "nsfw".to_owned(), &s.nsfw_categories)])
+            .collect();
         for (_, path, labels) in &classes {
             for (label, score) in labels.iter().filter(|(_, score)| score.is_finite()) {
                 let expression = format!("{path}{}", key(label));
@@ -168,7 +173,11 @@ mod tests {
         evidence.scores.face_count = Some(2);
         evidence.scores.nsfw_categories =
             [("porn".into(), 0.75), ("two words".into(), 0.25)].into();
-        evidence.scores.labels = [("gore".into(), [("blood".into(), 0.5)].into())].into();
+        evidence.scores.labels = [
+            ("gore".into(), [("blood".into(), 0.5)].into()),
+            ("nsfw".into(), [("porn".into(), 0.75)].into()),
+        ]
+        .into();
         evidence.findings = vec![
             finding("nsfw", "porn", 0.75),
             finding("link", "link:blocked", 0.9),

@@ -15,9 +15,9 @@ const MOST: usize = 6;
 const WIDE: f64 = 360.0;
 const HIGH: f64 = 280.0;
 const TOP: f64 = 64.0;
-const LEFT: [f64; 2] = [64.0, 528.0];
+const LEFT: [f64; 2] = [84.0, 556.0];
 /// Size of the whole, without the legend's rows.
-const WIDTH: f64 = 920.0;
+const WIDTH: f64 = 960.0;
 const LEGEND: f64 = TOP + HIGH + 76.0;
 /// Height of a row of the legend.
 const ROW: f64 = 22.0;
@@ -71,10 +71,12 @@ pub fn svg(report: &Report) -> String {
     );
     let negatives = shown.first().map_or(0, |curve| curve.negatives);
     // Wide enough for ten times what is wanted, and for a few of the steps that there are.
-    let end = (10.0 * report.max_fpr).max(4.0 / negatives.max(1) as f64).min(1.0);
+    let end = tidy((10.0 * report.max_fpr).max(4.0 / negatives.max(1) as f64));
     let [recall, fallout] = [Panel { left: LEFT[0], end: 1.0 }, Panel { left: LEFT[1], end }];
-    frame(&mut out, &recall, "Precision over recall", "recall: share of the label’s items caught");
-    frame(&mut out, &fallout, "Recall over mistakes", "share of the good items caught by mistake");
+    let axes =
+        ["recall: share of the label’s items caught", "share of the good items caught by mistake"];
+    frame(&mut out, &recall, "Precision over recall", axes[0], "precision");
+    frame(&mut out, &fallout, "Recall over mistakes", axes[1], "recall");
     wanted(&mut out, &fallout, report.max_fpr);
     let _ = writeln!(
         out,
@@ -96,7 +98,14 @@ pub fn svg(report: &Report) -> String {
     out
 }
 
-fn frame(out: &mut String, panel: &Panel, title: &str, below: &str) {
+/// The next share with one digit, so that the axis has round numbers; all of it at most.
+fn tidy(share: f64) -> f64 {
+    let step = 10f64.powf(share.log10().floor());
+    // A hair less, or 0.1 ÷ 0.1 might become 2 steps.
+    ((share / step - 1e-9).ceil() * step).min(1.0)
+}
+
+fn frame(out: &mut String, panel: &Panel, title: &str, below: &str, beside: &str) {
     let (left, right, bottom) = (panel.left, panel.left + WIDE, TOP + HIGH);
     let _ = writeln!(out, "<text class=\"title\" x=\"{left}\" y=\"{}\">{title}</text>", TOP - 24.0);
     for step in 0..=5 {
@@ -114,9 +123,11 @@ fn frame(out: &mut String, panel: &Panel, title: &str, below: &str) {
             percent(share * panel.end)
         );
     }
+    let (aside, middle) = (left - 58.0, TOP + HIGH / 2.0);
     let _ = writeln!(
         out,
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{below}</text>",
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{below}</text>\
+         <text transform=\"translate({aside} {middle}) rotate(-90)\" text-anchor=\"middle\">{beside}</text>",
         left + WIDE / 2.0,
         bottom + 40.0
     );
@@ -128,7 +139,7 @@ fn wanted(out: &mut String, panel: &Panel, max_fpr: f64) {
     let _ = writeln!(
         out,
         "<path class=\"want\" d=\"M{x:.1} {TOP}V{}\"/>\
-         <text class=\"soft\" x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">at most {}</text>",
+         <text class=\"soft\" x=\"{x:.1}\" y=\"{}\">at most {}</text>",
         TOP + HIGH,
         TOP - 6.0,
         percent(max_fpr)
@@ -252,5 +263,37 @@ impl std::fmt::Display for Text<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_end_at_round_numbers() {
+        for (share, end) in [(0.1, 0.1), (0.2857, 0.3), (0.01, 0.01), (0.96, 1.0), (4.0, 1.0)] {
+            assert!((tidy(share) - end).abs() < 1e-9, "{share}: {}", tidy(share));
+        }
+    }
+
+    #[test]
+    fn names_cannot_break_the_markup() {
+        let text = Text("a<b>&\"c\"\u{1b}").to_string();
+        assert_eq!(text, "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}");
+    }
+
+    #[test]
+    fn many_points_are_drawn_once_where_the_eye_sees_one() {
+        let point = |n: u32| PointView {
+            value: 0.0,
+            recall: f64::from(n) / 10_000.0,
+            precision: 1.0,
+            false_positive_rate: 0.0,
+        };
+        let points: Vec<_> = (0..=10_000).map(point).collect();
+        let drawn: Vec<_> = thinned(&points, |p| (p.recall * WIDE, 0.0)).collect();
+        assert!(drawn.len() < 2_000, "{}", drawn.len());
+        assert!(drawn.last().is_some_and(|p| p.recall == 1.0), "the end is always there");
     }
 }

@@ -8,8 +8,10 @@ use super::rate::Rate;
 use super::report::Report;
 use crate::check::table::{clean, clip, label as status};
 
-/// Numbers that are shown for each label.
+/// Numbers that are shown for each label: that many, as long as they are nearly as good as the best. Of many numbers some
+/// tell a few items apart by chance.
 const BEST: usize = 3;
+const NEARLY: f64 = 0.05;
 /// Items that are listed of each kind.
 const LISTED: usize = 20;
 /// Columns of a label, of a file's name, and of a condition.
@@ -76,7 +78,7 @@ fn evaluation(out: &mut String, evaluation: &Evaluation, report: &Report) {
         line(
             out,
             format_args!(
-                "\nGood items not approved: {} of {}, {} ({} of them rejected).\n{}",
+                "\nGood items not approved: {} of {}, {}; rejected: {}.\n{}",
                 good.hits,
                 good.of,
                 interval(good),
@@ -115,22 +117,20 @@ fn curves(out: &mut String, evaluation: &Evaluation, report: &Report) {
         return;
     }
     let most = percent(report.max_fpr);
-    let condition = format!("CONDITION THAT CATCHES AT MOST {most}");
+    let condition = format!("CONDITION, AT MOST {most} WRONG");
     line(
         out,
         format_args!(
-            "\nWHICH NUMBERS TELL A LABEL FROM THE GOOD ITEMS ({BEST} at most for each; --json has all)\n\
+            "\nWHICH NUMBERS TELL A LABEL FROM THE GOOD ITEMS (the best; --json has all)\n\
              {:<LABEL$} {condition:<CONDITION$} {:>5} {:>5} {:>12} {:>11}",
             "LABEL", "AV.PR", "AUC", "CAUGHT", "WRONG"
         ),
     );
-    let mut last = ("", 0);
-    for curve in &evaluation.curves {
-        last = if last.0 == curve.label { (last.0, last.1 + 1) } else { (curve.label.as_str(), 1) };
-        // The first is shown whatever it is: that nothing tells a label apart is an answer, too.
-        if last.1 == 1 || (last.1 <= BEST && curve.summary.auc > 0.5) {
-            curve_line(out, curve);
-        }
+    for best in evaluation.best_curves() {
+        let own = evaluation.curves.iter().filter(|curve| curve.label == best.label);
+        let least = best.summary.average_precision - NEARLY;
+        let good = own.filter(|curve| curve.summary.average_precision >= least).take(BEST);
+        good.for_each(|curve| curve_line(out, curve));
     }
     line(
         out,
@@ -201,10 +201,11 @@ fn compared(out: &mut String, this: &Evaluation, other: &Evaluation, comparison:
         [("good", comparison.good), ("not good", comparison.not_good), ("all", comparison.all)]
     {
         let Pair { of, this_right, other_right, only_this, only_other, p } = pair;
+        let p = if p < 1e-4 { "<0.0001".to_owned() } else { format!("{p:.4}") };
         line(
             out,
             format_args!(
-                "{name:<9} {of:>6} {this_right:>11} {other_right:>12} {only_this:>10} {only_other:>11} {p:>8.4}  {}",
+                "{name:<9} {of:>6} {this_right:>11} {other_right:>12} {only_this:>10} {only_other:>11} {p:>8}  {}",
                 pair.says()
             ),
         );
@@ -290,5 +291,28 @@ fn interval(rate: &Rate) -> String {
             format!("{:.1} % ({:.1}–{:.1})", share * 100.0, rate.low * 100.0, rate.high * 100.0)
         }
         None => "–".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_read_as_per_cent() {
+        for (share, text) in
+            [(0.01, "1 %"), (0.0714, "7.14 %"), (0.00125, "0.13 %"), (1.0, "100 %")]
+        {
+            assert_eq!(percent(share), text);
+        }
+        assert_eq!(interval(&Rate::new(0, 20)), "0.0 % (0.0–16.1)");
+        assert_eq!(interval(&Rate::new(0, 0)), "–");
+    }
+
+    #[test]
+    fn no_line_grows_beyond_its_columns() {
+        let long = "é".repeat(150);
+        assert_eq!(cut(&long).chars().count(), 100);
+        assert_eq!(cut("short  "), "short");
     }
 }
