@@ -230,7 +230,7 @@ fn legend(out: &mut String, report: &Report, shown: &[&CurveView], all: usize) {
     }
     let mut note = match shown.first() {
         Some(curve) => format!(
-            "{}, {}: {} good items, so steps of {}.",
+            "{}, {}. Good items: {}, so steps of {}.",
             report.this.profile,
             report.this.policy,
             curve.negatives,

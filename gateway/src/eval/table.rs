@@ -14,16 +14,17 @@ const BEST: usize = 3;
 const NEARLY: f64 = 0.05;
 /// Items that are listed of each kind.
 const LISTED: usize = 20;
-/// Columns of a label, of a file's name, and of a condition.
+/// Columns of a label, of a file's name, of a condition, and of the folder.
 const LABEL: usize = 18;
 const FILE: usize = 44;
 const CONDITION: usize = 40;
+const FOLDER: usize = 80;
 
 /// The report as text.
 pub fn text(report: &Report) -> String {
     let mut out = String::new();
     let this = &report.this;
-    line(&mut out, format_args!("{} of {}", items(report.items), clean(&report.folder)));
+    line(&mut out, format_args!("{} of {}", items(report.items), clip(&report.folder, FOLDER)));
     evaluation(&mut out, this, report);
     curves(&mut out, this, report);
     if let (Some(other), Some(comparison)) = (&report.other, &report.comparison) {
@@ -141,7 +142,7 @@ fn curves(out: &mut String, evaluation: &Evaluation, report: &Report) {
         line(
             out,
             format_args!(
-                "{} can show no share below {}; with none of them wrong the true share may be up to {}.\n\
+                "{} can show no share below {}; with none wrong, it may truly be up to {}.\n\
                  A threshold that was chosen on these items is yet to be tried on others.",
                 count(curve.negatives, "good item"),
                 percent(1.0 / curve.negatives as f64),
@@ -179,13 +180,9 @@ fn curve_line(out: &mut String, curve: &CurveView) {
 
 fn compared(out: &mut String, this: &Evaluation, other: &Evaluation, comparison: &Comparison) {
     let how = if comparison.same_findings { "on the same findings" } else { "looked at anew" };
-    line(
-        out,
-        format_args!(
-            "\nTHIS ({}, {}) AGAINST THE OTHER ({}, {}), {how}",
-            this.profile, this.policy, other.profile, other.policy
-        ),
-    );
+    line(out, format_args!("\nTHIS AGAINST THE OTHER, {how}"));
+    line(out, format_args!("this:  profile {}, policy {}", this.profile, this.policy));
+    line(out, format_args!("other: profile {}, policy {}", other.profile, other.policy));
     if comparison.left_out > 0 {
         let left_out = items(comparison.left_out);
         line(out, format_args!("Left out: {left_out} that one of the two could not judge."));
