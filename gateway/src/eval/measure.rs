@@ -41,7 +41,7 @@ impl Measures {
         let mut values = BTreeMap::new();
         let s = &evidence.scores;
         let count = |n: Option<u32>| n.map(f64::from);
-        let number = |n: Option<f32>| n.map(f64::from);
+        let number = |n: Option<f32>| n.map(seen);
         for (name, worse, whole, value) in [
             ("blur_variance", Worse::Low, false, number(s.blur_variance)),
             ("estimated_age", Worse::Low, false, number(s.estimated_age)),
@@ -74,7 +74,7 @@ impl Measures {
                     label: Some(label.clone()),
                     detector: None,
                 };
-                values.insert(measure, f64::from(*score));
+                values.insert(measure, seen(*score));
             }
         }
         let known =
@@ -92,7 +92,7 @@ impl Measures {
                 detector: Some(finding.detector.clone()),
             };
             // As a policy takes it: a score that is no number counts as certain.
-            let score = if finding.score.is_finite() { f64::from(finding.score) } else { 1.0 };
+            let score = if finding.score.is_finite() { seen(finding.score) } else { 1.0 };
             let highest = values.entry(measure).or_insert(score);
             *highest = highest.max(score);
         }
@@ -111,6 +111,11 @@ impl Measures {
         let silent = || measure.detector.as_ref().filter(|d| self.run.contains(*d)).map(|_| 0.0);
         self.values.get(measure).copied().or_else(silent)
     }
+}
+
+/// A number as a policy sees it, which rounds to six decimals: what is alike to it no threshold can divide.
+fn seen(value: f32) -> f64 {
+    (f64::from(value) * 1e6).round() / 1e6
 }
 
 /// A key of a map in a condition: `.porn`, or `["two words"]` where it is no name.
