@@ -217,6 +217,21 @@ fn keys_by_address_follow_the_provider_who_is_not_asked_for_every_invented_name(
 }
 
 #[test]
+fn a_reload_while_the_provider_is_away_locks_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let issuer = Issuer::new("k1", 2048);
+    let (keys, calls) = (Arc::new(Mutex::new(jwks(&[&issuer]))), Arc::new(Mutex::new(0)));
+    let port = provider(Arc::clone(&keys), Arc::clone(&calls));
+    let url = format!("http://127.0.0.1:{port}/jwks.json");
+    let service = service(dir.path(), &url, "[fetch]\nallow = [\"127.0.0.0/8\"]\n");
+    assert_eq!(call(&service, &issuer.token(&claims())).0, 200);
+    "<html>".clone_into(&mut keys.lock().unwrap());
+    let run = weir::run(["reload", "--data", service.data().to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert_eq!(call(&service, &issuer.token(&claims())), (200, String::new()));
+}
+
+#[test]
 fn without_its_providers_keys_a_box_starts_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let issuer = Issuer::new("k1", 2048);

@@ -101,25 +101,25 @@ async fn count(app: &Arc<App>) {
 }
 
 /// Deletes what nobody needs: the file first, then the row, so that a crash between the two only repeats it. When it
-/// returns, what was queued before the call is gone, or will be tried again.
-pub async fn delete_files(app: &Arc<App>) {
+/// returns, what was queued before the call is gone; `false` where some of it could not be deleted and is tried again.
+pub async fn delete_files(app: &Arc<App>) -> bool {
     let _alone = app.deleting.lock().await;
-    for kind in [EffectKind::Delete, EffectKind::Discard] {
-        delete_all(app, kind).await;
-    }
+    let files = delete_all(app, EffectKind::Delete).await;
+    delete_all(app, EffectKind::Discard).await && files
 }
 
-async fn delete_all(app: &Arc<App>, kind: EffectKind) {
+async fn delete_all(app: &Arc<App>, kind: EffectKind) -> bool {
+    let mut all = true;
     loop {
         let effects = match app.store.lease_effects(kind, BATCH).await {
             Ok(effects) => effects,
             Err(error) => {
                 tracing::warn!(%error, "cannot lease deletions");
-                return;
+                return false;
             }
         };
         if effects.is_empty() {
-            return;
+            return all;
         }
         for effect in effects {
             let (app, name) = (Arc::clone(app), effect.endpoint.clone());
@@ -131,15 +131,17 @@ async fn delete_all(app: &Arc<App>, kind: EffectKind) {
             let noted = match deleted.await {
                 Ok(Ok(())) => app.insist(|store| store.effect_done(&effect)).await,
                 Ok(Err(error)) => {
+                    all = false;
                     let reason = Code::lossy("io");
                     app.failed(&effect, reason, error.to_string(), Again::Later).await
                 }
                 Err(error) => {
                     tracing::error!(%error, "a deletion failed");
-                    return;
+                    return false;
                 }
             };
             if let Err(error) = noted {
+                all = false;
                 tracing::warn!(%error, "cannot note a deletion; it is done once more after the next start");
             }
         }

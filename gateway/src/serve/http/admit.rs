@@ -261,7 +261,9 @@ async fn take_parts<'a>(
 ) -> Outcome<(Meta, Ownerless<'a>)> {
     body::refuse_encoded(request.headers())?;
     let meter = Meter::default();
-    let request = request.map(|body| meter.body(app.turns.body(body)));
+    // Over when all parts are durable, or refused.
+    let turn = app.turns.turn();
+    let request = request.map(|body| meter.body(turn.body(body)));
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|error| Problem::bad("multipart", error.body_text()))?;

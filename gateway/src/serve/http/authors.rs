@@ -108,14 +108,15 @@ pub async fn erase(
     caller.may(Scope::Admin)?;
     let author = number(&app, &caller, &name).await?;
     let erased = app.store.erase_author(caller.tenant, author, caller.actor).await?;
-    // The answer says that they are gone.
-    chores::delete_files(&app).await;
+    // The answer says whether they are gone.
+    let files_gone = chores::delete_files(&app).await;
     Ok(Json(json!({
         "erased": true,
         // 64 bits: more than a number of JSON holds everywhere.
         "tombstone": erased.author.0.to_string(),
         "submissions": erased.submissions,
         "side_records": erased.sides,
+        "files_gone": files_gone,
     })))
 }
 

@@ -1,6 +1,7 @@
 //! `GET /v1/submissions/{id}/evidence/{n}`: what a reviewer may look at. Each look is in the journal before the picture
 //! goes out.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,11 +52,7 @@ pub async fn show(
         let app = Arc::clone(&app);
         tokio::task::spawn_blocking(move || picture(&app, &caller, id, media, &made, clear)).await
     };
-    let picture = picture.map_err(|error| Problem::internal(&error))?.map_err(|error| {
-        tracing::error!(%error, submission = %id, "evidence cannot be shown");
-        let detail = "the evidence is damaged, or the box has lost its key: nobody can look at it";
-        Problem::new(StatusCode::GONE, "evidence_unreadable", detail)
-    })?;
+    let picture = picture.map_err(|error| Problem::internal(&error))??;
     let name = format!("inline; filename=\"evidence-{}-{media}.jpg\"", id.0);
     let headers = [
         (header::CONTENT_TYPE, "image/jpeg"),
@@ -108,17 +105,28 @@ fn picture(
     media: usize,
     made: &MadeEvidence,
     clear: bool,
-) -> anyhow::Result<Vec<u8>> {
+) -> Outcome<Vec<u8>> {
+    let unreadable = |error: &dyn Display| {
+        tracing::error!(%error, submission = %id, "evidence cannot be shown");
+        let detail = "the evidence is damaged, or the box has lost its key: nobody can look at it";
+        Problem::new(StatusCode::GONE, "evidence_unreadable", detail)
+    };
     let owner = Owner { tenant: &caller.tenant, submission: id, media };
-    let picture = app.vault.get(owner, &made.file)?;
+    let picture = app.vault.get(owner, &made.file).map_err(|error| unreadable(&error))?;
     if clear {
         return Ok(picture);
     }
-    let item = Item::from_reader(&*picture, picture.len() as u64)?;
-    let tenant = app.tenants.get(&caller.tenant);
-    let tenant = tenant.ok_or_else(|| anyhow::anyhow!("the tenant is not served any more"))?;
-    let decoded = tenant.engine.inspector().picture(&item);
-    let decoded = decoded.map_err(|f| anyhow::anyhow!("{}: {}", f.reason, f.detail))?;
-    let decoded = decoded.ok_or_else(|| anyhow::anyhow!("it is no picture"))?;
-    sheet::jpeg(&sheet::veiled(&decoded)).map_err(anyhow::Error::msg)
+    let item = Item::from_reader(&*picture, picture.len() as u64);
+    let item = item.map_err(|error| Problem::internal(&error))?;
+    let tenant = app.tenant(&caller.tenant)?;
+    let decoded = tenant.engine.inspector().picture(&item).map_err(|failure| {
+        if failure.permanent {
+            return unreadable(&failure.detail);
+        }
+        tracing::warn!(reason = %failure.reason, submission = %id, "evidence cannot be veiled now");
+        let detail = "the decoder does not answer at the moment: ask again";
+        Problem::unavailable("evidence_later", detail, Duration::from_secs(5))
+    })?;
+    let decoded = decoded.ok_or_else(|| unreadable(&"it is no picture"))?;
+    sheet::jpeg(&sheet::veiled(&decoded)).map_err(|error| unreadable(&error))
 }

@@ -6,7 +6,7 @@
 //! slowly holds up nobody for long, and who has waited too long for a turn is read without one.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -37,13 +37,28 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// The body, received in turn. It keeps its place after its last byte until it is dropped, so that it counts while it
-    /// is made durable.
+    /// A turn for one body.
+    pub fn turn(&self) -> Turn {
+        Turn { places: Arc::clone(&self.0), place: Arc::default() }
+    }
+}
+
+/// A place, and since when it is taken.
+type Place = Option<(OwnedSemaphorePermit, Instant)>;
+
+/// The turn of one body. It is over when this is dropped: a body counts while it is made durable.
+pub struct Turn {
+    places: Arc<Semaphore>,
+    place: Arc<Mutex<Place>>,
+}
+
+impl Turn {
+    /// The body, received in turn.
     pub fn body(&self, body: Body) -> Body {
         let receiving = Receiving {
             inner: body.into_data_stream(),
-            places: Some(Arc::clone(&self.0)),
-            place: None,
+            places: Some(Arc::clone(&self.places)),
+            place: Arc::clone(&self.place),
         };
         Body::from_stream(stream::unfold(receiving, |mut receiving| async move {
             Some((receiving.next().await?, receiving))
@@ -55,19 +70,21 @@ struct Receiving {
     inner: BodyDataStream,
     /// `None` once it has waited too long.
     places: Option<Arc<Semaphore>>,
-    /// And since when.
-    place: Option<(OwnedSemaphorePermit, Instant)>,
+    place: Arc<Mutex<Place>>,
 }
 
 impl Receiving {
     async fn next(&mut self) -> Option<Result<Bytes, axum::Error>> {
-        if self.place.as_ref().is_some_and(|(_, since)| since.elapsed() > TURN) {
-            self.place = None;
-        }
-        if let (None, Some(places)) = (&self.place, &self.places) {
+        let taken = {
+            let mut place = self.place();
+            // Whose time is over goes to the end of the line.
+            place.take_if(|(_, since)| since.elapsed() > TURN);
+            place.is_some()
+        };
+        if let (false, Some(places)) = (taken, &self.places) {
             let waiting = tokio::time::timeout(PATIENCE, Arc::clone(places).acquire_owned());
             match waiting.await {
-                Ok(Ok(place)) => self.place = Some((place, Instant::now())),
+                Ok(Ok(place)) => *self.place() = Some((place, Instant::now())),
                 // Nobody closes them.
                 Ok(Err(_)) | Err(_) => self.places = None,
             }
@@ -76,10 +93,15 @@ impl Receiving {
         match tokio::time::timeout(IDLE, &mut next).await {
             Ok(item) => item,
             Err(_) => {
-                self.place = None;
+                self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
                 next.await
             }
         }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        // Whole after every statement.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,13 +117,13 @@ mod tests {
         Turns(Arc::new(Semaphore::new(1)))
     }
 
-    fn body(turns: &Turns) -> (mpsc::Sender<&'static str>, BodyDataStream) {
+    fn body(turn: &Turn) -> (mpsc::Sender<&'static str>, BodyDataStream) {
         let (sender, receiver) = mpsc::channel::<&'static str>(8);
         let pieces = stream::unfold(receiver, |mut receiver| async move {
             let piece = receiver.recv().await?;
             Some((Ok::<_, axum::Error>(Bytes::from(piece)), receiver))
         });
-        (sender, turns.body(Body::from_stream(pieces)).into_data_stream())
+        (sender, turn.body(Body::from_stream(pieces)).into_data_stream())
     }
 
     async fn piece(stream: &mut BodyDataStream) -> Bytes {
@@ -111,7 +133,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_waits_for_its_turn_and_takes_it_when_another_is_done() {
         let turns = one_place();
-        let ((first, mut one), (second, mut two)) = (body(&turns), body(&turns));
+        let (turn, other) = (turns.turn(), turns.turn());
+        let ((first, mut one), (second, mut two)) = (body(&turn), body(&other));
         first.send("a").await.unwrap();
         second.send("b").await.unwrap();
         assert_eq!(piece(&mut one).await, "a");
@@ -120,14 +143,15 @@ mod tests {
         assert!(one.next().await.is_none());
         let early = tokio::time::timeout(Duration::from_millis(30), two.next()).await;
         assert!(early.is_err(), "{early:?}");
-        drop(one);
+        drop(turn);
         assert_eq!(piece(&mut two).await, "b");
     }
 
     #[tokio::test]
     async fn whoever_has_waited_too_long_is_read_without_a_place() {
         let turns = one_place();
-        let ((first, mut one), (second, mut two)) = (body(&turns), body(&turns));
+        let (turn, other) = (turns.turn(), turns.turn());
+        let ((first, mut one), (second, mut two)) = (body(&turn), body(&other));
         first.send("a").await.unwrap();
         assert_eq!(piece(&mut one).await, "a");
         for letter in ["b", "c"] {
@@ -139,11 +163,12 @@ mod tests {
     #[tokio::test]
     async fn a_silent_body_gives_its_place_away_and_loses_nothing() {
         let turns = one_place();
-        let ((first, mut one), (second, mut two)) = (body(&turns), body(&turns));
+        let (turn, other) = (turns.turn(), turns.turn());
+        let ((first, mut one), (second, mut two)) = (body(&turn), body(&other));
         let silent = tokio::spawn(async move { piece(&mut one).await });
         second.send("b").await.unwrap();
         assert_eq!(piece(&mut two).await, "b");
-        drop((second, two));
+        drop((second, two, other));
         first.send("a").await.unwrap();
         assert_eq!(silent.await.unwrap(), "a");
     }
@@ -151,7 +176,8 @@ mod tests {
     #[tokio::test]
     async fn a_long_body_goes_to_the_end_of_the_line() {
         let turns = one_place();
-        let ((first, mut one), (second, mut two)) = (body(&turns), body(&turns));
+        let (turn, other) = (turns.turn(), turns.turn());
+        let ((first, mut one), (second, mut two)) = (body(&turn), body(&other));
         first.send("a").await.unwrap();
         assert_eq!(piece(&mut one).await, "a");
         second.send("b").await.unwrap();
