@@ -40,6 +40,7 @@ use domain::journal::{Actor, Code, SubmissionId, TenantId};
 use domain::{Problem as Mistake, Problems};
 use store::{Again, Effect, Store};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::cli::ServeArguments;
@@ -291,16 +292,16 @@ async fn serve(
     let serving = tokio::spawn(server.serve(listener, app.stop.clone()));
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let certificate = tokio::spawn(tls::run(certificate, app.stop.clone()));
+    let mut ending = Ending::new()?;
     tracing::info!(%address, "ready");
     eprintln!("weir: serving on {scheme}://{address}/ (data in {})", app.config.data.display());
     let manager = Manager::ready(&app, &format!("serving on {scheme}://{address}/"));
-    wait_for_signal().await?;
+    ending.wait().await;
     manager.stopping();
     eprintln!("weir: ending; a second signal ends at once");
-    tokio::spawn(async {
-        if wait_for_signal().await.is_ok() {
-            std::process::exit(130);
-        }
+    tokio::spawn(async move {
+        ending.wait().await;
+        std::process::exit(130);
     });
     tell_stop.send_replace(true);
     app.work_ready.notify_one();
@@ -435,12 +436,26 @@ fn raise_open_files(connections: usize) {
     }
 }
 
-/// Ctrl-C or SIGTERM.
-async fn wait_for_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut end = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    tokio::select! {
-        _ = end.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for SIGINT"),
+/// Ctrl-C and SIGTERM. From its making on they end nothing by themselves: it comes before anybody is told that the service
+/// is ready.
+struct Ending {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ending {
+    fn new() -> anyhow::Result<Self> {
+        let of = |kind, name| signal(kind).with_context(|| format!("cannot wait for {name}"));
+        Ok(Self {
+            terminate: of(SignalKind::terminate(), "SIGTERM")?,
+            interrupt: of(SignalKind::interrupt(), "SIGINT")?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
