@@ -167,6 +167,40 @@ impl Browser {
         }
     }
 
+    /// Waits until an element matches; also where the page may run no script.
+    ///
+    /// # Panics
+    /// When none does in time.
+    pub fn appears(&self, selector: &str) {
+        let start = Instant::now();
+        while !self.has(selector) {
+            assert!(start.elapsed() < PATIENCE, "no {selector}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the first element that matches reads so; also where the page may run no script. An element of a page that
+    /// is being left counts as none.
+    ///
+    /// # Panics
+    /// When it does not come to that in time.
+    pub fn reads(&self, selector: &str, text: &str) {
+        let start = Instant::now();
+        loop {
+            let found = self.wait(async {
+                let Ok(element) = self.driver().find(By::Css(selector)).await else {
+                    return Ok(None);
+                };
+                Ok(element.text().await.ok())
+            });
+            if found.as_deref() == Some(text) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{selector} is {found:?}, not {text:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// What the page and the browser said since the last time: errors, refusals by policy.
     pub fn console(&self) -> Vec<String> {
         let entries = self.wait(self.driver().get_log("browser"));

@@ -303,8 +303,8 @@ fn without_a_script_the_page_reads_the_same() {
     browser.click("#pin");
     browser.keys(PIN);
     browser.click("form.pin button");
-    assert!(browser.has("#drain"));
+    browser.appears("#drain");
     browser.click("#drain");
-    assert_eq!(browser.text("#headline"), "Stopped: takes no new work");
+    browser.reads("#headline", "Stopped: takes no new work");
     assert_eq!(service.get("/v1/status").body["drained"], true);
 }
