@@ -47,6 +47,26 @@ pub enum Command {
     Policy(PolicyArguments),
 }
 
+/// By what files are judged, and how.
+#[derive(Args, Debug)]
+pub struct JudgingArguments {
+    /// The profile: one of the built-in names (see `weir policy list`) or a TOML file.
+    #[arg(long, value_name = "NAME", default_value = "starter")]
+    pub profile: String,
+    /// A policy file that takes the place of the profile's own policy.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// The kind of place the items would appear in, such as `post` or `avatar`.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub surface: String,
+    /// A file of listed hashes; may be given more than once.
+    #[arg(long = "bank", value_name = "FILE")]
+    pub banks: Vec<PathBuf>,
+    /// How many items are decoded at once, while as many more are with the models; default: the number of cores.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+}
+
 /// Judge files and print their verdicts.
 ///
 /// Exit code: 0 all allowed, 1 something was not allowed, 2 something could not be judged, 64 usage.
@@ -58,24 +78,12 @@ pub struct CheckArguments {
     /// Print one JSON object a line for each input, in input order.
     #[arg(long)]
     pub json: bool,
-    /// The profile: one of the built-in names (see `weir policy list`) or a TOML file.
-    #[arg(long, value_name = "NAME", default_value = "starter")]
-    pub profile: String,
-    /// A policy file that takes the place of the profile's own policy.
-    #[arg(long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
     /// A caption, judged with each input; without a path it is judged alone.
     #[arg(long, value_name = "CAPTION")]
     pub text: Option<String>,
-    /// The kind of place the items would appear in, such as `post` or `avatar`.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    pub surface: String,
-    /// A file of listed hashes; may be given more than once.
-    #[arg(long = "bank", value_name = "FILE")]
-    pub banks: Vec<PathBuf>,
-    /// How many items are decoded at once, while as many more are with the models; default: the number of cores.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub jobs: Option<u16>,
+    /// By what is judged, and how.
+    #[command(flatten)]
+    pub judging: JudgingArguments,
 }
 
 /// Measure how well a profile judges a labelled folder.
@@ -95,27 +103,15 @@ pub struct EvalArguments {
     /// Draw the curves into this file.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-    /// The profile: one of the built-in names (see `weir policy list`) or a TOML file.
-    #[arg(long, value_name = "NAME", default_value = "starter")]
-    pub profile: String,
-    /// A policy file that takes the place of the profile's own policy.
-    #[arg(long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
     /// Another profile, or a policy file to try with the same profile; shows what it would decide otherwise.
     #[arg(long, value_name = "PROFILE|POLICY")]
     pub compare: Option<String>,
     /// The share of good items that a threshold may catch by mistake, above 0 and below 1.
     #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share)]
     pub max_fpr: f64,
-    /// The kind of place the items would appear in, such as `post` or `avatar`.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    pub surface: String,
-    /// A file of listed hashes; may be given more than once.
-    #[arg(long = "bank", value_name = "FILE")]
-    pub banks: Vec<PathBuf>,
-    /// How many items are decoded at once, while as many more are with the models; default: the number of cores.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub jobs: Option<u16>,
+    /// By what is judged, and how.
+    #[command(flatten)]
+    pub judging: JudgingArguments,
 }
 
 fn share(text: &str) -> Result<f64, String> {

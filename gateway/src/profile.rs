@@ -16,6 +16,7 @@ use pipeline::measure::{Ocr, ocr};
 use pipeline::sandbox::{Role, Sandbox, SandboxConfig};
 use pipeline::text::{self, TextDetector};
 
+use crate::cli::JudgingArguments;
 use crate::paths;
 
 /// A built-in profile by name, or a file by path.
@@ -33,6 +34,15 @@ pub fn load(name: &str) -> anyhow::Result<Profile> {
     let text = read(path)?;
     Profile::parse(&text)
         .map_err(|problems| anyhow!("{} is not a usable profile:\n{problems}", path.display()))
+}
+
+/// The profile of a command line, with the policy that it names.
+pub fn of(arguments: &JudgingArguments) -> anyhow::Result<Profile> {
+    let profile = load(&arguments.profile)?;
+    match &arguments.policy {
+        Some(file) => with_policy_file(profile, file),
+        None => Ok(profile),
+    }
 }
 
 /// The profile with another policy in the place of its own.

@@ -57,6 +57,29 @@ pub struct Verdict {
     pub basis: Option<Basis>,
 }
 
+impl Verdict {
+    /// The decision in force, held for a person for this reason; all that it rests on stays as it was.
+    pub fn held(row: &DecisionRow, reason: &str, ladder: Ladder) -> Self {
+        let mut decision = row.decision.clone();
+        (decision.status, decision.action) = (Status::Held, Action::Hide);
+        decision.reasons.insert(0, reason.to_owned());
+        Self {
+            decision,
+            scores: BTreeMap::new(),
+            models: row.models.clone(),
+            detail: row.detail.clone(),
+            words: None,
+            media: Vec::new(),
+            pdqs: Vec::new(),
+            verified: false,
+            ladder,
+            keep_media: None,
+            exhibits: Vec::new(),
+            basis: None,
+        }
+    }
+}
+
 /// What a medium is worth by itself, whatever its caption or its neighbours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaVerdict {

@@ -1,7 +1,6 @@
 //! What people say about a submission: reports of others, appeals of its author. The words are side records.
 
 use domain::{
-    Action, Status,
     journal::{
         Actor, Appealed, AuthorNumber, Body, Code, ItemId, Lane, Millis, Reported, Subject,
         SubmissionId, TenantId,
@@ -328,7 +327,7 @@ fn report(txn: &mut Txn<'_>, new: &NewReport) -> Result<ReportOutcome, Error> {
     let due = new.hide.as_ref().filter(|hide| reporters >= hide.reporters.max(1));
     let hidden = match (due, &submission.decision, submission.state) {
         (Some(hide), Some(row), State::Approved) => {
-            let verdict = held(row, &hide.ladder);
+            let verdict = Verdict::held(row, "reports", hide.ladder.clone());
             Some(decision::settle(txn, &submission, &Actor::System, &verdict, &hide.tell)?)
         }
         _ => None,
@@ -347,28 +346,6 @@ fn reporters(txn: &Txn<'_>, id: SubmissionId, threshold: Option<u32>) -> Result<
         .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let most = threshold.map_or(anonymous, |threshold| (threshold / 2).max(1));
     Ok(named + anonymous.min(most))
-}
-
-/// The decision in force, held for a person because of reports.
-fn held(row: &decision::DecisionRow, ladder: &Ladder) -> Verdict {
-    let mut decision = row.decision.clone();
-    decision.status = Status::Held;
-    decision.action = Action::Hide;
-    decision.reasons.insert(0, "reports".to_owned());
-    Verdict {
-        decision,
-        scores: Default::default(),
-        models: row.models.clone(),
-        detail: row.detail.clone(),
-        words: None,
-        media: Vec::new(),
-        pdqs: Vec::new(),
-        verified: false,
-        ladder: ladder.clone(),
-        keep_media: None,
-        exhibits: Vec::new(),
-        basis: None,
-    }
 }
 
 fn appeal(

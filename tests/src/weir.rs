@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "the rig of the tests: a test fails by panicking")]
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -51,6 +51,17 @@ pub fn binary() -> PathBuf {
     let binary = build.join("weir");
     assert!(binary.is_file(), "{} is missing: run `make build` first", binary.display());
     binary
+}
+
+/// An API key for a data folder, as `Authorization` carries it; `scopes` with commas between.
+///
+/// # Panics
+/// When it is not made.
+pub fn bearer(data: &Path, tenant: &str, scopes: &str) -> String {
+    let words = ["token", "create", "--tenant", tenant, "--scope", scopes, "--data"];
+    let run = run(words.iter().map(OsStr::new).chain([data.as_os_str()]));
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    format!("Bearer {}", run.stdout.trim())
 }
 
 /// A command that runs `weir` with nothing of the user's own settings.

@@ -271,12 +271,7 @@ fn only_reviewers_of_the_tenant_look() {
     std::fs::write(&config, "[auth]\nrequired = true\n[tenant.one]\n[tenant.two]\n").unwrap();
     let data = dir.path().join("data");
     let service = Service::start(&data, &["--config", config.to_str().unwrap()]);
-    let key = |tenant: &str, scope: &str| {
-        let words = ["token", "create", "--tenant", tenant, "--scope", scope, "--data"];
-        let run = weir::run(words.iter().map(OsStr::new).chain([data.as_os_str()]));
-        assert_eq!(run.code, Some(0), "{run:#?}");
-        format!("Bearer {}", run.stdout.trim())
-    };
+    let key = |tenant: &str, scopes: &str| weir::bearer(&data, tenant, scopes);
     let (sender, reviewer) = (key("one", "submit,read"), key("one", "review"));
     let other = key("two", "admin");
     let wait = ("prefer", "wait=30");

@@ -238,12 +238,7 @@ fn who_may_do_what_is_the_credentials_to_say() {
     std::fs::write(&config, "[auth]\nrequired = true\n[tenant.one]\n[tenant.two]\n").unwrap();
     let data = dir.path().join("data");
     let service = Service::start(&data, &["--config", config.to_str().unwrap()]);
-    let key = |tenant: &str, scope: &str| {
-        let words = ["token", "create", "--tenant", tenant, "--scope", scope, "--data"];
-        let run = weir::run(words.iter().map(OsStr::new).chain([data.as_os_str()]));
-        assert_eq!(run.code, Some(0), "{run:#?}");
-        format!("Bearer {}", run.stdout.trim())
-    };
+    let key = |tenant: &str, scopes: &str| weir::bearer(&data, tenant, scopes);
     let (submit, review) = (key("one", "submit"), key("one", "review"));
     let (admin, other) = (key("one", "admin"), key("two", "admin"));
     let call = |key: &str, method: &str, path: &str, body: Value| {

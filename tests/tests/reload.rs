@@ -139,20 +139,7 @@ fn tenants_come_and_go_and_what_needs_a_restart_is_named() {
         files.start()
     };
     let data = files.path("data");
-    let key = |tenant: &str| {
-        let run = weir::run([
-            "token",
-            "create",
-            "--tenant",
-            tenant,
-            "--scope",
-            "submit,read",
-            "--data",
-            data.to_str().unwrap(),
-        ]);
-        assert_eq!(run.code, Some(0), "{run:#?}");
-        format!("Bearer {}", run.stdout.trim())
-    };
+    let key = |tenant: &str| weir::bearer(&data, tenant, "submit,read");
     let (first, second) = (key("default"), key("shop"));
     let list = |bearer: &str| {
         let answer = service.call("GET", "/v1/submissions", &[("authorization", bearer)], b"");

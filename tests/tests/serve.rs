@@ -220,22 +220,15 @@ fn two_tenants(dir: &Path) -> String {
     config.to_string_lossy().into_owned()
 }
 
-fn token(data: &Path, tenant: &str, scopes: &str) -> String {
-    let data = data.to_string_lossy();
-    let run =
-        weir::run(["token", "create", "--data", &*data, "--tenant", tenant, "--scope", scopes]);
-    assert_eq!(run.code, Some(0), "{run:#?}");
-    format!("Bearer {}", run.stdout.trim())
-}
-
 #[test]
 fn a_key_decides_the_tenant_and_nobody_sees_anothers() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let service = Service::start(&data, &["--config", &two_tenants(dir.path())]);
     // Made while the service runs.
-    let (shop, club) = (token(&data, "shop", "submit,read"), token(&data, "club", "submit,read"));
-    let reader = token(&data, "shop", "read");
+    let (shop, club) =
+        (weir::bearer(&data, "shop", "submit,read"), weir::bearer(&data, "club", "submit,read"));
+    let reader = weir::bearer(&data, "shop", "read");
     let missing = service.get("/v1/submissions");
     assert_eq!((missing.status, missing.header("www-authenticate").is_some()), (401, true));
     for wrong in ["Bearer weir_0000", "Basic abc", "Bearer "] {

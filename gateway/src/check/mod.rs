@@ -26,15 +26,12 @@ use verdict::Verdict;
 /// Runs the command.
 pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
     let inputs = inputs(&arguments)?;
-    let jobs = jobs(arguments.jobs, inputs.len());
-    let mut profile = profile::load(&arguments.profile)?;
-    if let Some(file) = &arguments.policy {
-        profile = profile::with_policy_file(profile, file)?;
-    }
+    let by = &arguments.judging;
+    let jobs = jobs(by.jobs, inputs.len());
     let setup = Setup {
-        profile,
-        banks: &arguments.banks,
-        surface: &arguments.surface,
+        profile: profile::of(by)?,
+        banks: &by.banks,
+        surface: &by.surface,
         caption: arguments.text.as_deref(),
         jobs,
     };

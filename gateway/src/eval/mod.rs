@@ -34,7 +34,7 @@ use report::Report;
 
 /// Runs the command. Exit code 2: something could not be judged.
 pub fn run(arguments: &EvalArguments) -> anyhow::Result<ExitCode> {
-    let this = this(arguments)?;
+    let this = profile::of(&arguments.judging)?;
     let other = arguments.compare.as_ref().map(|name| other(arguments, name)).transpose()?;
     let items = Items::read(&arguments.dir, &Vocabulary::of([&this].into_iter().chain(&other))?)?;
     // Before the work: a plot that cannot be written should not cost an hour.
@@ -60,14 +60,6 @@ pub fn run(arguments: &EvalArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if report.is_whole() { 0 } else { 2 }))
 }
 
-fn this(arguments: &EvalArguments) -> anyhow::Result<Profile> {
-    let profile = profile::load(&arguments.profile)?;
-    match &arguments.policy {
-        Some(file) => profile::with_policy_file(profile, file),
-        None => Ok(profile),
-    }
-}
-
 /// Another profile, or the same one with the policy of a file.
 fn other(arguments: &EvalArguments, name: &str) -> anyhow::Result<Profile> {
     let path = Path::new(name);
@@ -76,7 +68,7 @@ fn other(arguments: &EvalArguments, name: &str) -> anyhow::Result<Profile> {
         .and_then(|text| text.parse::<toml::Table>().ok())
         .is_some_and(|table| !table.contains_key("detectors"));
     if Profile::embedded_text(name).is_none() && is_policy {
-        return profile::with_policy_file(profile::load(&arguments.profile)?, path);
+        return profile::with_policy_file(profile::load(&arguments.judging.profile)?, path);
     }
     profile::load(name)
 }
@@ -131,9 +123,9 @@ fn see(
     profile: Profile,
     also: Option<&Profile>,
 ) -> anyhow::Result<Vec<Seen>> {
-    let jobs = check::jobs(arguments.jobs, items.all.len());
-    let (banks, surface) = (arguments.banks.as_slice(), arguments.surface.as_str());
-    let setup = Setup { profile, banks, surface, caption: None, jobs };
+    let by = &arguments.judging;
+    let jobs = check::jobs(by.jobs, items.all.len());
+    let setup = Setup { profile, banks: &by.banks, surface: &by.surface, caption: None, jobs };
     let first = items.all.first().map(|item| Input::File(item.path.clone()));
     let judge = Judge::new(setup, first.as_ref())?;
     let policies: Vec<_> = [judge.policy()].into_iter().chain(also.map(|p| &p.policy)).collect();

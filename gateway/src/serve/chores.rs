@@ -1,4 +1,4 @@
-//! What goes on beside the calls and the work: deletions, counts, limits that are forgotten.
+//! What goes on beside the calls and the work: counts, sweeps, limits that are forgotten.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,8 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use domain::journal::Code;
-use store::{Again, EffectKind};
 
 use super::App;
 
@@ -20,8 +18,8 @@ const SWEEP_TICKS: u32 = 60;
 /// Ticks between two looks at the temperature.
 const FEEL_TICKS: u32 = 10;
 
-/// Deletions in one go.
-const BATCH: u32 = 64;
+/// Rows swept in one go.
+const BATCH: u32 = 1024;
 
 /// At the start, before anything is served: removes files that no row names, and tells of rows whose file is gone.
 ///
@@ -63,14 +61,9 @@ pub async fn run(app: Arc<App>) {
     let mut stop = app.stop.clone();
     let mut ticks = 0u32;
     loop {
-        let stopped = tokio::select! {
-            () = app.effects_ready.notified() => app.is_draining(),
-            () = tokio::time::sleep(TICK) => false,
-            _ = stop.wait_for(|stop| *stop) => true,
-        };
-        delete_files(&app).await;
-        if stopped {
-            return;
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
         }
         count(&app).await;
         if ticks.is_multiple_of(FEEL_TICKS) {
@@ -80,10 +73,10 @@ pub async fn run(app: Arc<App>) {
         ticks += 1;
         if ticks.is_multiple_of(SWEEP_TICKS) {
             app.gatekeeper.forget();
-            if let Err(error) = app.store.sweep_blobs(BATCH * 16).await {
+            if let Err(error) = app.store.sweep_blobs(BATCH).await {
                 tracing::warn!(%error, "cannot sweep blobs whose time is over");
             }
-            if let Err(error) = app.store.sweep_evidence(BATCH * 16).await {
+            if let Err(error) = app.store.sweep_evidence(BATCH).await {
                 tracing::warn!(%error, "cannot sweep evidence whose time is over");
             }
         }
@@ -97,53 +90,5 @@ async fn count(app: &Arc<App>) {
             app.desk.hour.queue(depth.queued);
         }
         Err(_) => tracing::warn!("cannot count the queue"),
-    }
-}
-
-/// Deletes what nobody needs: the file first, then the row, so that a crash between the two only repeats it. When it
-/// returns, what was queued before the call is gone; `false` where some of it could not be deleted and is tried again.
-pub async fn delete_files(app: &Arc<App>) -> bool {
-    let _alone = app.deleting.lock().await;
-    let files = delete_all(app, EffectKind::Delete).await;
-    delete_all(app, EffectKind::Discard).await && files
-}
-
-async fn delete_all(app: &Arc<App>, kind: EffectKind) -> bool {
-    let mut all = true;
-    loop {
-        let effects = match app.store.lease_effects(kind, BATCH).await {
-            Ok(effects) => effects,
-            Err(error) => {
-                tracing::warn!(%error, "cannot lease deletions");
-                return false;
-            }
-        };
-        if effects.is_empty() {
-            return all;
-        }
-        for effect in effects {
-            let (app, name) = (Arc::clone(app), effect.endpoint.clone());
-            let of = Arc::clone(&app);
-            let deleted = tokio::task::spawn_blocking(move || match kind {
-                EffectKind::Discard => of.vault.delete(&name),
-                _ => of.spool.delete(&name),
-            });
-            let noted = match deleted.await {
-                Ok(Ok(())) => app.insist(|store| store.effect_done(&effect)).await,
-                Ok(Err(error)) => {
-                    all = false;
-                    let reason = Code::lossy("io");
-                    app.failed(&effect, reason, error.to_string(), Again::Later).await
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a deletion failed");
-                    return false;
-                }
-            };
-            if let Err(error) = noted {
-                all = false;
-                tracing::warn!(%error, "cannot note a deletion; it is done once more after the next start");
-            }
-        }
     }
 }

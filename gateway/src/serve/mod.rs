@@ -3,6 +3,7 @@
 mod chores;
 mod clamav;
 mod control;
+mod deletions;
 mod engine;
 mod evidence;
 mod fetch;
@@ -277,6 +278,7 @@ async fn serve(
     let keys = tokio::spawn(jwt::run(Arc::clone(&app)));
     let messages = tokio::spawn(notify::run(Arc::clone(&app)));
     let chores = tokio::spawn(chores::run(Arc::clone(&app)));
+    let deletions = tokio::spawn(deletions::run(Arc::clone(&app)));
     let evidence = tokio::spawn(evidence::run(Arc::clone(&app)));
     let old = tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
@@ -313,6 +315,7 @@ async fn serve(
         ("work", work),
         ("messages", messages),
         ("chores", chores),
+        ("deletions", deletions),
         ("evidence", evidence),
         ("keys of issuers", keys),
         ("certificate", certificate),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::journal::{Actor, Sha256, SubmissionId, TenantId};
-use domain::{Action, Finding, Status};
+use domain::{Finding, Status};
 use serde_json::Value;
 use store::{DecisionRow, Error, Hash, MediaVerdict, NewBankEntry, State, Submission, Verdict};
 
@@ -83,23 +83,8 @@ fn judge_again(app: &Arc<App>, tenant: &TenantId, id: SubmissionId) -> Result<bo
     if submission.state != State::Rejected || !rests_on_lists(row) {
         return Ok(false);
     }
-    let mut decision = row.decision.clone();
-    (decision.status, decision.action, decision.complete) = (Status::Held, Action::Hide, false);
-    decision.reasons.insert(0, "list_changed".to_owned());
-    let verdict = Verdict {
-        scores: Default::default(),
-        models: row.models.clone(),
-        detail: row.detail.clone(),
-        words: None,
-        media: Vec::new(),
-        pdqs: Vec::new(),
-        verified: false,
-        ladder: served.ladder(),
-        keep_media: None,
-        exhibits: Vec::new(),
-        basis: None,
-        decision,
-    };
+    let mut verdict = Verdict::held(row, "list_changed", served.ladder());
+    verdict.decision.complete = false;
     let tell = notify::tell(&served);
     app.store
         .decide(tenant.clone(), id, row.number, verdict, Actor::Machine, tell)

@@ -12,7 +12,7 @@ use domain::journal::{Code, Sha256, SubmissionId, TenantId};
 use domain::{Context, Failure};
 use pipeline::inspect::Step;
 use pipeline::sandbox::Item;
-use store::{Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
+use store::{Basis, Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
@@ -125,37 +125,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
     let tenant = app.tenant(&submission.tenant).map_err(|_| Code::lossy("tenant_gone"))?;
     app.progress.tell(&submission.tenant, submission.id, Stage::Judging);
     let waited = (app.store.now().0 - submission.received_at.0).max(0);
-    let judging = {
-        let (app, submission) = (Arc::clone(app), submission.clone());
-        let (engine, lists) = (Arc::clone(&tenant.engine), Arc::clone(&tenant.lists));
-        tokio::task::spawn_blocking(move || {
-            let lists = lists.at(&app.store, &submission.tenant, basis.lists)?;
-            let media: Vec<_> =
-                (0..submission.media.len()).map(|index| read(&app, &submission, index)).collect();
-            let context = Context {
-                surface: submission.surface.as_str().to_owned(),
-                language: submission.language.as_ref().map_or("", Code::as_str).to_owned(),
-            };
-            let heard = |progress: pipeline::inspect::Progress| {
-                let stage = match progress.step {
-                    Step::Decode => Stage::Decoding,
-                    Step::Detect => Stage::Detecting,
-                };
-                let event = Event::of(stage, progress.media, progress.percent);
-                app.progress.tell(&submission.tenant, submission.id, event);
-            };
-            let caption = submission.caption.as_deref();
-            Ok(engine.judge(caption, &media, &context, Some(&lists), &heard))
-        })
-    };
-    let judged = judging.await.map_err(|error| {
-        tracing::error!(%error, submission = %submission.id, "the judging itself failed");
-        Code::lossy("internal")
-    })?;
-    let judged = judged.map_err(|error: store::Error| {
-        tracing::error!(%error, submission = %submission.id, "cannot read the tenant's lists");
-        Code::lossy("lists")
-    })?;
+    let judged = look(app, &submission, &tenant, basis).await?;
     let timings = &judged.detail.timings_ms;
     let [decode, detect, decide] = [timings.decode, timings.detect, timings.decide]
         .map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1e3));
@@ -201,6 +171,46 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
             }
         })),
     }
+}
+
+/// Reads, decodes, looks and decides, away from the threads that serve.
+async fn look(
+    app: &Arc<App>,
+    submission: &Submission,
+    tenant: &Tenant,
+    basis: Basis,
+) -> Result<Judged, Code> {
+    let judging = {
+        let (app, submission) = (Arc::clone(app), submission.clone());
+        let (engine, lists) = (Arc::clone(&tenant.engine), Arc::clone(&tenant.lists));
+        tokio::task::spawn_blocking(move || {
+            let lists = lists.at(&app.store, &submission.tenant, basis.lists)?;
+            let media: Vec<_> =
+                (0..submission.media.len()).map(|index| read(&app, &submission, index)).collect();
+            let context = Context {
+                surface: submission.surface.as_str().to_owned(),
+                language: submission.language.as_ref().map_or("", Code::as_str).to_owned(),
+            };
+            let heard = |progress: pipeline::inspect::Progress| {
+                let stage = match progress.step {
+                    Step::Decode => Stage::Decoding,
+                    Step::Detect => Stage::Detecting,
+                };
+                let event = Event::of(stage, progress.media, progress.percent);
+                app.progress.tell(&submission.tenant, submission.id, event);
+            };
+            let caption = submission.caption.as_deref();
+            Ok(engine.judge(caption, &media, &context, Some(&lists), &heard))
+        })
+    };
+    let judged = judging.await.map_err(|error| {
+        tracing::error!(%error, submission = %submission.id, "the judging itself failed");
+        Code::lossy("internal")
+    })?;
+    judged.map_err(|error: store::Error| {
+        tracing::error!(%error, submission = %submission.id, "cannot read the tenant's lists");
+        Code::lossy("lists")
+    })
 }
 
 /// The bytes of a medium out of the spool, checked against the hash under which they were accepted.

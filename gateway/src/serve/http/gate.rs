@@ -36,8 +36,8 @@ pub struct Question {
 /// the CDN's; why a call itself is refused stands in `X-Weir-Reason`. The hash comes in `X-Weir-Sha256` or as `?sha256=`,
 /// the surface in `X-Weir-Surface` or as `?surface=`.
 ///
-/// It does by itself what layers do around other calls: a CDN asks for every picture of a page, and each layer costs as
-/// much as the answer.
+/// It does by itself what layers do around other calls: a CDN asks for every picture of a page, and the layers together
+/// cost more than the answer.
 pub async fn gate(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
