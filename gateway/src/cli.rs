@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::inference::{Inference, Wish};
+
 /// Judges photos, videos and captions on the edge.
 #[derive(Parser, Debug)]
 #[command(name = "weir", version, about, max_term_width = 100)]
@@ -65,6 +67,19 @@ pub struct JudgingArguments {
     /// How many items are decoded at once, while as many more are with the models; default: the number of cores.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
+    /// On what models run.
+    #[arg(long, value_name = "ENGINE", env = "WEIR_ENGINE", default_value = "auto")]
+    pub engine: Wish,
+    /// Fail where that engine cannot be used, instead of taking the CPU.
+    #[arg(long, env = "WEIR_REQUIRE_ENGINE")]
+    pub require_engine: bool,
+}
+
+impl JudgingArguments {
+    /// On what models are to run.
+    pub fn inference(&self) -> Inference {
+        Inference { wish: self.engine, required: self.require_engine }
+    }
 }
 
 /// Judge files and print their verdicts.
@@ -353,6 +368,9 @@ pub struct ModelsArguments {
     /// The folder of weights.
     #[arg(long, value_name = "DIR", env = "WEIR_MODELS", global = true)]
     pub dir: Option<PathBuf>,
+    /// On what models run.
+    #[arg(long, value_name = "ENGINE", env = "WEIR_ENGINE", default_value = "auto", global = true)]
+    pub engine: Wish,
     /// What to do.
     #[command(subcommand)]
     pub command: ModelsCommand,
@@ -384,6 +402,32 @@ pub enum ModelsCommand {
         /// Names from the catalogue; none = all that are here.
         names: Vec<String>,
     },
+    /// Plans of TensorRT: list, build, prune.
+    Engines {
+        /// What to do.
+        #[command(subcommand)]
+        command: EnginesCommand,
+    },
+}
+
+/// What to do with plans.
+#[derive(Subcommand, Debug)]
+pub enum EnginesCommand {
+    /// What is kept, and what for.
+    List,
+    /// Build what is missing, so that no start has to wait for it.
+    Build {
+        /// Names from the catalogue; none = those that `--profile` needs, or all that are here.
+        names: Vec<String>,
+        /// Build what this profile needs.
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
+        /// Build also what is kept already.
+        #[arg(long)]
+        anew: bool,
+    },
+    /// Remove what no model here needs on this device with this library.
+    Prune,
 }
 
 /// Check and test policies.

@@ -6,8 +6,10 @@ mod cli;
 mod config;
 mod config_command;
 mod control;
+mod engines_command;
 mod erase_command;
 mod eval;
+mod inference;
 mod logging;
 mod models_command;
 mod paths;
@@ -20,6 +22,7 @@ mod serve;
 mod store_command;
 mod token_command;
 mod webhook_command;
+mod weights;
 
 use std::process::ExitCode;
 

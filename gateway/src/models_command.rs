@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use models::{Catalogue, CpuEngine, Library, Manifest, bench};
+use anyhow::{Context as _, bail};
+use models::{Catalogue, Library, Manifest, bench};
 
 use crate::cli::{ModelsArguments, ModelsCommand};
-use crate::{paths, profile};
+use crate::inference::{Wish, chosen};
+use crate::{engines_command, paths, profile};
 
 /// How long each batch size is measured.
 const BENCH_BUDGET: Duration = Duration::from_millis(600);
@@ -18,10 +19,13 @@ pub fn run(arguments: ModelsArguments) -> anyhow::Result<ExitCode> {
     let dir = arguments.dir.unwrap_or_else(paths::models_dir);
     let shelf = Shelf { catalogue: profile::catalogue(&dir)?, library: Library::new(dir) };
     match arguments.command {
-        ModelsCommand::List => shelf.list(),
+        ModelsCommand::List => shelf.list(arguments.engine),
         ModelsCommand::Fetch { names, mirror, profile } => shelf.fetch(&names, mirror, profile),
         ModelsCommand::Verify { names } => shelf.verify(&names),
-        ModelsCommand::Bench { names } => shelf.bench(&names),
+        ModelsCommand::Bench { names } => shelf.bench(&names, arguments.engine),
+        ModelsCommand::Engines { command } => {
+            engines_command::run(&shelf.catalogue, &shelf.library, &command)
+        }
     }
 }
 
@@ -32,7 +36,7 @@ struct Shelf {
 }
 
 impl Shelf {
-    fn list(&self) -> anyhow::Result<ExitCode> {
+    fn list(&self, wish: Wish) -> anyhow::Result<ExitCode> {
         println!("{:<26} {:<10} {:<10} {:>9}  LICENCE", "MODEL", "KIND", "WEIGHTS", "KB");
         for manifest in self.catalogue.iter() {
             let here = match self.library.locate(manifest) {
@@ -49,6 +53,15 @@ impl Shelf {
             );
         }
         println!("\nWeights lie in {}", self.library.dir().display());
+        match chosen(wish) {
+            Ok(engine) => {
+                println!("Models run on: {engine:?}");
+                if let Some(reason) = engine.fallback {
+                    println!("not on the GPU: {reason}");
+                }
+            }
+            Err(error) => println!("Models cannot run: {error:#}"),
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -92,8 +105,9 @@ impl Shelf {
         Ok(code(failed))
     }
 
-    fn bench(&self, names: &[String]) -> anyhow::Result<ExitCode> {
-        let engine = CpuEngine::new()?;
+    fn bench(&self, names: &[String], wish: Wish) -> anyhow::Result<ExitCode> {
+        let chosen = chosen(wish)?;
+        let Some(engine) = chosen.engine() else { bail!("there is no engine") };
         for manifest in self.pick(names)? {
             let weights = match self.library.locate(manifest) {
                 Ok(weights) => weights,
@@ -103,7 +117,7 @@ impl Shelf {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let report = bench(&engine, manifest, &weights, 1, BENCH_BUDGET)?;
+            let report = bench(engine, manifest, &weights, 1, BENCH_BUDGET)?;
             println!("{} on {} with {} thread", report.model, report.engine, report.threads);
             println!("  {:>5} {:>10} {:>9} {:>9}", "batch", "images/s", "p50 ms", "p95 ms");
             for row in report.rows {

@@ -7,17 +7,19 @@ use anyhow::{Context as _, anyhow, bail};
 use domain::Policy;
 use domain::journal::{Code, Sha256};
 use domain::profile::{Detector, Profile, policy_of};
-use models::{Catalogue, CpuEngine, Library, Runner, RunnerConfig};
+use models::Catalogue;
 use pipeline::decode::Limits;
 use pipeline::hash::{Bank, BankSet};
-use pipeline::inspect::{Detectors, Inspector, Neural};
+use pipeline::inspect::{Detectors, Inspector};
 use pipeline::link::{self, LinkDetector};
 use pipeline::measure::{Ocr, ocr};
 use pipeline::sandbox::{Role, Sandbox, SandboxConfig};
 use pipeline::text::{self, TextDetector};
 
 use crate::cli::JudgingArguments;
+use crate::inference::{InUse, Inference};
 use crate::paths;
+use crate::weights::Weights;
 
 /// A built-in profile by name, or a file by path.
 pub fn load(name: &str) -> anyhow::Result<Profile> {
@@ -93,28 +95,30 @@ pub struct Effort {
     pub jobs: usize,
     /// How far decoding and models give way to other threads (nice value).
     pub nice: u8,
+    /// On what models are to run.
+    pub inference: Inference,
 }
 
 impl Effort {
     /// Behind calls: a platform waits for its 202 by the millisecond, for a verdict by the second. With 5 judging still
     /// gets a quarter of a core that calls alone could fill, so that no time limit runs out meanwhile.
-    pub fn behind_calls(jobs: usize) -> Self {
-        Self { jobs, nice: 5 }
+    pub fn behind_calls(jobs: usize, inference: Inference) -> Self {
+        Self { jobs, nice: 5, inference }
     }
 
     /// All of it.
-    pub fn whole(jobs: usize) -> Self {
-        Self { jobs, nice: 0 }
+    pub fn whole(jobs: usize, inference: Inference) -> Self {
+        Self { jobs, nice: 0, inference }
     }
 }
 
-/// Loads the detectors of a profile, and starts the half of the sandbox that is needed first.
+/// Loads the detectors of a profile, and starts the half of the sandbox that is needed first; says on what models run.
 pub fn inspector(
     profile: &Profile,
     banks: &[PathBuf],
     effort: Effort,
     first: Role,
-) -> anyhow::Result<Inspector> {
+) -> anyhow::Result<(Inspector, InUse)> {
     languages_are_here(profile)?;
     let config = SandboxConfig {
         spare: effort.jobs.clamp(1, 16),
@@ -126,10 +130,10 @@ pub fn inspector(
         Sandbox::new(config).map_err(|e| anyhow!("the decoding sandbox cannot start: {e}"))?;
     // The zygote loads its libraries while models and lists are loaded here.
     sandbox.warm(first);
-    let detectors = detectors(profile, banks, effort)?;
+    let (detectors, in_use) = detectors(profile, banks, effort)?;
     let limits = Limits { max_pixels: profile.limits.max_pixels, ..Limits::default() };
     let most_ms = profile.limits.max_duration_ms;
-    Ok(Inspector::new(Arc::new(sandbox), detectors, limits, most_ms))
+    Ok((Inspector::new(Arc::new(sandbox), detectors, limits, most_ms), in_use))
 }
 
 /// Refuses a profile that reads languages whose data are not installed, all of them named.
@@ -151,9 +155,14 @@ fn ocr_languages(profile: &Profile) -> Vec<String> {
     read.flatten().collect()
 }
 
-fn detectors(profile: &Profile, banks: &[PathBuf], effort: Effort) -> anyhow::Result<Detectors> {
+fn detectors(
+    profile: &Profile,
+    banks: &[PathBuf],
+    effort: Effort,
+) -> anyhow::Result<(Detectors, InUse)> {
     let mut ready = Detectors::default();
-    let weights = Weights::new(profile, effort)?;
+    let (mut models, in_use) = Weights::new(profile, effort)?.load(profile)?;
+    let mut model = |name: &str| models.remove(name).context("a model was named and not loaded");
     for (name, detector) in &profile.detectors {
         let name = name.clone();
         match detector {
@@ -162,15 +171,9 @@ fn detectors(profile: &Profile, banks: &[PathBuf], effort: Effort) -> anyhow::Re
                 ready.hash = Some((name, bank_set(files)?));
             }
             Detector::Quality => ready.quality = Some(name),
-            Detector::Classifier(c) => {
-                ready.classifiers.push(weights.neural(name, &c.model, c.min_score)?);
-            }
-            Detector::Faces(f) => {
-                ready.faces = Some(weights.neural(name, &f.model, f.min_score)?);
-            }
-            Detector::Age(a) => {
-                ready.age = Some(weights.neural(name, &a.model, 0.0)?);
-            }
+            Detector::Classifier(_) => ready.classifiers.push(model(&name)?),
+            Detector::Faces(_) => ready.faces = Some(model(&name)?),
+            Detector::Age(_) => ready.age = Some(model(&name)?),
             Detector::Text(t) => ready.text = Some((name, text_detector(t)?)),
             Detector::Ocr(o) => {
                 let percent = (o.min_likelihood * 100.0).round() as u8;
@@ -184,7 +187,7 @@ fn detectors(profile: &Profile, banks: &[PathBuf], effort: Effort) -> anyhow::Re
     if ready.hash.is_none() && !banks.is_empty() {
         bail!("--bank needs a detector of kind hash, and the profile `{}` has none", profile.name);
     }
-    Ok(ready)
+    Ok((ready, in_use))
 }
 
 fn bank_set(files: impl Iterator<Item = PathBuf>) -> anyhow::Result<BankSet> {
@@ -225,59 +228,4 @@ pub fn catalogue(dir: &Path) -> anyhow::Result<Catalogue> {
         let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
         anyhow!("some model manifests cannot be used:\n{}", lines.join("\n"))
     })
-}
-
-/// The weights that a profile needs; all missing ones are named at once.
-struct Weights {
-    catalogue: Catalogue,
-    library: Library,
-    engine: Option<CpuEngine>,
-    config: RunnerConfig,
-}
-
-impl Weights {
-    fn new(profile: &Profile, effort: Effort) -> anyhow::Result<Self> {
-        let catalogue = catalogue(&paths::models_dir())?;
-        let library = Library::new(paths::models_dir());
-        let names = profile.models();
-        let (mut missing, mut unknown) = (Vec::new(), Vec::new());
-        for name in &names {
-            match catalogue.find(name).map(|manifest| library.locate(manifest)) {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => missing.push(format!("  {error}")),
-                Err(error) => unknown.push(format!("  {error}")),
-            }
-        }
-        if !unknown.is_empty() {
-            unknown.append(&mut missing);
-            bail!(
-                "the profile `{}` names models that cannot be had:\n{}",
-                profile.name,
-                unknown.join("\n")
-            );
-        }
-        if !missing.is_empty() {
-            bail!(
-                "the profile `{0}` needs weights that are not here:\n{1}\nBring them with\n  weir models fetch --profile {0}",
-                profile.name,
-                missing.join("\n")
-            );
-        }
-        let engine = if names.is_empty() { None } else { Some(CpuEngine::new()?) };
-        // Every runner has weights and memory of its own. A picture goes through several models and its decoding takes
-        // cores as well, so one runner of each model for two cores is enough.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runners = effort.jobs.min(cores).div_ceil(2);
-        let config = RunnerConfig { runners, nice: effort.nice, ..RunnerConfig::default() };
-        Ok(Self { catalogue, library, engine, config })
-    }
-
-    fn neural(&self, name: String, model: &str, min_score: f32) -> anyhow::Result<Neural> {
-        let engine =
-            self.engine.as_ref().context("a model was named that the profile did not list")?;
-        let manifest = self.catalogue.find(model)?;
-        let weights = self.library.locate(manifest)?;
-        let runner = Runner::load(engine, manifest, &weights, self.config)?;
-        Ok(Neural { name, runner, min_score })
-    }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::output::{Extent, decode};
-use crate::preprocess::{canvas, pack_into};
+use crate::preprocess::canvas;
 use crate::{Manifest, ModelError, Output, RgbImage, Session, Tensor};
 
 /// A picture that waits for its answer. Pictures have the manifest's rendition.
@@ -81,8 +81,7 @@ impl Worker {
     ) -> Result<Vec<Result<Output, ModelError>>, ModelError> {
         let manifest = &*self.manifest;
         let views: Vec<&RgbImage> = images.iter().map(|image| &**image).collect();
-        pack_into(&manifest.input, &views, &mut self.input);
-        let tensors = self.session.run(&self.input)?;
+        let tensors = self.session.look(&manifest.input, &views, &mut self.input)?;
         Ok(views
             .iter()
             .enumerate()

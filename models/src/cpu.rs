@@ -4,6 +4,8 @@
 //! `../lib/weir/` next to it, `/usr/lib/weir/` or `/usr/local/lib/weir/`. A path that the operator names must
 //! work: nothing else is tried after it.
 
+mod ffi;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,7 +15,7 @@ use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 
-use crate::{Engine, Manifest, ModelError, Session, Tensor};
+use crate::{Engine, Manifest, ModelError, Place, Session, Tensor};
 
 /// Name of the shared library.
 pub const LIBRARY: &str = "libonnxruntime.so";
@@ -39,6 +41,12 @@ impl CpuEngine {
 impl Engine for CpuEngine {
     fn name(&self) -> &'static str {
         "cpu"
+    }
+
+    fn place(&self) -> Place {
+        static PLACE: OnceLock<Place> = OnceLock::new();
+        let place = || Place { engine: "cpu", version: version(), device: processor() };
+        PLACE.get_or_init(place).clone()
     }
 
     fn best_batch(&self, manifest: &Manifest) -> usize {
@@ -126,6 +134,22 @@ fn environment() -> Result<&'static Environment, ModelError> {
         })
         .as_ref()
         .map_err(|detail| ModelError::Engine(detail.clone()))
+}
+
+/// The version of the library that is loaded.
+fn version() -> String {
+    let path = find(env::var_os("WEIR_ONNXRUNTIME").map(PathBuf::from), &places());
+    path.ok().and_then(|path| ffi::version(&path)).unwrap_or_else(|| "unknown".into())
+}
+
+/// What the kernel calls the processor.
+fn processor() -> String {
+    let known = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = known.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        matches!(key.trim(), "model name" | "Model").then(|| value.trim().to_owned())
+    });
+    model.unwrap_or_else(|| env::consts::ARCH.to_owned())
 }
 
 /// Folders that are searched when the operator names none.

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use crate::{Manifest, ModelError};
+use serde::Serialize;
+
+use crate::manifest::Input;
+use crate::preprocess::pack_into;
+use crate::{Manifest, ModelError, RgbImage};
 
 /// A dense tensor of 32-bit floats in row-major order: `data.len()` is the product of `shape`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,10 +30,32 @@ impl Tensor {
     }
 }
 
-/// A way to run models: the CPU, or an accelerator.
+/// On what models really run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Name of the engine.
+    pub engine: &'static str,
+    /// Version of its library.
+    pub version: String,
+    /// The processor or the GPU.
+    pub device: String,
+}
+
+/// A way to run models: the CPU, or an accelerator. None gives way to another by itself: a model runs where its engine
+/// says, or not at all.
 pub trait Engine: Send + Sync {
     /// Short name for health and logs, for example `cpu`.
     fn name(&self) -> &'static str;
+
+    /// On what it runs.
+    fn place(&self) -> Place {
+        Place { engine: self.name(), version: String::new(), device: String::new() }
+    }
+
+    /// Whether the device was lost: nothing runs on it any more until the process starts anew.
+    fn lost(&self) -> bool {
+        false
+    }
 
     /// The most pictures of one run beyond which a larger batch gains nothing here; at least 1.
     fn best_batch(&self, _manifest: &Manifest) -> usize {
@@ -55,4 +81,18 @@ pub trait Session: Send {
     /// # Errors
     /// [`ModelError::Run`] when the engine fails or lacks an output that the manifest names.
     fn run(&mut self, input: &Tensor) -> Result<Vec<Tensor>, ModelError>;
+
+    /// Runs pictures that have the manifest's rendition and share one canvas. `scratch` is memory that is used again.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn look(
+        &mut self,
+        input: &Input,
+        images: &[&RgbImage],
+        scratch: &mut Tensor,
+    ) -> Result<Vec<Tensor>, ModelError> {
+        pack_into(input, images, scratch);
+        self.run(scratch)
+    }
 }

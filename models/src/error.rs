@@ -63,6 +63,25 @@ pub enum ModelError {
         "ONNX Runtime is not usable: {0}; run `make setup`, or name the library in WEIR_ONNXRUNTIME"
     )]
     Engine(String),
+    /// TensorRT, or the GPU, is absent or unfit.
+    #[error("TensorRT is not usable: {0}")]
+    Accelerator(String),
+    /// No plan for the GPU could be had.
+    #[error("{name} has no plan for this GPU: {detail}")]
+    Plan {
+        /// Name of the model.
+        name: String,
+        /// What was tried.
+        detail: String,
+    },
+    /// The device does not answer any more.
+    #[error("{name}: the GPU was lost: {detail}; it comes back when the service starts anew")]
+    Lost {
+        /// Name of the model.
+        name: String,
+        /// What the driver says.
+        detail: String,
+    },
     /// The engine refused the model, or failed while running it.
     #[error("{name}: {detail}")]
     Run {

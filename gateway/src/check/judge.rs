@@ -18,6 +18,7 @@ use pipeline::sniff::sniff;
 use super::inputs::Input;
 use super::slots::Slots;
 use super::verdict::{TimingsView, Verdict};
+use crate::inference::{Cited, Inference};
 use crate::profile::{self, Effort};
 
 /// The largest file that is read whatever the profile says, in bytes: it is held in memory while it is judged.
@@ -29,6 +30,7 @@ const HEAD_BYTES: u64 = 64 << 10;
 /// A profile made ready: detectors, policy and caption.
 pub struct Judge {
     inspector: Inspector,
+    engine: Option<Cited>,
     policy: Policy,
     max_bytes: u64,
     caption: Option<String>,
@@ -49,6 +51,8 @@ pub struct Setup<'a> {
     pub caption: Option<&'a str>,
     /// Items that are decoded at once.
     pub jobs: usize,
+    /// On what models are to run.
+    pub inference: Inference,
 }
 
 /// How far an input is looked at, and by what demands.
@@ -64,7 +68,7 @@ pub struct Demands<'a> {
 impl Judge {
     /// Reads the banks, loads the models and starts the sandbox.
     pub fn new(setup: Setup<'_>, first: Option<&Input>) -> anyhow::Result<Self> {
-        let Setup { profile, banks, surface, caption, jobs } = setup;
+        let Setup { profile, banks, surface, caption, jobs, inference } = setup;
         let known = &profile.surfaces;
         anyhow::ensure!(
             surface.is_empty() || known.is_empty() || known.iter().any(|s| s == surface),
@@ -72,11 +76,12 @@ impl Judge {
             profile.name,
             known.join(", ")
         );
-        let effort = Effort::whole(jobs);
-        let inspector = profile::inspector(&profile, banks, effort, role(first))?;
+        let effort = Effort::whole(jobs, inference);
+        let (inspector, in_use) = profile::inspector(&profile, banks, effort, role(first))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             inspector,
+            engine: in_use.cited(),
             max_bytes: profile.limits.max_bytes.min(MAX_BYTES),
             policy: profile.policy,
             caption: caption.map(str::to_owned),
@@ -163,7 +168,7 @@ impl Judge {
             decide: ms(deciding.elapsed()),
             total: ms(start.elapsed()),
         };
-        Verdict::new(file, decision, inspection, timings)
+        Verdict::new(file, decision, inspection, self.engine.clone(), timings)
     }
 }
 

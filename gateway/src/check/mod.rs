@@ -34,6 +34,7 @@ pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
         surface: &by.surface,
         caption: arguments.text.as_deref(),
         jobs,
+        inference: by.inference(),
     };
     let judge = Judge::new(setup, inputs.first())?;
     let printed = judge_all(&judge, &inputs, jobs, arguments.json)?;

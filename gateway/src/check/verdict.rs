@@ -10,6 +10,8 @@ use domain::{
 use pipeline::inspect::Inspection;
 use serde::Serialize;
 
+use crate::inference::Cited;
+
 /// One line of `--json`.
 #[derive(Debug, Serialize)]
 pub struct Verdict {
@@ -30,6 +32,8 @@ pub struct Verdict {
     /// `name@version`.
     pub policy: String,
     pub models: Vec<String>,
+    /// On what the models ran; `null` where the profile has none.
+    pub engine: Option<Cited>,
     pub timings_ms: TimingsView,
     /// Why something could not be looked at; `null` where all could.
     pub error: Option<String>,
@@ -86,6 +90,7 @@ impl Verdict {
         file: Option<String>,
         decision: Decision,
         inspection: Inspection,
+        engine: Option<Cited>,
         timings: TimingsView,
     ) -> Self {
         let evidence = inspection.evidence;
@@ -104,6 +109,7 @@ impl Verdict {
             coverage: evidence.coverage,
             policy: decision.policy,
             models: inspection.models,
+            engine,
             timings_ms: timings,
             error: error_line(&evidence.failures, &inspection.unseen),
         }

@@ -17,7 +17,9 @@ use super::raw::Raw;
 const PREFIX: &str = "WEIR_";
 
 /// Variables with the prefix that are no settings of the service.
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 7] = [
+    "WEIR_TENSORRT",
+    "WEIR_TRTEXEC",
     "WEIR_ONNXRUNTIME",
     "WEIR_MODELS",
     "WEIR_MODEL_MIRROR",

@@ -24,6 +24,7 @@ pub use raw::Raw;
 pub use tenant::{Jwks, Jwt, Tenant, Webhook};
 
 use crate::cli::ServeArguments;
+use crate::inference::{Inference, Wish};
 use crate::paths;
 
 /// Where the service listens unless told otherwise: this machine only.
@@ -41,6 +42,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Items judged at once.
     pub workers: usize,
+    /// On what models run.
+    pub inference: Inference,
     /// How long work in hand may take after SIGTERM.
     pub drain: Duration,
     /// Networks whose `X-Forwarded-For` is believed.
@@ -188,6 +191,7 @@ pub fn build(layers: Vec<Layer>) -> Result<(Config, Vec<Shown>), Problems> {
         listen,
         data: data.into(),
         workers: workers as usize,
+        inference: inference(&mut pick),
         drain: Duration::from_secs(drain),
         trusted_proxies: pick.networks("trusted_proxies", |r| r.trusted_proxies.clone()),
         hosts: pick.list("hosts", |r| r.hosts.clone()),
@@ -204,6 +208,26 @@ pub fn build(layers: Vec<Layer>) -> Result<(Config, Vec<Shown>), Problems> {
         tenants: tenant::all(&mut pick, &profile),
     };
     pick.finish(config)
+}
+
+fn inference(pick: &mut Pick) -> Inference {
+    let name = pick.or("engine", |r| r.engine.clone(), || "auto".into());
+    let required = pick.or("require_engine", |r| r.require_engine, || false);
+    let found = Wish::NAMES.iter().find(|(known, _)| *known == name);
+    let wish = found.map_or_else(
+        || {
+            pick.problem("engine", format!("`{name}` is no engine; write auto, cpu or tensorrt"));
+            Wish::Auto
+        },
+        |(_, wish)| *wish,
+    );
+    if required && wish == Wish::Auto && found.is_some() {
+        pick.problem(
+            "require_engine",
+            "`engine` leaves the choice open; write the one that is required",
+        );
+    }
+    Inference { wish, required }
 }
 
 fn limits(pick: &mut Pick) -> Limits {

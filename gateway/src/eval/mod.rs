@@ -125,7 +125,14 @@ fn see(
 ) -> anyhow::Result<Vec<Seen>> {
     let by = &arguments.judging;
     let jobs = check::jobs(by.jobs, items.all.len());
-    let setup = Setup { profile, banks: &by.banks, surface: &by.surface, caption: None, jobs };
+    let setup = Setup {
+        profile,
+        banks: &by.banks,
+        surface: &by.surface,
+        caption: None,
+        jobs,
+        inference: by.inference(),
+    };
     let first = items.all.first().map(|item| Input::File(item.path.clone()));
     let judge = Judge::new(setup, first.as_ref())?;
     let policies: Vec<_> = [judge.policy()].into_iter().chain(also.map(|p| &p.policy)).collect();

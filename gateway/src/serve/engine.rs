@@ -22,6 +22,7 @@ use super::clamav::{self, Clamav, Scan};
 use super::evidence::moments;
 use super::merge::{merge_coverage, merge_scores};
 use crate::check::verdict::{FindingView, MediaView, TimingsView};
+use crate::inference::{Cited, InUse, Inference};
 use crate::profile::{self, Effort};
 
 /// A profile made ready. Shared by all workers.
@@ -29,6 +30,7 @@ pub struct Engine {
     inspector: Inspector,
     profile: Arc<Profile>,
     basis: Code,
+    in_use: InUse,
     decode_threads: u32,
     scanner: Option<Clamav>,
 }
@@ -46,6 +48,8 @@ pub struct Detail {
     pub coverage: Coverage,
     /// `name@version` of all that took part.
     pub models: BTreeSet<String>,
+    /// On what the models ran; `None` where the profile has none.
+    pub engine: Option<Cited>,
     /// Milliseconds of each stage.
     pub timings_ms: TimingsView,
     /// Why something could not be looked at.
@@ -86,7 +90,12 @@ impl Engine {
     ///
     /// # Errors
     /// What is missing, with the command that brings it.
-    pub fn new(mut profile: Profile, jobs: usize, scanner: Option<Clamav>) -> anyhow::Result<Self> {
+    pub fn new(
+        mut profile: Profile,
+        jobs: usize,
+        inference: Inference,
+        scanner: Option<Clamav>,
+    ) -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let decode_threads = u32::try_from((cores / jobs.max(1)).max(1)).unwrap_or(1);
         if scanner.is_some() {
@@ -94,9 +103,9 @@ impl Engine {
         }
         // Before the files are loaded: one that changes meanwhile then counts as changed the next time.
         let basis = profile::basis(&profile)?;
-        let inspector =
-            profile::inspector(&profile, &[], Effort::behind_calls(jobs), Role::Stills)?;
-        Ok(Self { inspector, profile: Arc::new(profile), basis, decode_threads, scanner })
+        let effort = Effort::behind_calls(jobs, inference);
+        let (inspector, in_use) = profile::inspector(&profile, &[], effort, Role::Stills)?;
+        Ok(Self { inspector, profile: Arc::new(profile), basis, in_use, decode_threads, scanner })
     }
 
     /// The profile that was made ready.
@@ -119,10 +128,9 @@ impl Engine {
         &self.inspector
     }
 
-    /// On what the models run: `none` where the profile has none.
-    pub fn runs_on(&self) -> &'static str {
-        // One engine so far; it never gives way to another silently.
-        if self.profile.models().is_empty() { "none" } else { "cpu" }
+    /// On what the models run.
+    pub fn runs_on(&self) -> &InUse {
+        &self.in_use
     }
 
     /// Judges, with the tenant's own `lists` besides the profile's banks. Of media whose bytes could not be had stands why.
@@ -153,6 +161,7 @@ impl Engine {
             };
             sum.add(Some(index), part);
         }
+        sum.detail.engine = self.in_use.cited();
         sum.finish(self.profile.policy.id(), start.elapsed())
     }
 

@@ -13,6 +13,7 @@ mod housekeeping;
 mod http;
 mod jwt;
 mod lists;
+mod lost;
 mod merge;
 mod metrics;
 mod notify;
@@ -49,6 +50,7 @@ use crate::config::{self, Config};
 use gone::Gone;
 pub use http::time;
 use http::{Gatekeeper, Problem, Turns};
+use lost::LostGpu;
 use metrics::Metrics;
 use page::Desk;
 pub use page::self_test::OWN;
@@ -99,6 +101,7 @@ pub struct App {
     messages_ready: Notify,
     /// Endpoints that are not called any more.
     gone: Gone,
+    gpu: LostGpu,
     /// Jobs that waited when they were last counted.
     queued: AtomicU64,
     /// Whether the service gets on.
@@ -416,6 +419,7 @@ fn open(
         deleting: tokio::sync::Mutex::default(),
         messages_ready: Notify::new(),
         gone,
+        gpu: LostGpu::default(),
         queued: AtomicU64::new(0),
         pulse: Pulse::new(),
         stop,

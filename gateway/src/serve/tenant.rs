@@ -185,7 +185,12 @@ pub fn open_all(
     for (id, tenant) in &config.tenants {
         if !engines.contains_key(tenant.profile.as_str()) {
             let scanner = config.clamav.as_ref().map(Clamav::new);
-            let engine = Engine::new(profile::load(&tenant.profile)?, config.workers, scanner)?;
+            let engine = Engine::new(
+                profile::load(&tenant.profile)?,
+                config.workers,
+                config.inference,
+                scanner,
+            )?;
             engines.insert(&tenant.profile, Arc::new(engine));
         }
         let Some(engine) = engines.get(tenant.profile.as_str()) else { continue };

@@ -125,7 +125,10 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
     let tenant = app.tenant(&submission.tenant).map_err(|_| Code::lossy("tenant_gone"))?;
     app.progress.tell(&submission.tenant, submission.id, Stage::Judging);
     let waited = (app.store.now().0 - submission.received_at.0).max(0);
-    let judged = look(app, &submission, &tenant, basis).await?;
+    let Some(judged) = look(app, &submission, &tenant, basis).await? else {
+        app.gpu.replace(app, &submission.tenant).await;
+        return again(app, &submission, lease, "gpu_lost").await;
+    };
     let timings = &judged.detail.timings_ms;
     let [decode, detect, decide] = [timings.decode, timings.detect, timings.decide]
         .map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1e3));
@@ -158,11 +161,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
             Ok(())
         }
         // No failure of the submission's: it is matched once more, with the lists as they are now.
-        Err(store::Error::Stale) => {
-            app.progress.again(&submission.tenant, submission.id);
-            app.work_ready.notify_one();
-            app.store.release(lease).await.map_err(|_| Code::lossy("lists_changed"))
-        }
+        Err(store::Error::Stale) => again(app, &submission, lease, "lists_changed").await,
         Err(error) => Err(Code::lossy(match error {
             store::Error::Full => "storage_full",
             _ => {
@@ -173,13 +172,20 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
     }
 }
 
-/// Reads, decodes, looks and decides, away from the threads that serve.
+/// Gives a job back that has not failed; `reason` is told where even that cannot be noted.
+async fn again(app: &App, submission: &Submission, lease: Lease, reason: &str) -> Result<(), Code> {
+    app.progress.again(&submission.tenant, submission.id);
+    app.work_ready.notify_one();
+    app.store.release(lease).await.map_err(|_| Code::lossy(reason))
+}
+
+/// Reads, decodes, looks and decides, away from the threads that serve; `None` where the GPU was lost meanwhile.
 async fn look(
     app: &Arc<App>,
     submission: &Submission,
     tenant: &Tenant,
     basis: Basis,
-) -> Result<Judged, Code> {
+) -> Result<Option<Judged>, Code> {
     let judging = {
         let (app, submission) = (Arc::clone(app), submission.clone());
         let (engine, lists) = (Arc::clone(&tenant.engine), Arc::clone(&tenant.lists));
@@ -200,7 +206,9 @@ async fn look(
                 app.progress.tell(&submission.tenant, submission.id, event);
             };
             let caption = submission.caption.as_deref();
-            Ok(engine.judge(caption, &media, &context, Some(&lists), &heard))
+            let judged = engine.judge(caption, &media, &context, Some(&lists), &heard);
+            // Without its models it saw less than it should have, and by no fault of its own.
+            Ok(Some(judged).filter(|_| !engine.runs_on().is_lost()))
         })
     };
     let judged = judging.await.map_err(|error| {

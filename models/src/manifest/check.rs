@@ -2,8 +2,8 @@
 
 use super::raw;
 use super::{
-    Channels, Conversion, Decoder, Input, Kind, Label, Layout, Manifest, OutputSpec, Pin, Shape,
-    Source,
+    Channels, Conversion, Decoder, Input, Kind, Label, Layout, Manifest, OutputSpec, Pin,
+    Precision, Shape, Source,
 };
 use crate::Filter;
 
@@ -88,6 +88,9 @@ pub(super) fn check(raw: raw::Manifest) -> Result<Manifest, Vec<String>> {
     let kinds = [("classifier", Kind::Classifier), ("faces", Kind::Faces), ("age", Kind::Age)];
     let kind = p.choice("kind", raw.kind, &kinds);
     let licence = p.text("licence", raw.licence);
+    let precisions =
+        [("fp32", Precision::Fp32), ("fp16", Precision::Fp16), ("int8", Precision::Int8)];
+    let precision = raw.precision.and_then(|name| p.choice("precision", Some(name), &precisions));
     let pin = p.pin("", raw.sha256, raw.bytes);
     let conversions =
         [("nsfwjs-tfjs", Conversion::NsfwjsTfjs), ("face-api-age", Conversion::FaceApiAge)];
@@ -115,6 +118,7 @@ pub(super) fn check(raw: raw::Manifest) -> Result<Manifest, Vec<String>> {
             version,
             kind,
             licence,
+            precision: precision.unwrap_or_default(),
             pin,
             convert,
             sources,

@@ -12,6 +12,7 @@
 //! bytes = 12345
 //! convert = "nsfwjs-tfjs"     # only where the sources are not ONNX: nsfwjs-tfjs | face-api-age
 //! min_confidence = 0.0        # classifier: findings below are not reported
+//! precision = "fp32"          # of the weights' arithmetic: fp32 | fp16 | int8 (quantised nodes, QDQ)
 //!
 //! [[source]]                  # what is downloaded; exactly one where nothing is converted
 //! file = "model.onnx"
@@ -76,6 +77,29 @@ impl Kind {
             Self::Classifier => "classifier",
             Self::Faces => "faces",
             Self::Age => "age",
+        }
+    }
+}
+
+/// In what numbers the layers of a model compute. An engine never chooses another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    Fp32,
+    /// 16-bit floats.
+    Fp16,
+    /// 8-bit integers, by nodes that quantise and dequantise.
+    Int8,
+}
+
+impl Precision {
+    /// The name in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Int8 => "int8",
         }
     }
 }
@@ -239,6 +263,8 @@ pub struct Manifest {
     pub kind: Kind,
     /// Licence of the weights.
     pub licence: String,
+    /// In what numbers its layers compute.
+    pub precision: Precision,
     /// The runnable ONNX file.
     pub pin: Pin,
     /// Conversion from the sources, where they are not ONNX.

@@ -10,6 +10,7 @@ pub(super) struct Manifest {
     pub version: Option<String>,
     pub kind: Option<String>,
     pub licence: Option<String>,
+    pub precision: Option<String>,
     pub sha256: Option<String>,
     pub bytes: Option<u64>,
     pub convert: Option<String>,

@@ -15,7 +15,7 @@ use crate::library::digest_of;
 use crate::{CpuEngine, Manifest, RgbImage};
 
 /// The CPU engine, found as the product finds it.
-fn engine() -> CpuEngine {
+pub(crate) fn engine() -> CpuEngine {
     CpuEngine::new().unwrap()
 }
 
@@ -32,7 +32,7 @@ fn tiny_model() -> Vec<u8> {
 }
 
 /// Its manifest.
-fn tiny_manifest_text() -> String {
+pub(crate) fn tiny_manifest_text() -> String {
     let pin = digest_of(&tiny_model());
     format!(
         r#"
@@ -79,19 +79,19 @@ name = "blue"
     )
 }
 
-fn tiny_manifest() -> Manifest {
+pub(crate) fn tiny_manifest() -> Manifest {
     Manifest::parse("tiny", &tiny_manifest_text()).unwrap()
 }
 
 /// Writes the tiny model into `dir`.
-fn tiny_file(dir: &Path) -> PathBuf {
+pub(crate) fn tiny_file(dir: &Path) -> PathBuf {
     let path = dir.join("anything");
     std::fs::write(&path, tiny_model()).unwrap();
     path
 }
 
 /// A picture of one colour.
-fn flat(width: u32, height: u32, colour: [u8; 3]) -> RgbImage {
+pub(crate) fn flat(width: u32, height: u32, colour: [u8; 3]) -> RgbImage {
     let data = colour.repeat(width as usize * height as usize);
     RgbImage::new(width, height, data).unwrap()
 }

@@ -1,5 +1,6 @@
 //! `/metrics`, in the text format of Prometheus, and the count of all calls.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::problem::{Outcome, Problem};
 use crate::serve::App;
 use crate::serve::metrics::Page;
 use crate::serve::page::sensors;
+use crate::serve::tenant::All;
 
 /// Methods by name; others are counted together, for a client may make up any.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
@@ -37,6 +39,28 @@ pub async fn show(State(app): State<Arc<App>>) -> Outcome<impl IntoResponse> {
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 
+/// On what the models of each profile run.
+fn engines(tenants: &All, page: &mut Page) {
+    let known: BTreeMap<_, _> =
+        tenants.values().map(|t| (t.profile.name.as_str(), t.engine.runs_on())).collect();
+    page.family("weir_engine_info", "gauge", "On what models run; always 1.");
+    for (profile, engine) in &known {
+        let labels = [
+            ("profile", *profile),
+            ("engine", engine.name),
+            ("version", &engine.version),
+            ("device", &engine.device),
+        ];
+        page.sample("", &labels, 1.0);
+    }
+    let help = "Whether models run on another engine than the wanted one.";
+    page.family("weir_engine_fallback", "gauge", help);
+    for (profile, engine) in known {
+        let fallback = f64::from(u8::from(engine.fallback.is_some()));
+        page.sample("", &[("profile", profile)], fallback);
+    }
+}
+
 /// All metrics as text.
 ///
 /// # Errors
@@ -52,6 +76,7 @@ pub async fn text(app: &App) -> Outcome<String> {
     page.family("weir_build_info", "gauge", "What runs; always 1.");
     let (version, schema) = (env!("CARGO_PKG_VERSION"), store::SCHEMA.to_string());
     page.sample("", &[("version", version), ("schema", schema.as_str())], 1.0);
+    engines(&app.tenants.all(), &mut page);
     page.gauge("weir_uptime_seconds", "Time since the start.", app.desk.hour.age().as_secs_f64());
     app.metrics.write(&mut page);
     let age = depth.oldest.map_or(0, |oldest| (now.0 - oldest.0).max(0));

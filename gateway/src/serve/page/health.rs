@@ -82,6 +82,8 @@ pub struct Facts<'a> {
     pub hottest: Option<&'a Zone>,
     /// How well decoders are fenced in.
     pub fence: Fence,
+    /// Why models run on another engine than the wanted one.
+    pub fallback: Option<&'a str>,
     /// Endpoints of webhooks that are not called any more.
     pub gone: &'a [String],
     /// The last hour.
@@ -177,6 +179,12 @@ fn attention(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
     }
     let oldest = facts.oldest.unwrap_or_default();
     add(
+        facts.fallback.is_some(),
+        "engine",
+        format!("Models run on the CPU, not on the GPU: {}.", facts.fallback.unwrap_or_default()),
+        "Run `weir doctor` on the box. After a repair, restart the service: systemctl restart weir.",
+    );
+    add(
         oldest > LONG_WAIT,
         "slow",
         format!("The oldest submission has waited {}.", super::words::span(oldest)),
@@ -233,6 +241,7 @@ mod tests {
             most_spool: 10,
             hottest: Some(&cold),
             fence: Fence::Floor,
+            fallback: None,
             gone: &[],
             hour: &hour,
         };
@@ -254,9 +263,10 @@ mod tests {
         }
         let room = Room { free_bytes: 9, total_bytes: 100 };
         let gone = ["shop/main".to_owned()];
-        let attention: [(&str, Facts<'_>); 6] = [
+        let attention: [(&str, Facts<'_>); 7] = [
             ("hot", Facts { hottest: Some(&hot), ..fine.clone() }),
             ("little_room", Facts { room: Some(room), ..fine.clone() }),
+            ("engine", Facts { fallback: Some("no driver"), ..fine.clone() }),
             ("slow", Facts { oldest: Some(Duration::from_secs(61)), ..fine.clone() }),
             ("failing", Facts { hour: &failing, ..fine.clone() }),
             ("dead_letters", Facts { dead: 1, ..fine.clone() }),

@@ -89,6 +89,14 @@ pub struct ProfileView {
     pub models: Vec<String>,
     /// On what they run; `none` where there are none.
     pub engine: &'static str,
+    /// Version of the engine's library.
+    pub engine_version: String,
+    /// The processor or the GPU.
+    pub device: String,
+    /// In what numbers the models compute.
+    pub precisions: Vec<&'static str>,
+    /// Why it is not the engine that was wanted.
+    pub fallback: Option<String>,
 }
 
 /// Takes the state. Reads the database and sysfs: not for threads of the runtime.
@@ -100,11 +108,16 @@ pub fn take(app: &Arc<App>) -> Status {
     let mut profiles = BTreeMap::new();
     for tenant in app.tenants.all().values() {
         fence = fence.min(tenant.engine.sandbox());
+        let engine = tenant.engine.runs_on();
         let view = ProfileView {
             name: tenant.profile.name.clone(),
             policy: tenant.profile.policy.id(),
             models: tenant.profile.models().iter().map(ToString::to_string).collect(),
-            engine: tenant.engine.runs_on(),
+            engine: engine.name,
+            engine_version: engine.version.clone(),
+            device: engine.device.clone(),
+            precisions: engine.precisions.iter().copied().collect(),
+            fallback: engine.fallback.clone(),
         };
         profiles.insert(view, ());
     }
@@ -115,6 +128,7 @@ pub fn take(app: &Arc<App>) -> Status {
     let oldest = waited.map(Duration::from_millis);
     let hour = app.desk.hour.summary();
     let gone = app.gone.names().iter().map(|(t, n)| format!("{t}/{n}")).collect::<Vec<_>>();
+    let fallback = profiles.keys().find_map(|p: &ProfileView| p.fallback.clone());
     let facts = Facts {
         ending: app.is_draining(),
         drained: app.desk.is_drained(),
@@ -129,6 +143,7 @@ pub fn take(app: &Arc<App>) -> Status {
         most_spool: app.config.limits.spool_bytes,
         hottest: temperatures.first(),
         fence,
+        fallback: fallback.as_deref(),
         gone: &gone,
         hour: &hour,
     };

@@ -123,13 +123,18 @@ fn now(html: &mut String, status: &Status) {
     }
     let more = format!("of {}", words::bytes(status.spool_limit_bytes));
     tile(html, "spool", "Spool", &words::bytes(status.spool_bytes), &more);
-    let engines: Vec<&str> = status.versions.profiles.iter().map(|p| p.engine).collect();
-    let (engine, more) = match engines.iter().find(|e| **e != "none") {
-        Some(&"cpu") => ("CPU", "ONNX Runtime"),
-        Some(other) => (*other, ""),
-        None => ("none", "the profile has no models"),
+    let (engine, more) = match status.versions.profiles.iter().find(|p| p.engine != "none") {
+        Some(profile) => {
+            let (name, library) = match profile.engine {
+                "tensorrt" => ("GPU", "TensorRT"),
+                _ => ("CPU", "ONNX Runtime"),
+            };
+            let numbers = profile.precisions.join(", ");
+            (name, format!("{library} {}, {numbers}, {}", profile.engine_version, profile.device))
+        }
+        None => ("none", "the profile has no models".to_owned()),
     };
-    tile(html, "engine", "Engine", engine, more);
+    tile(html, "engine", "Engine", engine, &more);
     let (fence, more) = match status.sandbox {
         Fence::None => ("none", "it does not start"),
         Fence::Floor => ("floor", "seccomp and limits"),

@@ -1,0 +1,99 @@
+//! The weights that a profile needs, loaded on the engine that can be had.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use domain::profile::{Detector, Profile};
+use models::{Catalogue, Library, Runner, RunnerConfig};
+use pipeline::inspect::Neural;
+
+use crate::inference::{InUse, Inference, with_engine};
+use crate::paths;
+use crate::profile::{Effort, catalogue};
+
+/// The weights that a profile needs; all missing ones are named at once.
+pub struct Weights {
+    catalogue: Catalogue,
+    library: Library,
+    config: RunnerConfig,
+    inference: Inference,
+}
+
+impl Weights {
+    /// Finds them; all missing ones are named at once.
+    ///
+    /// # Errors
+    /// Those that are missing, with the command that brings them.
+    pub fn new(profile: &Profile, effort: Effort) -> anyhow::Result<Self> {
+        let catalogue = catalogue(&paths::models_dir())?;
+        let library = Library::new(paths::models_dir());
+        let names = profile.models();
+        let (mut missing, mut unknown) = (Vec::new(), Vec::new());
+        for name in &names {
+            match catalogue.find(name).map(|manifest| library.locate(manifest)) {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => missing.push(format!("  {error}")),
+                Err(error) => unknown.push(format!("  {error}")),
+            }
+        }
+        if !unknown.is_empty() {
+            unknown.append(&mut missing);
+            bail!(
+                "the profile `{}` names models that cannot be had:\n{}",
+                profile.name,
+                unknown.join("\n")
+            );
+        }
+        if !missing.is_empty() {
+            bail!(
+                "the profile `{0}` needs weights that are not here:\n{1}\nBring them with\n  weir models fetch --profile {0}",
+                profile.name,
+                missing.join("\n")
+            );
+        }
+        // Every runner has weights and memory of its own. A picture goes through several models and its decoding takes
+        // cores as well, so one runner of each model for two cores is enough.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runners = effort.jobs.min(cores).div_ceil(2);
+        let config = RunnerConfig { runners, nice: effort.nice, ..RunnerConfig::default() };
+        Ok(Self { catalogue, library, config, inference: effort.inference })
+    }
+
+    /// Loads the model of every detector that has one, by the detector's name; all on one engine.
+    ///
+    /// # Errors
+    /// Why one cannot be loaded.
+    pub fn load(&self, profile: &Profile) -> anyhow::Result<(BTreeMap<String, Neural>, InUse)> {
+        if profile.models().is_empty() {
+            return Ok((BTreeMap::new(), InUse::none()));
+        }
+        with_engine(self.inference, |in_use| {
+            let mut loaded = BTreeMap::new();
+            for (name, detector) in &profile.detectors {
+                let (model, min_score) = match detector {
+                    Detector::Classifier(c) => (&c.model, c.min_score),
+                    Detector::Faces(f) => (&f.model, f.min_score),
+                    Detector::Age(a) => (&a.model, 0.0),
+                    _ => continue,
+                };
+                loaded.insert(name.clone(), self.neural(in_use, name, model, min_score)?);
+            }
+            Ok(loaded)
+        })
+    }
+
+    fn neural(
+        &self,
+        in_use: &mut InUse,
+        name: &str,
+        model: &str,
+        min_score: f32,
+    ) -> anyhow::Result<Neural> {
+        let manifest = self.catalogue.find(model)?;
+        let weights = self.library.locate(manifest)?;
+        let Some(engine) = in_use.engine() else { bail!("there is no engine") };
+        let runner = Runner::load(engine, manifest, &weights, self.config)?;
+        in_use.runs(manifest);
+        Ok(Neural { name: name.to_owned(), runner, min_score })
+    }
+}
