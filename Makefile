@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 TARGET = $(shell cargo metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 WEIR = $(TARGET)/release/weir
 
-.PHONY: help setup build run samples test lint audit bench soak install clean
+.PHONY: help setup build run samples test lint audit bench soak cross install clean
 
 help: ## Show this list
 	@echo "Weir: make COMMAND"
@@ -42,6 +42,9 @@ bench: build ## Measure under load, and against the Python peer side by side (ab
 soak: build ## 100 rounds of kills and power cuts, then ten minutes at 80 % load (SOAK_SECONDS, KILL_ROUNDS: shorter)
 	@KILL_ROUNDS=$${KILL_ROUNDS:-100} cargo test --release --locked --workspace --test kill -- --nocapture
 	@"$(TARGET)/release/weir-load" soak
+
+cross: ## Build for aarch64 (Jetson) on a PC: by cross, or with Debian's compiler and a sysroot
+	@scripts/cross.sh
 
 install: build ## Put binaries, units and documents below $$(DESTDIR)$$(PREFIX), by default /usr
 	@scripts/install.sh "$(TARGET)/release"

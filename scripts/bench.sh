@@ -13,5 +13,18 @@ if ! cmp -s benches/requirements.txt "$venv/installed.txt"; then
     cp benches/requirements.txt "$venv/installed.txt"
 fi
 load=$(dirname "$1")/weir-load
-"$load" gate accepts photos
+"$load" gate accepts photos batcher
+# int8 variants need weights, and pictures of the kind that the box will see.
+if [ -n "${WEIR_MODELS:-}" ] && [ -n "${WEIR_IMAGES:-}" ]; then
+    echo
+    echo "## int8 variants (pictures of $WEIR_IMAGES)"
+    quantise=.weir/quantise-venv
+    if ! cmp -s benches/quantise/requirements.txt "$quantise/installed.txt"; then
+        rm -rf "$quantise"
+        python3 -m venv "$quantise"
+        "$quantise/bin/python" -m pip install --quiet --requirement benches/quantise/requirements.txt
+        cp benches/quantise/requirements.txt "$quantise/installed.txt"
+    fi
+    "$quantise/bin/python" benches/quantise/quantise.py --models "$WEIR_MODELS" --images "$WEIR_IMAGES" --out .bench/int8
+fi
 exec "$venv/bin/python" benches/bench.py "$@"

@@ -23,6 +23,16 @@ else
     absent=1
 fi
 
+# The TensorRT engine without a GPU: its C++ under sanitizers, then the engine over a fake library. That fake never gets into
+# a release.
+scripts/shim.sh
+mock=(--locked -p weir-models --features tensorrt-mock)
+if refusal=$(cargo check --release "${mock[@]}" 2>&1) || ! grep -q 'a release never has it' <<<"$refusal"; then
+    echo "test: a release with the fake TensorRT was not refused:" >&2
+    tail -5 <<<"$refusal" >&2
+    exit 1
+fi
+
 # The binaries that black-box tests start.
 cargo build --release --locked --workspace
 if cargo nextest --version >/dev/null 2>&1; then
@@ -43,6 +53,12 @@ else
         tests+=(--skip shared_)
     fi
     "${tests[@]}"
+fi
+echo "test: the TensorRT engine over a fake library"
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run "${mock[@]}" --cargo-profile mock --no-fail-fast --lib -E 'test(/^tensorrt::/)'
+else
+    cargo test "${mock[@]}" --profile mock --lib tensorrt::
 fi
 echo "test: examples in the documentation"
 cargo test --release --locked --workspace --doc --quiet

@@ -455,4 +455,28 @@ pub enum PolicyCommand {
         /// The cases.
         cases: PathBuf,
     },
+    /// Decide what a box has seen under another policy, and show what would change; the service may run meanwhile.
+    Replay(ReplayArguments),
+}
+
+/// What is decided anew, and by what.
+#[derive(Args, Debug)]
+pub struct ReplayArguments {
+    /// The policy or profile file, or the name of a built-in profile.
+    pub file: PathBuf,
+    /// The data folder of the box.
+    #[arg(long, value_name = "DIR", env = "WEIR_DATA")]
+    pub data: Option<PathBuf>,
+    /// Of this tenant only.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// How many days back.
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+    /// How many submissions to name for each kind of change.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub samples: usize,
+    /// Print one JSON document (docs/policy.md).
+    #[arg(long)]
+    pub json: bool,
 }

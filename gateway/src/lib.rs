@@ -17,6 +17,7 @@ mod pin;
 mod policy_command;
 mod profile;
 mod reload_command;
+mod replay;
 mod secret;
 mod serve;
 mod store_command;

@@ -9,6 +9,7 @@ use domain::policy::cases::Cases;
 use domain::profile::{Profile, policy_of};
 
 use crate::cli::{PolicyArguments, PolicyCommand};
+use crate::replay;
 
 /// Runs the command. Exit code 1: the file has errors, or a case failed.
 pub fn run(arguments: PolicyArguments) -> anyhow::Result<ExitCode> {
@@ -16,6 +17,7 @@ pub fn run(arguments: PolicyArguments) -> anyhow::Result<ExitCode> {
         PolicyCommand::List => list(),
         PolicyCommand::Check { file } => check(&file),
         PolicyCommand::Test { file, cases } => test(&file, &cases),
+        PolicyCommand::Replay(arguments) => replay::run(&arguments),
     }
 }
 
@@ -54,12 +56,7 @@ fn check(file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn test(file: &Path, cases: &Path) -> anyhow::Result<ExitCode> {
-    let policy = match file.to_str().filter(|name| Profile::embedded_text(name).is_some()) {
-        Some(name) => Profile::embedded(name)?.policy,
-        None => policy_of(&read(file)?).map_err(|problems| {
-            anyhow!("{} is not a usable policy:\n{problems}", file.display())
-        })?,
-    };
+    let policy = named(file)?;
     let verdicts = Cases::parse(&read(cases)?)
         .map_err(|problems| {
             anyhow!("{} is not a usable file of cases:\n{problems}", cases.display())
@@ -71,6 +68,15 @@ fn test(file: &Path, cases: &Path) -> anyhow::Result<ExitCode> {
     let failed = verdicts.iter().filter(|v| !v.passed()).count();
     println!("{} passed, {failed} failed", verdicts.len() - failed);
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The policy of a built-in profile, or of a file.
+pub fn named(file: &Path) -> anyhow::Result<Policy> {
+    match file.to_str().filter(|name| Profile::embedded_text(name).is_some()) {
+        Some(name) => Ok(Profile::embedded(name)?.policy),
+        None => policy_of(&read(file)?)
+            .map_err(|problems| anyhow!("{} is not a usable policy:\n{problems}", file.display())),
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

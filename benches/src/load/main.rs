@@ -1,7 +1,8 @@
-//! `weir-load PART…`: the gateway under load. Parts: `gate`, `accepts`, `photos`, `soak`; docs/PERFORMANCE.md tells what each asks.
+//! `weir-load PART…`: the gateway under load. Parts: `gate`, `accepts`, `photos`, `batcher`, `soak`; docs/PERFORMANCE.md tells what each asks.
 #![forbid(unsafe_code)]
 
 mod accepts;
+mod batcher;
 mod client;
 mod gate;
 mod pace;
@@ -20,7 +21,7 @@ fn main() -> Result<ExitCode> {
         return service::inside(config.as_ref(), data.as_ref(), group.parse()?);
     }
     if arguments.is_empty() {
-        bail!("usage: weir-load gate|accepts|photos|soak…");
+        bail!("usage: weir-load gate|accepts|photos|batcher|soak…");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -31,6 +32,7 @@ fn main() -> Result<ExitCode> {
                 "gate" => gate::run().await?,
                 "accepts" => accepts::run().await?,
                 "photos" => photos::run().await?,
+                "batcher" => tokio::task::block_in_place(batcher::run)?,
                 "soak" => photos::soak().await?,
                 other => bail!("`{other}` is no part"),
             }

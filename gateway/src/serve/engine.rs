@@ -54,6 +54,8 @@ pub struct Detail {
     pub timings_ms: TimingsView,
     /// Why something could not be looked at.
     pub error: Option<String>,
+    /// All that each part was decided on, for asking what another policy would have said; not shown to the tenant.
+    pub parts: Vec<Evidence>,
 }
 
 /// One medium by itself.
@@ -308,6 +310,7 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, index: Option<usize>, part: Part) {
+        self.detail.parts.push(part.inspection.evidence.clone());
         let Evidence { findings, scores, media, coverage, failures, .. } = part.inspection.evidence;
         self.settled |= part.settled;
         if index.is_some() {

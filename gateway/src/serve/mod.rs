@@ -47,6 +47,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::cli::ServeArguments;
 use crate::config::{self, Config};
+pub use engine::gravest;
 use gone::Gone;
 pub use http::time;
 use http::{Gatekeeper, Problem, Turns};
