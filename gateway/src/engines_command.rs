@@ -141,7 +141,8 @@ mod built_in {
             println!("removed {}", path.display());
         }
         println!("{} plans removed, {} kB", pruned.paths.len(), pruned.bytes / 1000);
-        println!("kept: those for {:?}", engine.place());
+        let place = engine.place();
+        println!("kept: those for TensorRT {} on {}", place.version, place.device);
         Ok(ExitCode::SUCCESS)
     }
 }

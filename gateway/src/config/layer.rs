@@ -17,7 +17,8 @@ use super::raw::Raw;
 const PREFIX: &str = "WEIR_";
 
 /// Variables with the prefix that are no settings of the service.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
+    "WEIR_SANDBOX",
     "WEIR_TENSORRT",
     "WEIR_TRTEXEC",
     "WEIR_ONNXRUNTIME",
