@@ -1,10 +1,13 @@
 //! The command line.
 
+mod models;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::inference::{Inference, Wish};
+pub use models::{EnginesCommand, ModelsArguments, ModelsCommand, StageName};
 
 /// Judges photos, videos and captions on the edge.
 #[derive(Parser, Debug)]
@@ -43,7 +46,7 @@ pub enum Command {
     Store(StoreArguments),
     /// Prove that an author was erased.
     Erase(EraseArguments),
-    /// List, fetch, verify and measure models.
+    /// List, fetch, verify and measure models; install, promote and withdraw versions.
     Models(ModelsArguments),
     /// Check and test policies.
     Policy(PolicyArguments),
@@ -360,74 +363,6 @@ pub enum EraseCommand {
         #[arg(long, value_name = "DIR", env = "WEIR_DATA")]
         data: Option<PathBuf>,
     },
-}
-
-/// List, fetch, verify and measure models.
-#[derive(Args, Debug)]
-pub struct ModelsArguments {
-    /// The folder of weights.
-    #[arg(long, value_name = "DIR", env = "WEIR_MODELS", global = true)]
-    pub dir: Option<PathBuf>,
-    /// On what models run.
-    #[arg(long, value_name = "ENGINE", env = "WEIR_ENGINE", default_value = "auto", global = true)]
-    pub engine: Wish,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: ModelsCommand,
-}
-
-/// What to do with models.
-#[derive(Subcommand, Debug)]
-pub enum ModelsCommand {
-    /// The catalogue, and which weights are here.
-    List,
-    /// Bring weights here: from their pinned source, or from a folder.
-    Fetch {
-        /// Names from the catalogue; none = those that `--profile` needs, or all.
-        names: Vec<String>,
-        /// A folder that holds the source files or the converted ones, found by their hash.
-        #[arg(long, value_name = "DIR", env = "WEIR_MODEL_MIRROR")]
-        mirror: Option<PathBuf>,
-        /// Fetch what this profile needs.
-        #[arg(long, value_name = "NAME")]
-        profile: Option<String>,
-    },
-    /// Hash the weights that are here again.
-    Verify {
-        /// Names from the catalogue; none = all that are here.
-        names: Vec<String>,
-    },
-    /// Measure speed on this machine.
-    Bench {
-        /// Names from the catalogue; none = all that are here.
-        names: Vec<String>,
-    },
-    /// Plans of TensorRT: list, build, prune.
-    Engines {
-        /// What to do.
-        #[command(subcommand)]
-        command: EnginesCommand,
-    },
-}
-
-/// What to do with plans.
-#[derive(Subcommand, Debug)]
-pub enum EnginesCommand {
-    /// What is kept, and what for.
-    List,
-    /// Build what is missing, so that no start has to wait for it.
-    Build {
-        /// Names from the catalogue; none = those that `--profile` needs, or all that are here.
-        names: Vec<String>,
-        /// Build what this profile needs.
-        #[arg(long, value_name = "NAME")]
-        profile: Option<String>,
-        /// Build also what is kept already.
-        #[arg(long)]
-        anew: bool,
-    },
-    /// Remove what no model here needs on this device with this library.
-    Prune,
 }
 
 /// Check and test policies.

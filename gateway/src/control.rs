@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use domain::journal::{Actor, Code, ItemId, TenantId};
+use models::life::state::Wish;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Store;
@@ -73,6 +74,22 @@ pub enum Request {
     },
     /// List endpoints that said 410.
     WebhookGone,
+    /// Bring a version of a model a stage further.
+    ModelPromote {
+        /// The model directory that is meant.
+        dir: PathBuf,
+        /// What is wished for.
+        wish: Wish,
+    },
+    /// Withdraw a version of a model.
+    ModelRollback {
+        /// The model directory that is meant.
+        dir: PathBuf,
+        /// The model.
+        name: String,
+        /// Its version; none: the one that is on trial, else the active one.
+        version: Option<String>,
+    },
 }
 
 /// The answer: a value, or one sentence on what is wrong.
@@ -124,6 +141,11 @@ pub fn execute(store: &Store, request: Request) -> Result<Value, store::Error> {
             let why = "no service runs over this data folder; the next start reads the files";
             return Err(store::Error::Invalid(why));
         }
+        Request::ModelPromote { .. } | Request::ModelRollback { .. } => {
+            return Err(store::Error::Invalid(
+                "models are changed in their folder, not in the store",
+            ));
+        }
         Request::WebhookEnable { tenant, name } => {
             store.enable_endpoint(tenant, name.clone(), actor).wait()?;
             json!({ "name": name, "enabled": true })
@@ -144,17 +166,9 @@ pub fn execute(store: &Store, request: Request) -> Result<Value, store::Error> {
 /// # Errors
 /// One sentence on what was tried and what to do.
 pub fn ask(data: &Path, request: Request) -> anyhow::Result<Value> {
-    let socket = data.join(SOCKET);
-    match UnixStream::connect(&socket) {
-        Ok(stream) => {
-            let answer = ask_service(stream, &request)
-                .with_context(|| format!("the service over {} did not answer", data.display()))?;
-            match answer {
-                Answer::Done(value) => Ok(value),
-                Answer::Refused(why) => bail!(why),
-            }
-        }
-        Err(_) => {
+    match ask_running(data, &request)? {
+        Some(value) => Ok(value),
+        None => {
             if !data.is_dir() {
                 bail!("there is no data folder {}; name the service's with --data", data.display());
             }
@@ -162,6 +176,20 @@ pub fn ask(data: &Path, request: Request) -> anyhow::Result<Value> {
                 .with_context(|| format!("cannot open the store in {}", data.display()))?;
             Ok(execute(&store, request)?)
         }
+    }
+}
+
+/// Asks the service that runs over this data folder; `None` where none does.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_running(data: &Path, request: &Request) -> anyhow::Result<Option<Value>> {
+    let Ok(stream) = UnixStream::connect(data.join(SOCKET)) else { return Ok(None) };
+    let answer = ask_service(stream, request)
+        .with_context(|| format!("the service over {} did not answer", data.display()))?;
+    match answer {
+        Answer::Done(value) => Ok(Some(value)),
+        Answer::Refused(why) => bail!(why),
     }
 }
 

@@ -10,6 +10,7 @@ mod engines_command;
 mod erase_command;
 mod eval;
 mod inference;
+mod life_command;
 mod logging;
 mod models_command;
 mod paths;

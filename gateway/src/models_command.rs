@@ -1,15 +1,17 @@
-//! `weir models`: list, fetch, verify, bench.
+//! `weir models`: list, fetch, verify, bench. The rest is in `life_command`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use models::{Catalogue, Library, Manifest, bench};
+use domain::journal::Millis;
+use models::life::{Entry, Recipe, Roster, Stage};
+use models::{Library, Manifest, bench};
 
 use crate::cli::{ModelsArguments, ModelsCommand};
 use crate::inference::{Wish, chosen};
-use crate::{engines_command, paths, profile};
+use crate::{engines_command, life_command, paths, profile};
 
 /// How long each batch size is measured.
 const BENCH_BUDGET: Duration = Duration::from_millis(600);
@@ -17,40 +19,73 @@ const BENCH_BUDGET: Duration = Duration::from_millis(600);
 /// Runs the command.
 pub fn run(arguments: ModelsArguments) -> anyhow::Result<ExitCode> {
     let dir = arguments.dir.unwrap_or_else(paths::models_dir);
-    let shelf = Shelf { catalogue: profile::catalogue(&dir)?, library: Library::new(dir) };
+    let shelf =
+        || anyhow::Ok(Shelf { roster: profile::roster(&dir)?, library: Library::new(&dir) });
     match arguments.command {
-        ModelsCommand::List => shelf.list(arguments.engine),
-        ModelsCommand::Fetch { names, mirror, profile } => shelf.fetch(&names, mirror, profile),
-        ModelsCommand::Verify { names } => shelf.verify(&names),
-        ModelsCommand::Bench { names } => shelf.bench(&names, arguments.engine),
+        ModelsCommand::List => shelf()?.list(arguments.engine),
+        ModelsCommand::Fetch { names, mirror, profile } => shelf()?.fetch(&names, mirror, profile),
+        ModelsCommand::Verify { names } => shelf()?.verify(&names),
+        ModelsCommand::Bench { names } => shelf()?.bench(&names, arguments.engine),
         ModelsCommand::Engines { command } => {
-            engines_command::run(&shelf.catalogue, &shelf.library, &command)
+            let shelf = shelf()?;
+            engines_command::run(shelf.roster.active(), &shelf.library, &command)
         }
+        ModelsCommand::Keygen { file } => life_command::keygen(&file),
+        ModelsCommand::Trust { key } => life_command::trust(&dir, key.as_deref()),
+        ModelsCommand::Bundle { key, manifest, weights, golden, out } => {
+            life_command::bundle(&Recipe { manifest, weights, golden }, &key, &out)
+        }
+        ModelsCommand::Install { file, older } => life_command::install_bundle(&dir, &file, older),
+        ModelsCommand::Promote { model, to, share, data } => {
+            life_command::promote(&dir, data, &model, to, share, arguments.engine)
+        }
+        ModelsCommand::Rollback { model, data } => life_command::rollback(&dir, data, &model),
     }
 }
 
 /// The catalogue and the folder of weights.
 struct Shelf {
-    catalogue: Catalogue,
+    roster: Roster,
     library: Library,
 }
 
 impl Shelf {
     fn list(&self, wish: Wish) -> anyhow::Result<ExitCode> {
-        println!("{:<26} {:<10} {:<10} {:>9}  LICENCE", "MODEL", "KIND", "WEIGHTS", "KB");
-        for manifest in self.catalogue.iter() {
-            let here = match self.library.locate(manifest) {
-                Ok(_) => "here",
-                Err(models::ModelError::Missing { .. }) => "missing",
-                Err(_) => "corrupt",
-            };
-            println!(
-                "{:<26} {:<10} {here:<10} {:>9}  {}",
-                manifest.id(),
-                manifest.kind.as_str(),
-                manifest.pin.bytes / 1000,
-                manifest.licence
-            );
+        println!(
+            "{:<26} {:<10} {:<10} {:>9}  {:<14} {:<20} LICENCE",
+            "MODEL", "KIND", "WEIGHTS", "KB", "STAGE", "SINCE"
+        );
+        for manifest in self.roster.active().iter() {
+            let entry = self.roster.state().entry(&manifest.name, &manifest.version);
+            self.row(manifest, "active", entry);
+            if let Some(trial) = self.roster.trial(&manifest.name) {
+                let entry = self.roster.state().entry(&manifest.name, &trial.manifest.version);
+                let stage = match trial.stage {
+                    Stage::Canary => format!("canary {:.1} %", trial.share * 100.0),
+                    other => other.to_string(),
+                };
+                self.row(&trial.manifest, &stage, entry);
+            }
+        }
+        let state = self.roster.state();
+        for name in state.names() {
+            for (version, entry) in state.versions(name) {
+                let runs = self.roster.trial(name).is_some_and(|t| t.manifest.version == version);
+                if entry.stage == Stage::Active || runs {
+                    continue;
+                }
+                let broken = if entry.stage.is_trial() { ", not usable" } else { "" };
+                let why = entry.cause.map(|c| format!(" ({})", c.as_str())).unwrap_or_default();
+                println!(
+                    "{:<26} {:<10} {:<10} {:>9}  {:<14} {}",
+                    format!("{name}@{version}"),
+                    "",
+                    "",
+                    "",
+                    format!("{}{why}{broken}", entry.stage),
+                    since(entry)
+                );
+            }
         }
         println!("\nWeights lie in {}", self.library.dir().display());
         match chosen(wish) {
@@ -63,6 +98,22 @@ impl Shelf {
             Err(error) => println!("Models cannot run: {error:#}"),
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn row(&self, manifest: &Manifest, stage: &str, entry: Option<&Entry>) {
+        let here = match self.library.locate(manifest) {
+            Ok(_) => "here",
+            Err(models::ModelError::Missing { .. }) => "missing",
+            Err(_) => "corrupt",
+        };
+        println!(
+            "{:<26} {:<10} {here:<10} {:>9}  {stage:<14} {:<20} {}",
+            manifest.id(),
+            manifest.kind.as_str(),
+            manifest.pin.bytes / 1000,
+            entry.map_or_else(|| "built in".to_owned(), since),
+            manifest.licence
+        );
     }
 
     fn fetch(
@@ -133,10 +184,19 @@ impl Shelf {
     /// The named models, or all.
     fn pick(&self, names: &[String]) -> anyhow::Result<Vec<&Manifest>> {
         if names.is_empty() {
-            return Ok(self.catalogue.iter().collect());
+            return Ok(self.roster.active().iter().collect());
         }
-        names.iter().map(|n| self.catalogue.find(n).context("see `weir models list`")).collect()
+        names
+            .iter()
+            .map(|n| self.roster.active().find(n).context("see `weir models list`"))
+            .collect()
     }
+}
+
+/// Since when a version is at its stage.
+fn since(entry: &Entry) -> String {
+    let time = crate::serve::time(Millis(entry.since_ms));
+    time.as_str().unwrap_or_default().to_owned()
 }
 
 fn code(failed: usize) -> ExitCode {

@@ -8,6 +8,7 @@ use domain::Policy;
 use domain::journal::{Code, Sha256};
 use domain::profile::{Detector, Profile, policy_of};
 use models::Catalogue;
+use models::life::{LifeError, Roster, Stage};
 use pipeline::decode::Limits;
 use pipeline::hash::{Bank, BankSet};
 use pipeline::inspect::{Detectors, Inspector};
@@ -76,9 +77,13 @@ pub fn basis(profile: &Profile) -> anyhow::Result<Code> {
     }
     let names = profile.models();
     if !names.is_empty() {
-        let catalogue = catalogue(&paths::models_dir())?;
+        let roster = roster(&paths::models_dir())?;
         for name in names {
-            hashes.push(Sha256::of(catalogue.find(name)?.pin.sha256.as_bytes()));
+            hashes.push(Sha256::of(roster.active().find(name)?.pin.sha256.as_bytes()));
+            // What a canary says is void with it, as with every other model.
+            if let Some(trial) = roster.trial(name).filter(|trial| trial.stage == Stage::Canary) {
+                hashes.push(Sha256::of(trial.manifest.pin.sha256.as_bytes()));
+            }
         }
     }
     let parts: Vec<&[u8]> = hashes.iter().map(|hash| hash.0.as_slice()).collect();
@@ -97,18 +102,20 @@ pub struct Effort {
     pub nice: u8,
     /// On what models are to run.
     pub inference: Inference,
+    /// Whether versions of models on trial are loaded too.
+    pub trials: bool,
 }
 
 impl Effort {
     /// Behind calls: a platform waits for its 202 by the millisecond, for a verdict by the second. With 5 judging still
     /// gets a quarter of a core that calls alone could fill, so that no time limit runs out meanwhile.
     pub fn behind_calls(jobs: usize, inference: Inference) -> Self {
-        Self { jobs, nice: 5, inference }
+        Self { jobs, nice: 5, inference, trials: true }
     }
 
     /// All of it.
     pub fn whole(jobs: usize, inference: Inference) -> Self {
-        Self { jobs, nice: 0, inference }
+        Self { jobs, nice: 0, inference, trials: false }
     }
 }
 
@@ -222,10 +229,19 @@ fn link_detector(settings: &domain::profile::Link) -> anyhow::Result<LinkDetecto
     })?)
 }
 
-/// The built-in models and those whose manifests lie in `dir`.
+/// The models that judge: the built-in ones, those whose manifests lie in `dir`, and in their place what was installed
+/// there and promoted.
 pub fn catalogue(dir: &Path) -> anyhow::Result<Catalogue> {
-    Catalogue::load(dir).map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        anyhow!("some model manifests cannot be used:\n{}", lines.join("\n"))
-    })
+    roster(dir).map(Roster::into_active)
+}
+
+/// The same with the versions on trial. One that cannot be used is left out.
+pub fn roster(dir: &Path) -> anyhow::Result<Roster> {
+    roster_with(dir, &mut |_| ())
+}
+
+/// The same; `broken` is told of what is left out.
+pub fn roster_with(dir: &Path, broken: &mut dyn FnMut(LifeError)) -> anyhow::Result<Roster> {
+    Roster::load(dir, broken)
+        .map_err(|lines| anyhow!("some models cannot be used:\n{}", lines.join("\n")))
 }

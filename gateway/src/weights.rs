@@ -4,19 +4,24 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use domain::profile::{Detector, Profile};
-use models::{Catalogue, Library, Runner, RunnerConfig};
+use models::life::{Roster, Stage, Trial};
+use models::{Engine, Library, ModelError, Runner, RunnerConfig};
 use pipeline::inspect::Neural;
 
 use crate::inference::{InUse, Inference, with_engine};
 use crate::paths;
-use crate::profile::{Effort, catalogue};
+use crate::profile::{Effort, roster_with};
+
+/// How far a model that runs beside another gives way to all else (nice value): as far as there is.
+const BESIDE: u8 = 19;
 
 /// The weights that a profile needs; all missing ones are named at once.
 pub struct Weights {
-    catalogue: Catalogue,
+    roster: Roster,
     library: Library,
     config: RunnerConfig,
     inference: Inference,
+    trials: bool,
 }
 
 impl Weights {
@@ -25,12 +30,16 @@ impl Weights {
     /// # Errors
     /// Those that are missing, with the command that brings them.
     pub fn new(profile: &Profile, effort: Effort) -> anyhow::Result<Self> {
-        let catalogue = catalogue(&paths::models_dir())?;
+        let roster = roster_with(&paths::models_dir(), &mut |error| {
+            if effort.trials {
+                tracing::error!(%error, "a version on trial cannot be used; the active one judges alone");
+            }
+        })?;
         let library = Library::new(paths::models_dir());
         let names = profile.models();
         let (mut missing, mut unknown) = (Vec::new(), Vec::new());
         for name in &names {
-            match catalogue.find(name).map(|manifest| library.locate(manifest)) {
+            match roster.active().find(name).map(|manifest| library.locate(manifest)) {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => missing.push(format!("  {error}")),
                 Err(error) => unknown.push(format!("  {error}")),
@@ -56,7 +65,8 @@ impl Weights {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let runners = effort.jobs.min(cores).div_ceil(2);
         let config = RunnerConfig { runners, nice: effort.nice, ..RunnerConfig::default() };
-        Ok(Self { catalogue, library, config, inference: effort.inference })
+        let Effort { inference, trials, .. } = effort;
+        Ok(Self { roster, library, config, inference, trials })
     }
 
     /// Loads the model of every detector that has one, by the detector's name; all on one engine.
@@ -89,11 +99,32 @@ impl Weights {
         model: &str,
         min_score: f32,
     ) -> anyhow::Result<Neural> {
-        let manifest = self.catalogue.find(model)?;
+        let manifest = self.roster.active().find(model)?;
         let weights = self.library.locate(manifest)?;
         let Some(engine) = in_use.engine() else { bail!("there is no engine") };
         let runner = Runner::load(engine, manifest, &weights, self.config)?;
+        let trial = self.roster.trial(model).filter(|_| self.trials);
+        let (trial, precise) = match trial.map(|trial| (trial, self.trial(engine, trial))) {
+            Some((trial, Ok(runner))) => (Some(runner), Some(&trial.manifest)),
+            Some((trial, Err(error))) => {
+                let model = trial.manifest.id();
+                tracing::error!(%error, model, "a version on trial cannot be loaded; the active one judges alone");
+                (None, None)
+            }
+            None => (None, None),
+        };
         in_use.runs(manifest);
-        Ok(Neural { name: name.to_owned(), runner, min_score })
+        precise.into_iter().for_each(|manifest| in_use.runs(manifest));
+        Ok(Neural { name: name.to_owned(), runner, trial, min_score })
+    }
+
+    /// A version on trial. One that runs beside has a single thread, which takes what the others leave.
+    fn trial(&self, engine: &dyn Engine, trial: &Trial) -> Result<Runner, ModelError> {
+        let config = match trial.stage {
+            Stage::Shadow => RunnerConfig { runners: 1, nice: BESIDE, queue: 4, ..self.config },
+            _ => self.config,
+        };
+        let weights = self.library.locate(&trial.manifest)?;
+        Runner::load(engine, &trial.manifest, &weights, config)
     }
 }

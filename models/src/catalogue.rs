@@ -63,6 +63,11 @@ impl Catalogue {
         self.manifests.get(name).ok_or_else(|| ModelError::Unknown { name: name.to_owned() })
     }
 
+    /// Puts a model in the place of the one of its name.
+    pub fn put(&mut self, manifest: Manifest) {
+        self.manifests.insert(manifest.name.clone(), manifest);
+    }
+
     /// All models, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Manifest> {
         self.manifests.values()

@@ -1,4 +1,4 @@
-//! What a model is and how it runs: manifest, catalogue, library on disk, engines, batcher.
+//! What a model is and how it runs: manifest, catalogue, library on disk, engines, batcher, and the life of its versions.
 #![deny(unsafe_code)]
 
 #[cfg(all(feature = "tensorrt", feature = "tensorrt-mock"))]
@@ -18,6 +18,7 @@ pub mod error;
 pub mod fetch;
 pub mod image;
 pub mod library;
+pub mod life;
 pub mod manifest;
 pub mod output;
 pub mod preprocess;

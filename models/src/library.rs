@@ -1,4 +1,5 @@
-//! The model directory: `<name>-<version>.onnx` for each model that is fetched, and manifests of the operator's own.
+//! The model directory: `<name>-<version>.onnx` for each model that is fetched, manifests of the operator's own, and
+//! installed bundles ([`crate::life`]).
 //!
 //! A file is used only after its size and SHA-256 were found to be those that its manifest pins. The check is
 //! remembered for as long as the file's device, inode, size and times stay the same.
@@ -13,7 +14,7 @@ use std::sync::Mutex;
 use ring::digest::{Context, SHA256};
 
 use crate::manifest::Pin;
-use crate::{Manifest, ModelError};
+use crate::{Manifest, ModelError, life};
 
 /// What tells one state of a file from another without reading it.
 type Stamp = (u64, u64, u64, i64, i64, i64, i64);
@@ -36,9 +37,11 @@ impl Library {
         &self.dir
     }
 
-    /// Where the runnable file of a model belongs.
+    /// Where the runnable file of a model lies or belongs: in its bundle where one is installed, else beside the others.
     pub fn path(&self, manifest: &Manifest) -> PathBuf {
-        self.dir.join(manifest.file_name())
+        let place = life::folder(&self.dir, &manifest.name, &manifest.version);
+        let bundled = place.join(life::bundle::WEIGHTS);
+        if bundled.is_file() { bundled } else { self.dir.join(manifest.file_name()) }
     }
 
     /// The runnable file of a model, verified.

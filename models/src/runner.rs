@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::batcher::{Job, Worker};
 use crate::{Engine, Manifest, ModelError, Output, Rendition, RgbImage, Tensor, resample};
@@ -95,7 +96,22 @@ impl Runner {
 
     /// Queues a picture; blocks while the queue is full.
     pub fn submit(&self, image: impl Into<Arc<RgbImage>>) -> Ticket {
-        let image = image.into();
+        let (job, ticket) = self.job(image.into());
+        if let Some(jobs) = &self.jobs {
+            // A closed queue drops the reply, which the ticket reports.
+            let _ = jobs.send(job);
+        }
+        ticket
+    }
+
+    /// Queues a picture unless the queue is full.
+    pub fn try_submit(&self, image: impl Into<Arc<RgbImage>>) -> Option<Ticket> {
+        let jobs = self.jobs.as_ref().filter(|jobs| !jobs.is_full())?;
+        let (job, ticket) = self.job(image.into());
+        jobs.try_send(job).ok().map(|()| ticket)
+    }
+
+    fn job(&self, image: Arc<RgbImage>) -> (Job, Ticket) {
         let (width, height) = (image.width(), image.height());
         let rendition = self.rendition();
         let image = if rendition.size(width, height) == (width, height) {
@@ -106,11 +122,7 @@ impl Runner {
         let scale = (width as f32 / image.width() as f32, height as f32 / image.height() as f32);
         // The channel holds the one answer, so that a runner never waits for a caller.
         let (reply, answer) = bounded(1);
-        if let Some(jobs) = &self.jobs {
-            // A closed queue drops the reply, which the ticket reports.
-            let _ = jobs.send(Job { image, reply });
-        }
-        Ticket { answer, scale, model: Arc::clone(&self.manifest) }
+        (Job { image, reply }, Ticket { answer, scale, model: Arc::clone(&self.manifest) })
     }
 }
 
@@ -144,10 +156,27 @@ impl Ticket {
     /// [`ModelError::Run`] and [`ModelError::Shape`] when the model failed, [`ModelError::Stopped`] when its runner
     /// ended first.
     pub fn wait(self) -> Result<Output, ModelError> {
-        let mut output = self
-            .answer
-            .recv()
-            .unwrap_or_else(|_| Err(ModelError::Stopped { name: self.model.name.clone() }))?;
+        let answer = self.answer.recv().unwrap_or_else(|_| Err(self.stopped()));
+        self.scaled(answer)
+    }
+
+    /// Waits for the answer so long at most; `None` where it has not come.
+    pub fn wait_for(self, time: Duration) -> Option<Result<Output, ModelError>> {
+        let answer = match self.answer.recv_timeout(time) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => return None,
+            Err(RecvTimeoutError::Disconnected) => Err(self.stopped()),
+        };
+        Some(self.scaled(answer))
+    }
+
+    fn stopped(&self) -> ModelError {
+        ModelError::Stopped { name: self.model.name.clone() }
+    }
+
+    /// The boxes of an answer in pixels of the picture that was submitted.
+    fn scaled(self, answer: Result<Output, ModelError>) -> Result<Output, ModelError> {
+        let mut output = answer?;
         if let Output::Faces(faces) = &mut output {
             for face in faces {
                 face.bbox.x *= self.scale.0;

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use domain::journal::{
-    Acted, Actor, Body, Code, FlagSet, ItemId, KeyChanged, Lane, Millis, Sha256, Subject, TenantId,
+    Acted, Actor, Body, Code, FlagSet, ItemId, KeyChanged, Lane, Millis, ModelChanged, Sha256,
+    Subject, TenantId,
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 use uuid::Uuid;
@@ -169,6 +170,16 @@ impl Store {
         self.write(Way::Normal, move |txn| {
             let body = Body::Acted(Acted { tenant: tenant.clone(), call: call.clone() });
             let subject = Subject::Box;
+            txn.append(Entry { lane: Lane::Bulk, actor: &actor, subject, body, side: None })
+        })
+    }
+}
+
+impl Store {
+    /// Journals that a version of a model came to another stage of its life.
+    pub fn model_changed(&self, change: ModelChanged, actor: Actor) -> Reply<Place> {
+        self.write(Way::Normal, move |txn| {
+            let (body, subject) = (Body::ModelChanged(change.clone()), Subject::Box);
             txn.append(Entry { lane: Lane::Bulk, actor: &actor, subject, body, side: None })
         })
     }

@@ -13,6 +13,7 @@ pub mod power;
 pub mod samples;
 pub mod service;
 pub mod shared;
+pub mod tiny;
 pub mod weir;
 
 /// The SHA-256 of bytes in hexadecimal.

@@ -242,6 +242,30 @@ pub struct Acted {
     pub call: Code,
 }
 
+/// A version of a model came to another stage of its life: candidate, shadow, canary, active, retired. The numbers are
+/// those on which a machine's change rests; 0 where a person made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelChanged {
+    /// `name@version`.
+    pub model: Code,
+    /// From which stage.
+    pub from: Code,
+    /// To which stage.
+    pub to: Code,
+    /// Why: `command`, `superseded`, `drift`, `errors`.
+    pub cause: Code,
+    /// Submissions that it took part in.
+    pub seen: u64,
+    /// Those of them that were not approved.
+    pub refused: u64,
+    /// Those on which it failed.
+    pub errors: u64,
+    /// Submissions of the version that it was held against.
+    pub control_seen: u64,
+    /// Those of them that were not approved.
+    pub control_refused: u64,
+}
+
 macro_rules! bodies {
     ($($number:literal $name:ident)*) => {
         /// What happened. The kind is stored as a number of its own, so that a later release can add to the list.
@@ -292,6 +316,7 @@ bodies! {
     14 PolicyInForce
     15 StandingNote
     16 Acted
+    17 ModelChanged
 }
 
 fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotRecord> {

@@ -42,8 +42,8 @@ mod tests;
 
 pub use body::{
     Accepted, Acted, Appealed, BankChanged, BlobDeleted, Body, Decided, EpochBegan, EpochCause,
-    Erased, Fetched, FlagSet, JobChange, JobNote, KeyChanged, MediaNote, NotifyFailed,
-    PolicyInForce, Reported, StandingNote,
+    Erased, Fetched, FlagSet, JobChange, JobNote, KeyChanged, MediaNote, ModelChanged,
+    NotifyFailed, PolicyInForce, Reported, StandingNote,
 };
 pub use chain::{BadCheckpoint, Checkpoint, GENESIS, Head, Side, SignedCheckpoint, link};
 pub use code::{Code, NotCode, TenantId};

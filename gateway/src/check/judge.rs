@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use domain::profile::Profile;
 use domain::{Context, Evidence, Failure, Format, Policy};
 use pipeline::hls;
-use pipeline::inspect::{Inspection, Inspector, Submission, Watch};
+use pipeline::inspect::{Inspection, Inspector, Submission, Trials, Watch};
 use pipeline::sandbox::{Item, Role};
 use pipeline::sniff::sniff;
 
@@ -149,6 +149,7 @@ impl Judge {
             max_gap_ms: demands.max_gap_ms,
             settled: demands.settled,
             lists: None,
+            trials: Trials::NONE,
             decode_threads: self.decode_threads,
             decoded,
             progress: &|_| {},

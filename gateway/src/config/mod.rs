@@ -64,6 +64,8 @@ pub struct Config {
     pub retention: Retention,
     /// Copies of the database.
     pub snapshots: Snapshots,
+    /// When a version of a model is withdrawn without anybody's doing.
+    pub models: Models,
     /// Whom the box serves.
     pub tenants: BTreeMap<TenantId, Tenant>,
 }
@@ -123,6 +125,17 @@ pub struct Snapshots {
     pub every: Option<Duration>,
     /// How many stay.
     pub keep: usize,
+}
+
+/// When a version of a model is withdrawn without anybody's doing (docs/models.md).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Models {
+    /// How far its share of submissions that are not approved may lie from that of the version that it is held against.
+    pub max_drift: f64,
+    /// On so many submissions it may fail.
+    pub max_errors: u64,
+    /// So many first verdicts of an active version are watched.
+    pub watch: u64,
 }
 
 /// Files of TLS.
@@ -205,6 +218,11 @@ pub fn build(layers: Vec<Layer>) -> Result<(Config, Vec<Shown>), Problems> {
         clamav: clamav(&mut pick),
         retention: retention(&mut pick),
         snapshots: snapshots(&mut pick),
+        models: Models {
+            max_drift: pick.or("models.max_drift", |r| r.models_max_drift, || 0.1),
+            max_errors: pick.or("models.max_errors", |r| r.models_max_errors, || 5),
+            watch: pick.or("models.watch", |r| r.models_watch, || 1000),
+        },
         tenants: tenant::all(&mut pick, &profile),
     };
     pick.finish(config)

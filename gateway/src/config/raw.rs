@@ -42,6 +42,9 @@ pub struct Raw {
     pub retention_journal_days: Option<u64>,
     pub snapshot_every_hours: Option<u64>,
     pub snapshot_keep: Option<u64>,
+    pub models_max_drift: Option<f64>,
+    pub models_max_errors: Option<u64>,
+    pub models_watch: Option<u64>,
     pub tenants: Option<BTreeMap<String, RawTenant>>,
 }
 
@@ -131,6 +134,12 @@ impl Raw {
             raw.snapshot_every_hours = number(&mut snapshot, s, "every_hours", 0, 24 * YEARS);
             raw.snapshot_keep = number(&mut snapshot, s, "keep", 1, 10_000);
             snapshot.finish(s);
+        }
+        if let Some(mut models) = root.table(s, "models") {
+            raw.models_max_drift = models.number(s, "max_drift", 0.0..=1.0).map(|v| v.value);
+            raw.models_max_errors = number(&mut models, s, "max_errors", 0, 1_000_000);
+            raw.models_watch = number(&mut models, s, "watch", 0, 10_000_000);
+            models.finish(s);
         }
         if let Some(tenants) = root.table(s, "tenant") {
             raw.tenants = Some(read_tenants(s, &tenants));

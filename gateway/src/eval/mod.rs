@@ -9,7 +9,7 @@ mod look;
 mod mcnemar;
 mod measure;
 mod plot;
-mod rate;
+pub mod rate;
 mod report;
 mod table;
 

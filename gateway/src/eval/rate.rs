@@ -27,20 +27,26 @@ impl Rate {
         if of == 0 {
             return Self { hits, of, rate: None, low: 0.0, high: 1.0 };
         }
-        let (n, p) = (of as f64, hits as f64 / of as f64);
-        let centre = p + Z * Z / (2.0 * n);
-        let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        let scale = 1.0 + Z * Z / n;
-        // Exact at the ends, where rounding would leave a trace.
-        let low = if hits == 0 { 0.0 } else { (centre - half) / scale };
-        let high = if hits == of { 1.0 } else { (centre + half) / scale };
-        Self { hits, of, rate: Some(p), low, high }
+        let (low, high) = wilson(hits as u64, of as u64, Z);
+        Self { hits, of, rate: Some(hits as f64 / of as f64), low, high }
     }
 
     /// Whether the items show that the true share is at most `most`.
     pub fn shows_at_most(&self, most: f64) -> bool {
         self.high <= most
     }
+}
+
+/// The interval of Wilson's score method for `hits` of `of`, which is not 0, at `z` normal deviates.
+pub fn wilson(hits: u64, of: u64, z: f64) -> (f64, f64) {
+    let (n, p) = (of as f64, hits as f64 / of as f64);
+    let centre = p + z * z / (2.0 * n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
+    // Exact at the ends, where rounding would leave a trace.
+    let low = if hits == 0 { 0.0 } else { (centre - half) / scale };
+    let high = if hits == of { 1.0 } else { (centre + half) / scale };
+    (low, high)
 }
 
 /// Items without a single hit that it takes to show a share of at most `most`: where the upper end for 0 of n,

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{App, reload};
+use super::{App, life, reload};
 use crate::control::{Answer, LINE_BYTES, Request, SOCKET, execute};
 
 /// How long a request may take to arrive.
@@ -60,6 +60,12 @@ async fn one(app: &Arc<App>, stream: UnixStream) -> anyhow::Result<()> {
         Ok(Request::Reload) => reload::reload(app)
             .await
             .map_or_else(|error| Answer::Refused(format!("{error:#}")), Answer::Done),
+        Ok(Request::ModelPromote { dir, wish }) => {
+            blocking(app, move |app| life::promote(app, &dir, &wish)).await
+        }
+        Ok(Request::ModelRollback { dir, name, version }) => {
+            blocking(app, move |app| life::rollback(app, &dir, &name, version.as_deref())).await
+        }
         Ok(request) => {
             let store = app.store.clone();
             let is_pin = matches!(request, Request::PinSet { .. });
@@ -83,4 +89,15 @@ async fn one(app: &Arc<App>, stream: UnixStream) -> anyhow::Result<()> {
     };
     write.write_all((serde_json::to_string(&answer)? + "\n").as_bytes()).await?;
     Ok(())
+}
+
+/// Does what takes its time away from the threads that serve.
+async fn blocking(
+    app: &Arc<App>,
+    what: impl FnOnce(&App) -> anyhow::Result<serde_json::Value> + Send + 'static,
+) -> Answer {
+    let app = Arc::clone(app);
+    let done = tokio::task::spawn_blocking(move || what(&app)).await;
+    let done = done.unwrap_or_else(|error| Err(error.into()));
+    done.map_or_else(|error| Answer::Refused(format!("{error:#}")), Answer::Done)
 }

@@ -14,21 +14,26 @@ use domain::{
     Severity, Status,
 };
 use pipeline::hash::BankSet;
-use pipeline::inspect::{Inspection, Inspector, Progress, Submission, Timings, Watch};
+use pipeline::inspect::{
+    Inspection, Inspector, Progress, Shadow, Submission, Timings, Trials, Watch,
+};
 use pipeline::sandbox::{Item, Level, Role};
 use serde::Serialize;
 
 use super::clamav::{self, Clamav, Scan};
 use super::evidence::moments;
 use super::merge::{merge_coverage, merge_scores};
+use super::trial::{Choice, Lineup, Ran};
 use crate::check::verdict::{FindingView, MediaView, TimingsView};
 use crate::inference::{Cited, InUse, Inference};
+use crate::paths;
 use crate::profile::{self, Effort};
 
 /// A profile made ready. Shared by all workers.
 pub struct Engine {
     inspector: Inspector,
     profile: Arc<Profile>,
+    lineup: Lineup,
     basis: Code,
     in_use: InUse,
     decode_threads: u32,
@@ -44,6 +49,9 @@ pub struct Detail {
     pub media: Vec<MediaView>,
     /// What was found.
     pub findings: Vec<FindingView>,
+    /// What versions of models beside those that judge have found; it decides nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<FindingView>,
     /// What was looked at.
     pub coverage: Coverage,
     /// `name@version` of all that took part.
@@ -82,6 +90,8 @@ pub struct Judged {
     pub words: Option<String>,
     /// Highest score for each category, for the journal.
     pub categories: BTreeMap<Category, f32>,
+    /// Which versions of models took part.
+    pub ran: Ran,
     /// For the tenant.
     pub detail: Detail,
 }
@@ -107,7 +117,14 @@ impl Engine {
         let basis = profile::basis(&profile)?;
         let effort = Effort::behind_calls(jobs, inference);
         let (inspector, in_use) = profile::inspector(&profile, &[], effort, Role::Stills)?;
-        Ok(Self { inspector, profile: Arc::new(profile), basis, in_use, decode_threads, scanner })
+        let lineup = Lineup::new(inspector.detectors(), &profile::roster(&paths::models_dir())?);
+        let profile = Arc::new(profile);
+        Ok(Self { inspector, profile, lineup, basis, in_use, decode_threads, scanner })
+    }
+
+    /// Its networks.
+    pub fn lineup(&self) -> &Lineup {
+        &self.lineup
     }
 
     /// The profile that was made ready.
@@ -136,18 +153,20 @@ impl Engine {
     }
 
     /// Judges, with the tenant's own `lists` besides the profile's banks. Of media whose bytes could not be had stands why.
-    /// `heard` is told how far it has come.
+    /// `choice` says which versions of models take part. `heard` is told how far it has come.
     pub fn judge(
         &self,
         caption: Option<&str>,
         media: &[Result<Item, Failure>],
         context: &Context,
         lists: Option<&BankSet>,
+        choice: &Choice<'_>,
         heard: &dyn Fn(Progress),
     ) -> Judged {
         let start = Instant::now();
         let mut sum = Sum::default();
-        let asked = Asked { context, lists, heard: &|_| {} };
+        let trials = self.lineup.trials(choice);
+        let asked = Asked { context, lists, trials: &trials, heard: &|_| {} };
         if caption.is_some() || media.is_empty() {
             sum.add(None, self.one(caption, &[], None, &asked));
         }
@@ -202,16 +221,28 @@ impl Engine {
         };
         let context = asked.context.clone();
         let submission = Submission { caption, name: None, context, media };
-        let watch = Watch {
-            required: policy.required(),
-            max_gap_ms: policy.max_gap_ms(),
-            settled: &|evidence| policy.settled(evidence),
-            lists: asked.lists,
-            decode_threads: self.decode_threads,
-            decoded: &|| {},
-            progress: asked.heard,
+        let look = |trials: &Trials| {
+            let watch = Watch {
+                required: policy.required(),
+                max_gap_ms: policy.max_gap_ms(),
+                settled: &|evidence| policy.settled(evidence),
+                lists: asked.lists,
+                trials,
+                decode_threads: self.decode_threads,
+                decoded: &|| {},
+                progress: asked.heard,
+            };
+            self.inspector.inspect(&submission, &watch)
         };
-        let mut inspection = self.inspector.inspect(&submission, &watch);
+        let (mut trials, mut ran) = (asked.trials.clone(), Ran::default());
+        let mut inspection = look(&trials);
+        if !inspection.broken.is_disjoint(&trials.instead) {
+            // That a version on trial fails is nothing that a submission should suffer from.
+            ran.fail(&self.lineup, &inspection, &trials);
+            trials.instead.retain(|detector| !inspection.broken.contains(detector));
+            inspection = look(&trials);
+        }
+        let instead = inspection.instead.take();
         inspection.evidence.failures.extend(unread);
         if self.scanner.is_some() {
             note_scan(&mut inspection.evidence.coverage, scanned);
@@ -219,7 +250,13 @@ impl Engine {
         let deciding = Instant::now();
         let decision = policy.decide(&inspection.evidence);
         let settled = policy.settled(&inspection.evidence);
-        Part { decision, settled, inspection, decide: deciding.elapsed() }
+        let decide = deciding.elapsed();
+        let instead = instead.map(|mut evidence| {
+            evidence.coverage.clone_from(&inspection.evidence.coverage);
+            policy.decide(&evidence).status
+        });
+        ran.note(&self.lineup, &inspection, &trials, decision.status, instead);
+        Part { decision, settled, inspection, ran, decide }
     }
 
     /// Asks the scanner about every medium. Without a scanner, and for a caption, there is nothing to find.
@@ -259,9 +296,14 @@ impl Engine {
             evidence,
             models: Vec::new(),
             unseen: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            shadow: Shadow::default(),
+            instead: None,
             timings: Timings::default(),
         };
-        Part { decision, settled, inspection, decide: Duration::ZERO }
+        let mut ran = Ran::default();
+        ran.note(&self.lineup, &inspection, Trials::NONE, decision.status, None);
+        Part { decision, settled, inspection, ran, decide: Duration::ZERO }
     }
 }
 
@@ -283,6 +325,7 @@ fn note_scan(coverage: &mut Coverage, scanned: bool) {
 struct Asked<'a> {
     context: &'a Context,
     lists: Option<&'a BankSet>,
+    trials: &'a Trials,
     heard: &'a dyn Fn(Progress),
 }
 
@@ -291,6 +334,7 @@ struct Part {
     decision: Decision,
     settled: bool,
     inspection: Inspection,
+    ran: Ran,
     decide: Duration,
 }
 
@@ -304,6 +348,7 @@ struct Sum {
     words: Vec<String>,
     categories: BTreeMap<Category, f32>,
     errors: Vec<String>,
+    ran: Ran,
     detail: Detail,
     spent: [Duration; 3],
 }
@@ -328,11 +373,13 @@ impl Sum {
         }
         self.raise(Some(Category::Sexual), scores.nsfw_score);
         self.words.extend(scores.ocr_text.iter().cloned());
-        let findings = findings.into_iter().map(|mut f| {
+        let view = |mut f: Finding| {
             f.media = index;
             FindingView::from(f)
-        });
-        self.detail.findings.extend(findings);
+        };
+        self.detail.findings.extend(findings.into_iter().map(view));
+        self.detail.shadow.extend(part.inspection.shadow.findings.into_iter().map(view));
+        self.ran.add(part.ran);
         self.detail.media.extend(media.into_iter().map(MediaView::from));
         self.detail.models.extend(part.inspection.models);
         self.errors.extend(failures.iter().map(|f| format!("{}: {}", f.reason, f.detail)));
@@ -367,13 +414,14 @@ impl Sum {
             verified: self.verified,
             categories: self.categories,
             words: (!self.words.is_empty()).then(|| self.words.join("\n")),
+            ran: self.ran,
             detail: self.detail,
         }
     }
 }
 
 /// Rejected before held before failed before approved.
-fn gravity(status: Status) -> u8 {
+pub fn gravity(status: Status) -> u8 {
     match status {
         Status::Rejected => 3,
         Status::Held => 2,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use domain::{Decision, Scores, Status};
 
 use super::page::{STAGES, Stages, place};
+use super::trial::Ran;
 
 /// Upper bounds of times in seconds: from a word's time to the longest item's.
 const SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0];
@@ -43,6 +44,14 @@ pub struct Metrics {
     messages: Counts,
     /// Evidence by what became of it, and why.
     evidence: Counts,
+    /// Verdicts that rest on a version of a model, by outcome.
+    model_verdicts: Counts,
+    /// Submissions on which a version failed.
+    model_errors: Counts,
+    /// What would have come of versions that run beside.
+    shadows: Counts,
+    /// Versions that were withdrawn by themselves.
+    withdrawn: Counts,
     /// From the last byte of a body to the rows on the disk, for each submission accepted.
     accept: Histogram<10>,
 }
@@ -59,6 +68,10 @@ impl Default for Metrics {
             calls: RwLock::default(),
             messages: Counts::default(),
             evidence: Counts::default(),
+            model_verdicts: Counts::default(),
+            model_errors: Counts::default(),
+            shadows: Counts::default(),
+            withdrawn: Counts::default(),
             accept: Histogram::new(SECONDS),
         }
     }
@@ -144,6 +157,20 @@ impl Metrics {
         self.evidence.add(&[outcome, reason]);
     }
 
+    /// Notes which versions of models took part in a verdict.
+    pub fn ran(&self, ran: &Ran, status: Status) {
+        let status = STATUSES[place(status)];
+        ran.judged.iter().for_each(|model| self.model_verdicts.add(&[model, status]));
+        ran.failed.iter().for_each(|model| self.model_errors.add(&[model]));
+        let outcome = ran.agreement().as_str();
+        ran.beside.iter().for_each(|model| self.shadows.add(&[model, outcome]));
+    }
+
+    /// Notes that a version of a model was withdrawn by itself.
+    pub fn withdrawn(&self, model: &str, cause: &str) {
+        self.withdrawn.add(&[model, cause]);
+    }
+
     /// Writes all.
     pub fn write(&self, page: &mut Page) {
         let count = |n: &AtomicU64| n.load(Ordering::Relaxed) as f64;
@@ -207,6 +234,34 @@ impl Metrics {
             "Media of which evidence was due: made, none where nothing could be, failed attempts.",
         );
         self.evidence.write(page, &["outcome", "reason"]);
+        self.write_models(page);
+    }
+
+    fn write_models(&self, page: &mut Page) {
+        page.family(
+            "weir_model_verdicts_total",
+            "counter",
+            "Verdicts by the version of each model that took part in them.",
+        );
+        self.model_verdicts.write(page, &["model", "status"]);
+        page.family(
+            "weir_model_errors_total",
+            "counter",
+            "Submissions on which a version of a model failed.",
+        );
+        self.model_errors.write(page, &["model"]);
+        page.family(
+            "weir_model_shadow_total",
+            "counter",
+            "Submissions by what a version beside would have made of them: same, stricter, laxer, skipped, failed.",
+        );
+        self.shadows.write(page, &["model", "outcome"]);
+        page.family(
+            "weir_model_withdrawals_total",
+            "counter",
+            "Versions of models that were withdrawn by themselves, by cause.",
+        );
+        self.withdrawn.write(page, &["model", "cause"]);
     }
 }
 

@@ -12,6 +12,7 @@ mod help;
 mod housekeeping;
 mod http;
 mod jwt;
+mod life;
 mod lists;
 mod lost;
 mod merge;
@@ -28,6 +29,7 @@ mod server;
 mod spool;
 mod tenant;
 mod tls;
+mod trial;
 mod vault;
 mod work;
 
@@ -47,10 +49,12 @@ use tokio::sync::{Notify, watch};
 
 use crate::cli::ServeArguments;
 use crate::config::{self, Config};
+use crate::{life_command, paths};
 pub use engine::gravest;
 use gone::Gone;
 pub use http::time;
 use http::{Gatekeeper, Problem, Turns};
+use life::Life;
 use lost::LostGpu;
 use metrics::Metrics;
 use page::Desk;
@@ -103,6 +107,10 @@ pub struct App {
     /// Endpoints that are not called any more.
     gone: Gone,
     gpu: LostGpu,
+    /// What is known of versions of models that are new.
+    life: Life,
+    /// Tells commands that the model directory is in use.
+    _models: Option<std::fs::File>,
     /// Jobs that waited when they were last counted.
     queued: AtomicU64,
     /// Whether the service gets on.
@@ -286,6 +294,7 @@ async fn serve(
     let evidence = tokio::spawn(evidence::run(Arc::clone(&app)));
     let old = tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
+    let life = tokio::spawn(life::run(Arc::clone(&app)));
     let reload = tokio::spawn(reload::run(Arc::clone(&app), reload::hang_up()?));
     let certificate = app.config.tls.as_ref().map(Certificate::open).transpose()?;
     let server = Server {
@@ -325,6 +334,7 @@ async fn serve(
         ("certificate", certificate),
         ("housekeeping", old),
         ("pulse", pulse),
+        ("models", life),
         ("reload", reload),
         ("control", control),
     ] {
@@ -401,6 +411,8 @@ fn open(
     let gone = Gone::default();
     gone.follow(&store, &tenants, &Actor::System)
         .context("cannot read which endpoints are gone")?;
+    let (life, models) = (Life::default(), paths::models_dir());
+    life.follow(&models::life::State::read(&models)?, &tenants);
     Ok(App {
         gatekeeper: Gatekeeper::new(&config),
         desk: Desk::new(&config, reload.shown()),
@@ -421,6 +433,8 @@ fn open(
         messages_ready: Notify::new(),
         gone,
         gpu: LostGpu::default(),
+        life,
+        _models: life_command::hold(&models),
         queued: AtomicU64::new(0),
         pulse: Pulse::new(),
         stop,

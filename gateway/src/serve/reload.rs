@@ -5,11 +5,12 @@
 //! What is being judged ends under the rules it began with, and the gate does not take its verdict. Settings of the
 //! process itself (sockets, limits, folders) need a restart, and are named.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail, ensure};
 use domain::Problems;
 use domain::journal::{Actor, TenantId};
+use models::life::State;
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,6 +20,7 @@ use super::tenant::{self, All};
 use super::{App, unusable_files};
 use crate::cli::ServeArguments;
 use crate::config::{self, Config, Shown};
+use crate::paths;
 
 /// What a reload starts from.
 pub struct Reload {
@@ -35,11 +37,19 @@ impl Reload {
         Self { arguments, shown, latest: Mutex::new(None) }
     }
 
+    /// Waits until no reload is under way, and lets none begin for as long as it is kept.
+    pub fn turn(&self) -> Turn<'_> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The settings of the process in force.
     pub fn shown(&self) -> &[Shown] {
         &self.shown
     }
 }
+
+/// The settings of tenants in force; `None` until a first reload.
+pub type Turn<'a> = MutexGuard<'a, Option<Config>>;
 
 /// SIGHUP from now on; before it is asked for, it ends the process.
 ///
@@ -73,7 +83,7 @@ pub async fn reload(app: &Arc<App>) -> anyhow::Result<Value> {
 }
 
 fn reload_here(app: &App) -> anyhow::Result<Value> {
-    let mut latest = app.reload.latest.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut latest = app.reload.turn();
     let before = latest.as_ref().unwrap_or(&app.config);
     let (read, shown) = config::load(&app.reload.arguments)?;
     // Whom calls without a credential speak for is settled at the start.
@@ -86,24 +96,8 @@ fn reload_here(app: &App) -> anyhow::Result<Value> {
     if !unusable.is_empty() {
         bail!("the settings cannot be used:\n{}", Problems(unusable));
     }
-    let old = app.tenants.all();
-    let keys = |id: &TenantId| {
-        let same = before.tenants.get(id)?.jwt == config.tenants.get(id)?.jwt;
-        old.get(id)?.provider.as_ref().filter(|_| same).map(Provider::keys)
-    };
-    let all = Arc::new(tenant::open_all(&config, &keys)?);
-    let changed = changes(before, &config, &old, &all);
-    app.tenants.replace(Arc::clone(&all));
-    let noted = tenant::put_in_force(&all, &app.store, &Actor::Console)
-        .and_then(|()| Ok(app.gone.follow(&app.store, &all, &Actor::Console)?));
-    if let Err(error) = noted {
-        // What was served before is served again, and its name stands where another one was noted already.
-        app.tenants.replace(Arc::clone(&old));
-        if let Err(error) = tenant::put_in_force(&old, &app.store, &Actor::Console) {
-            tracing::error!(error = format!("{error:#}"), "the gate may know too much: restart");
-        }
-        return Err(error.context("all stays as it was"));
-    }
+    let changed = take_up(app, before, &config, &Actor::Console)?;
+    app.life.follow(&State::read(&paths::models_dir())?, &app.tenants.all());
     let restart = restart(&app.reload.shown, &shown);
     tracing::info!(?changed, ?restart, "reloaded");
     *latest = Some(config);
@@ -111,6 +105,46 @@ fn reload_here(app: &App) -> anyhow::Result<Value> {
     app.messages_ready.notify_one();
     app.work_ready.notify_one();
     Ok(json!({ "changed": changed, "restart": restart }))
+}
+
+/// Makes all ready once more under the settings in force, for what lies beneath them has changed.
+///
+/// # Errors
+/// As [`reload`].
+pub fn remake(app: &App, turn: &Turn<'_>, actor: &Actor) -> anyhow::Result<()> {
+    let config = turn.as_ref().unwrap_or(&app.config);
+    let changed = take_up(app, config, config, actor)?;
+    tracing::info!(?changed, "taken up");
+    app.work_ready.notify_one();
+    Ok(())
+}
+
+/// Makes all ready, then replaces what is served; what has changed, in lines for people.
+fn take_up(
+    app: &App,
+    before: &Config,
+    config: &Config,
+    actor: &Actor,
+) -> anyhow::Result<Vec<String>> {
+    let old = app.tenants.all();
+    let keys = |id: &TenantId| {
+        let same = before.tenants.get(id)?.jwt == config.tenants.get(id)?.jwt;
+        old.get(id)?.provider.as_ref().filter(|_| same).map(Provider::keys)
+    };
+    let all = Arc::new(tenant::open_all(config, &keys)?);
+    let changed = changes(before, config, &old, &all);
+    app.tenants.replace(Arc::clone(&all));
+    let noted = tenant::put_in_force(&all, &app.store, actor)
+        .and_then(|()| Ok(app.gone.follow(&app.store, &all, actor)?));
+    if let Err(error) = noted {
+        // What was served before is served again, and its name stands where another one was noted already.
+        app.tenants.replace(Arc::clone(&old));
+        if let Err(error) = tenant::put_in_force(&old, &app.store, actor) {
+            tracing::error!(error = format!("{error:#}"), "the gate may know too much: restart");
+        }
+        return Err(error.context("all stays as it was"));
+    }
+    Ok(changed)
 }
 
 /// What is different, a line for each tenant.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use domain::journal::{Code, Sha256, SubmissionId, TenantId};
-use domain::{Context, Failure};
+use domain::{Context, Failure, Status};
 use pipeline::inspect::Step;
 use pipeline::sandbox::Item;
 use store::{Basis, Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verdict, Work};
@@ -21,6 +21,7 @@ use super::page::{Seen, Stages, self_test};
 use super::progress::{Event, Stage};
 use super::pulse::Part;
 use super::tenant::Tenant;
+use super::trial::Choice;
 use super::{App, evidence, fetch, notify};
 use crate::check::verdict::MediaView;
 
@@ -135,6 +136,7 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
     let scores = judged.detail.scores.clone();
     let kinds: Vec<_> = judged.detail.media.iter().map(MediaView::kind).collect();
     let told = notify::tell(&tenant);
+    let (ran, said) = (judged.ran.clone(), judged.decision.status);
     let mut verdict = verdict(&submission, judged, &tenant)?;
     verdict.basis = Some(basis);
     let committing = Instant::now();
@@ -153,6 +155,9 @@ async fn judge(app: &Arc<App>, work: Work) -> Result<(), Code> {
                 app.metrics.decided(decision, stages, &scores);
                 app.desk.hour.decided(status, &decision.reasons, stages);
                 app.desk.verdicts.add(seen);
+                // What the models led to, whatever a person or the author's standing made of it.
+                app.metrics.ran(&ran, said);
+                app.life.note(&ran, said == Status::Approved, app.config.models);
             }
             app.progress.tell(&submission.tenant, submission.id, Stage::Settled);
             app.effects_ready.notify_one();
@@ -206,7 +211,12 @@ async fn look(
                 app.progress.tell(&submission.tenant, submission.id, event);
             };
             let caption = submission.caption.as_deref();
-            let judged = engine.judge(caption, &media, &context, Some(&lists), &heard);
+            let choice = Choice {
+                submission: &submission.id.to_string(),
+                beside: app.queued.load(Ordering::Relaxed) == 0,
+                is_off: &|id| app.life.is_off(id),
+            };
+            let judged = engine.judge(caption, &media, &context, Some(&lists), &choice, &heard);
             // Without its models it saw less than it should have, and by no fault of its own.
             Ok(Some(judged).filter(|_| !engine.runs_on().is_lost()))
         })

@@ -4,6 +4,7 @@
 mod conversion;
 mod golden;
 mod library;
+mod life;
 mod manifest;
 mod pixels;
 mod runner;

@@ -1,8 +1,11 @@
 //! The detectors of one profile, ready to run.
 
-use domain::Finding;
-use models::{Rendition, Runner};
+use std::sync::Arc;
 
+use domain::Finding;
+use models::{Rendition, RgbImage, Runner};
+
+use super::trials::Trials;
 use crate::hash::{Bank, BankSet, Hit};
 use crate::link::LinkDetector;
 use crate::measure::pdq::Pdq;
@@ -15,8 +18,29 @@ pub struct Neural {
     pub name: String,
     /// The loaded model.
     pub runner: Runner,
+    /// A version on trial; runs only where an inspection's [`Trials`] say so.
+    pub trial: Option<Runner>,
     /// Scores below this make no finding; a classifier's still count as scores.
     pub min_score: f32,
+}
+
+impl Neural {
+    /// The model that judges in an inspection.
+    pub(super) fn judge(&self, trials: &Trials) -> &Runner {
+        let trial = self.trial.as_ref().filter(|_| trials.instead.contains(&self.name));
+        trial.unwrap_or(&self.runner)
+    }
+
+    /// Whether a version on trial runs beside it.
+    pub(super) fn has_beside(&self, trials: &Trials) -> bool {
+        self.trial.is_some() && trials.beside.contains(&self.name)
+    }
+
+    /// The size in which a version beside it wants pictures, where that is another one.
+    fn other_rendition(&self, trials: &Trials) -> Option<Rendition> {
+        let trial = self.trial.as_ref().filter(|_| self.has_beside(trials))?;
+        Some(trial.rendition()).filter(|own| *own != self.judge(trials).rendition())
+    }
 }
 
 /// The detectors of one profile. Those of kinds that exist once carry the name that the profile gave them.
@@ -40,6 +64,14 @@ pub struct Detectors {
     pub ocr: Option<(String, Ocr)>,
     /// QR codes.
     pub qr: Option<String>,
+}
+
+/// A frame as one detector gets it.
+pub(super) struct Dealt<'a> {
+    pub neural: &'a Neural,
+    pub picture: Arc<RgbImage>,
+    /// For the version beside it, where one runs.
+    pub beside: Option<Arc<RgbImage>>,
 }
 
 /// What a detector looks at.
@@ -67,14 +99,20 @@ impl Detectors {
         all
     }
 
-    fn neural(&self) -> impl Iterator<Item = &Neural> {
+    /// Every detector that is a network.
+    pub fn neural(&self) -> impl Iterator<Item = &Neural> {
         self.classifiers.iter().chain(&self.faces).chain(&self.age)
     }
 
+    /// Whether a classifier is the one of this name, or the only one: its score is `nsfw_score`.
+    pub(super) fn is_first(&self, neural: &Neural) -> bool {
+        neural.name == "nsfw" || self.classifiers.len() == 1
+    }
+
     /// `name@version` of every bank and list, and with `pictures` of every model and reader, sorted.
-    pub(super) fn models(&self, pictures: bool) -> Vec<String> {
+    pub(super) fn models(&self, pictures: bool, trials: &Trials) -> Vec<String> {
         let neural = self.neural().filter(|_| pictures);
-        let mut names: Vec<String> = neural.map(|n| n.runner.manifest().id()).collect();
+        let mut names: Vec<String> = neural.map(|n| n.judge(trials).manifest().id()).collect();
         names.extend(self.hash.iter().flat_map(|(_, banks)| banks.banks().iter().map(Bank::id)));
         names.extend(self.ocr.iter().filter(|_| pictures).map(|_| ocr::MODEL.to_owned()));
         names.extend(self.qr.iter().filter(|_| pictures).map(|_| qr::MODEL.to_owned()));
@@ -94,9 +132,32 @@ impl Detectors {
         }
     }
 
-    /// The sizes at which the models want every frame: one for each classifier, then one for faces.
-    pub(super) fn renditions(&self) -> Vec<Rendition> {
-        self.classifiers.iter().chain(&self.faces).map(|n| n.runner.rendition()).collect()
+    /// The sizes at which the models want every frame: one for each classifier, then one for faces; behind each another
+    /// one, where a version beside it wants another size.
+    pub(super) fn renditions(&self, trials: &Trials) -> Vec<Rendition> {
+        let each = self.classifiers.iter().chain(&self.faces);
+        each.flat_map(|n| [Some(n.judge(trials).rendition()), n.other_rendition(trials)])
+            .flatten()
+            .collect()
+    }
+
+    /// The pictures of a frame for each of the same, with that of the version beside it.
+    pub(super) fn dealt<'a>(
+        &'a self,
+        trials: &Trials,
+        pictures: impl IntoIterator<Item = RgbImage>,
+    ) -> Vec<Dealt<'a>> {
+        let mut pictures = pictures.into_iter().map(Arc::new);
+        let mut dealt = Vec::new();
+        for neural in self.classifiers.iter().chain(&self.faces) {
+            let Some(picture) = pictures.next() else { break };
+            let beside = match neural.other_rendition(trials) {
+                Some(_) => pictures.next(),
+                None => neural.has_beside(trials).then(|| Arc::clone(&picture)),
+            };
+            dealt.push(Dealt { neural, picture, beside });
+        }
+        dealt
     }
 
     /// Scans words: caption, text file, OCR, QR. Gives the names of detectors that could not read all of it.

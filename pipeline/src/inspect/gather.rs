@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use domain::media::Face;
 use domain::{BBox, Evidence, Finding, Format, Media, MediaKind, Scores};
-use models::{Face as FoundFace, Output, RgbImage, Ticket, crop_face};
+use models::{Face as FoundFace, Kind, Output, RgbImage, Ticket, crop_face};
 
 use super::Watch;
-use super::detectors::{Detectors, Neural};
+use super::detectors::{Dealt, Detectors, Neural};
+use super::notes::By;
 use super::progress::{Progress, Step, so_far};
+use super::shade::Shade;
 use super::spans::SpanBook;
+use super::trials::Shadow;
 use crate::decode::{Facts, Flow};
 use crate::measure::pdq::{self, Pdq};
 use crate::measure::{Measures, ocr, qr, quality};
@@ -63,6 +66,10 @@ pub(super) struct Gather<'a> {
     asked: u64,
     /// Detectors that failed on a frame, and why at first.
     pub(super) failed: BTreeMap<String, String>,
+    /// Those whose model failed.
+    pub(super) broken: BTreeSet<String>,
+    /// Versions that run beside; nobody asks it where none does.
+    shade: Option<Shade<'a>>,
     /// When this medium's time is over.
     end: Instant,
     stop: Option<Stop>,
@@ -103,6 +110,8 @@ impl<'a> Gather<'a> {
             pending: VecDeque::new(),
             asked: 0,
             failed: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            shade: Some(Shade::new(detectors, media)),
             end,
             stop: None,
         }
@@ -172,7 +181,7 @@ impl<'a> Gather<'a> {
     }
 
     fn ask(&mut self, pts_ms: u64, ask: Ask<'a>, image: impl Into<Arc<RgbImage>>, neural: &Neural) {
-        let ticket = neural.runner.submit(image);
+        let ticket = neural.judge(self.watch.trials).submit(image);
         self.asked += 1;
         self.pending.push_back(Pending { pts_ms, ask, ticket });
     }
@@ -182,6 +191,17 @@ impl<'a> Gather<'a> {
             tracing::warn!(detector = name, %error, "a detector failed on a frame");
             self.failed.insert(name.to_owned(), error.to_string());
         }
+    }
+
+    /// A detector's model failed.
+    fn break_down(&mut self, neural: &Neural, error: &dyn std::fmt::Display) {
+        self.fail(&neural.name, error);
+        self.broken.insert(neural.name.clone());
+    }
+
+    /// What versions beside have seen, once the others are done.
+    pub(super) fn beside(&mut self) -> Shadow {
+        self.shade.take().map(Shade::finish).unwrap_or_default()
     }
 
     fn answer_oldest(&mut self) {
@@ -200,41 +220,22 @@ impl<'a> Gather<'a> {
             (
                 Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. },
                 Err(error),
-            ) => {
-                self.fail(&n.name.clone(), &error);
-            }
+            ) => self.break_down(n, &error),
             (
                 Ask::Classes(n) | Ask::Faces { detector: n, .. } | Ask::Age { detector: n, .. },
                 Ok(_),
-            ) => {
-                self.fail(&n.name.clone(), &"its model answered with another kind of output");
-            }
+            ) => self.break_down(n, &"its model answered with another kind of output"),
         }
     }
 
     fn classes(&mut self, neural: &Neural, classes: &[(String, f32)], pts_ms: u64) {
-        // `nsfw_score` is that of the classifier of this name, or of the only one.
-        let first = neural.name == "nsfw" || self.detectors.classifiers.len() == 1;
-        for (label, score) in classes {
-            let label = label.to_lowercase();
-            let labels = self.scores.labels.entry(neural.name.clone()).or_default();
-            let top = labels.entry(label.clone()).or_insert(0.0);
-            *top = top.max(*score);
-            let is_unsafe = neural.runner.manifest().label(&label).is_some_and(|l| l.is_unsafe);
-            if first {
-                let top = self.scores.nsfw_categories.entry(label.clone()).or_insert(0.0);
-                *top = top.max(*score);
-                if is_unsafe {
-                    self.scores.nsfw_score =
-                        Some(self.scores.nsfw_score.unwrap_or(0.0).max(*score));
-                }
-            }
-            if is_unsafe && *score >= neural.min_score {
-                let finding =
-                    self.finding(&neural.name, neural.runner.manifest().id(), label, *score);
-                self.spans.note(finding, pts_ms);
-            }
-        }
+        let first = self.detectors.is_first(neural);
+        by(self.watch, self.media, neural, pts_ms).classes(
+            classes,
+            first,
+            &mut self.scores,
+            &mut self.spans,
+        );
     }
 
     fn found_faces(
@@ -245,11 +246,11 @@ impl<'a> Gather<'a> {
         pts_ms: u64,
     ) {
         let found: Vec<_> = found.iter().filter(|f| f.score >= neural.min_score).collect();
-        let count = found.len() as u32;
-        let most = self.scores.face_count.unwrap_or(0).max(count);
-        self.scores.face_count = Some(most);
-        self.scores.has_face = Some(most > 0);
-        let Some(facts) = &self.facts else { return };
+        let by = by(self.watch, self.media, neural, pts_ms);
+        let Some(facts) = &self.facts else {
+            by.count_faces(found.len(), &mut self.scores);
+            return;
+        };
         let (full_w, full_h) = (facts.width as f32, facts.height as f32);
         let scale = picture.map(|p| (full_w / p.width() as f32, full_h / p.height() as f32));
         let full_size = |b: &BBox| {
@@ -264,16 +265,7 @@ impl<'a> Gather<'a> {
                 .map(|f| Face { bbox: full_size(&f.bbox), score: f.score, age: None })
                 .collect();
         }
-        for face in &found {
-            let mut finding = self.finding(
-                &neural.name,
-                neural.runner.manifest().id(),
-                "face".into(),
-                face.score,
-            );
-            finding.bbox = Some(full_size(&face.bbox));
-            self.spans.note(finding, pts_ms);
-        }
+        by.faces(&found, &full_size, &mut self.scores, &mut self.spans);
         let (Some(age), Some(picture)) = (&self.detectors.age, picture) else { return };
         if found.len() > MAX_AGED_FACES {
             let reason = format!("{} faces, of which {MAX_AGED_FACES} are aged", found.len());
@@ -283,7 +275,10 @@ impl<'a> Gather<'a> {
         let mut largest: Vec<usize> = (0..found.len()).collect();
         largest.sort_by(|a, b| area(&found[*b].bbox).total_cmp(&area(&found[*a].bbox)));
         for face in largest.into_iter().take(MAX_AGED_FACES) {
-            let crop = crop_face(picture, &found[face].bbox, FACE_MARGIN);
+            let crop = Arc::new(crop_face(picture, &found[face].bbox, FACE_MARGIN));
+            if let Some(shade) = self.shade.as_mut().filter(|_| age.has_beside(self.watch.trials)) {
+                shade.ask(age, Arc::clone(&crop), None, pts_ms);
+            }
             self.ask(pts_ms, Ask::Age { detector: age, face, faces_of }, crop, age);
         }
     }
@@ -296,8 +291,6 @@ impl<'a> Gather<'a> {
         years: f32,
         pts_ms: u64,
     ) {
-        self.scores.estimated_age =
-            Some(self.scores.estimated_age.map_or(years, |known| known.min(years)));
         // Another frame may have more faces by now.
         if faces_of.is_some()
             && faces_of == self.faces_of
@@ -305,8 +298,8 @@ impl<'a> Gather<'a> {
         {
             face.age = Some(years);
         }
-        let finding = self.finding(&neural.name, neural.runner.manifest().id(), "age".into(), 1.0);
-        self.spans.note(finding, pts_ms);
+        let by = by(self.watch, self.media, neural, pts_ms);
+        by.age(years, &mut self.scores, &mut self.spans);
     }
 
     fn measures(&mut self, measures: &Measures, pts_ms: u64) {
@@ -401,7 +394,9 @@ impl<'a> Gather<'a> {
 impl Observer for Gather<'_> {
     fn facts(&mut self, facts: &Facts) -> Flow {
         let timed = matches!(facts.kind, MediaKind::Video | MediaKind::Animation);
-        self.spans.set_join(timed.then_some(self.watch.max_gap_ms.max(1) * 2));
+        let join_ms = timed.then_some(self.watch.max_gap_ms.max(1) * 2);
+        self.spans.set_join(join_ms);
+        self.shade.iter_mut().for_each(|shade| shade.set_join(join_ms));
         self.facts = Some(facts.clone());
         Flow::More
     }
@@ -410,15 +405,17 @@ impl Observer for Gather<'_> {
         self.frames += 1;
         self.measures(&seen.measures, seen.pts_ms);
         let detectors = self.detectors;
-        let mut pictures = seen.renditions.into_iter();
-        for neural in &detectors.classifiers {
-            let Some(picture) = pictures.next() else { break };
-            self.ask(seen.pts_ms, Ask::Classes(neural), picture, neural);
-        }
-        if let (Some(neural), Some(picture)) = (&detectors.faces, pictures.next()) {
-            let picture = Arc::new(picture);
-            let ask = Ask::Faces { detector: neural, picture: Some(Arc::clone(&picture)) };
+        let original = self.facts.as_ref().map(|f| (f.width, f.height));
+        for Dealt { neural, picture, beside } in detectors.dealt(self.watch.trials, seen.renditions)
+        {
+            let ask = match neural.judge(self.watch.trials).manifest().kind {
+                Kind::Faces => Ask::Faces { detector: neural, picture: Some(Arc::clone(&picture)) },
+                Kind::Classifier | Kind::Age => Ask::Classes(neural),
+            };
             self.ask(seen.pts_ms, ask, picture, neural);
+            if let (Some(shade), Some(picture)) = (&mut self.shade, beside) {
+                shade.ask(neural, picture, original, seen.pts_ms);
+            }
         }
         while self.pending.len() > MAX_PENDING {
             self.answer_oldest();
@@ -439,12 +436,18 @@ impl Observer for Gather<'_> {
     }
 }
 
+/// Whose answer one of a detector's model is.
+fn by<'a>(watch: &Watch<'a>, media: usize, neural: &'a Neural, pts_ms: u64) -> By<'a> {
+    let manifest = neural.judge(watch.trials).manifest();
+    By { detector: &neural.name, manifest, min_score: neural.min_score, media, pts_ms }
+}
+
 fn area(bbox: &BBox) -> f32 {
     bbox.w * bbox.h
 }
 
 /// Joins one medium's scores to the submission's: the worse of the two, so that no medium hides another.
-fn merge(into: &mut Scores, from: Scores) {
+pub(super) fn merge(into: &mut Scores, from: Scores) {
     fn worse(into: &mut Option<f32>, from: Option<f32>, pick: fn(f32, f32) -> f32) {
         *into = match (*into, from) {
             (Some(a), Some(b)) => Some(pick(a, b)),

@@ -6,12 +6,15 @@
 mod appended;
 mod detectors;
 mod gather;
+mod notes;
 mod outcome;
 mod progress;
+mod shade;
 pub mod sheet;
 mod spans;
+mod trials;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +31,7 @@ pub use detectors::{Detectors, Neural};
 use gather::{Gather, Stop};
 use outcome::failure_of;
 pub use progress::{Progress, Step};
+pub use trials::{Shadow, Trials};
 
 /// No item may take longer than this, retries included.
 const ITEM_BUDGET: Duration = Duration::from_millis(14_000);
@@ -62,6 +66,8 @@ pub struct Watch<'a> {
     pub settled: &'a dyn Fn(&Evidence) -> bool,
     /// The tenant's own lists, matched together with the profile's banks.
     pub lists: Option<&'a BankSet>,
+    /// Which versions on trial take part.
+    pub trials: &'a Trials,
     /// Threads of a video decoder.
     pub decode_threads: u32,
     /// Called each time a medium is decoded and only the models are still at work on it: another one may be decoded now.
@@ -88,6 +94,12 @@ pub struct Inspection {
     pub models: Vec<String>,
     /// Required detectors that failed on something they had to see, and why.
     pub unseen: BTreeMap<String, String>,
+    /// Detectors whose model failed on a frame.
+    pub broken: BTreeSet<String>,
+    /// What versions beside have seen.
+    pub shadow: Shadow,
+    /// The evidence as it would be, had those judged; `None` where none ran, or not on all.
+    pub instead: Option<Evidence>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -156,8 +168,15 @@ impl Inspector {
         let timings = Timings { decode, detect: total - decode };
         let missing = &evidence.coverage.detectors_missing;
         seen.failed.retain(|name, _| missing.contains(name));
-        let models = self.detectors.models(seen.pictures);
-        Inspection { evidence, models, unseen: seen.failed, timings }
+        let models = self.detectors.models(seen.pictures, watch.trials);
+        let instead = seen.shadow.instead(&evidence, &self.detectors, watch.trials);
+        let Seen { failed: unseen, broken, shadow, .. } = seen;
+        Inspection { evidence, models, unseen, broken, shadow, instead, timings }
+    }
+
+    /// The detectors.
+    pub fn detectors(&self) -> &Detectors {
+        &self.detectors
     }
 
     fn inspect_media(
@@ -278,6 +297,8 @@ impl Inspector {
                 || (result.is_err() && stopped != Some(Stop::Settled));
             seen.pictures |= gather.visual();
             seen.failed.append(&mut gather.failed);
+            seen.broken.append(&mut gather.broken);
+            seen.shadow.add(gather.beside());
             let report = result.as_ref().cloned().unwrap_or_default();
             gather.close(evidence, item, &report, format);
             let words = &report.tally.words;
@@ -302,7 +323,7 @@ impl Inspector {
         Request {
             format,
             bytes: item.len(),
-            renditions: self.detectors.renditions(),
+            renditions: self.detectors.renditions(watch.trials),
             measure: self.detectors.measure_plan(),
             limits: self.limits,
             max_gap_ms: watch.max_gap_ms,
@@ -374,6 +395,10 @@ struct Seen {
     pictures: bool,
     /// Detectors that failed on something they had to see, and why.
     failed: BTreeMap<String, String>,
+    /// Those of them whose model failed.
+    broken: BTreeSet<String>,
+    /// What versions beside have seen.
+    shadow: Shadow,
 }
 
 /// Why a detector of words did not see all.

@@ -13,6 +13,7 @@ use super::caller::{Caller, Scope};
 use super::problem::{Outcome, Problem};
 use super::view;
 use crate::serve::App;
+use crate::serve::trial::Choice;
 
 /// What is asked.
 #[derive(Debug, Deserialize)]
@@ -47,7 +48,8 @@ pub async fn post(
     let tongue = language.clone();
     let engine = Arc::clone(&tenant.engine);
     let judging = tokio::task::spawn_blocking(move || {
-        engine.judge(Some(&text), &[], &Context { surface, language }, None, &|_| {})
+        let context = Context { surface, language };
+        engine.judge(Some(&text), &[], &context, None, &Choice::NONE, &|_| {})
     });
     let judged = judging.await.map_err(|error| Problem::internal(&error))?;
     let decision = judged.decision;

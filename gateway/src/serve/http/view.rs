@@ -11,8 +11,17 @@ use crate::serve::Tenant;
 use crate::serve::help::Line;
 
 /// Keys of the stored detail that the tenant sees as they are (FEATURES P4, P6).
-const DETAIL: [&str; 8] =
-    ["scores", "media", "findings", "coverage", "models", "engine", "timings_ms", "error"];
+const DETAIL: [&str; 9] = [
+    "scores",
+    "media",
+    "findings",
+    "shadow",
+    "coverage",
+    "models",
+    "engine",
+    "timings_ms",
+    "error",
+];
 
 /// A submission with its decision in force. Free text of the author is not repeated.
 pub fn submission(submission: &Submission, tenant: &Tenant) -> Value {

@@ -86,6 +86,8 @@ pub struct Facts<'a> {
     pub fallback: Option<&'a str>,
     /// Endpoints of webhooks that are not called any more.
     pub gone: &'a [String],
+    /// Versions of models that were withdrawn by themselves.
+    pub withdrawn: &'a [String],
     /// The last hour.
     pub hour: &'a Summary,
 }
@@ -213,6 +215,15 @@ fn attention(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
         format!("Not called any more, for it said that it is gone: {}.", facts.gone.join(", ")),
         "The platform's staff change its address in the settings, or enable it: weir webhook enable.",
     );
+    add(
+        !facts.withdrawn.is_empty(),
+        "model_withdrawn",
+        format!(
+            "Withdrawn, for the verdicts were too different or it failed: {}.",
+            facts.withdrawn.join(", ")
+        ),
+        "The version before judges. Tell whoever makes the models; the log has the numbers.",
+    );
 }
 
 #[cfg(test)]
@@ -243,6 +254,7 @@ mod tests {
             fence: Fence::Floor,
             fallback: None,
             gone: &[],
+            withdrawn: &[],
             hour: &hour,
         };
         let told = |facts: Facts<'_>| {
@@ -271,6 +283,7 @@ mod tests {
             ("failing", Facts { hour: &failing, ..fine.clone() }),
             ("dead_letters", Facts { dead: 1, ..fine.clone() }),
             ("webhook_gone", Facts { gone: &gone, ..fine.clone() }),
+            ("model_withdrawn", Facts { withdrawn: &gone, ..fine.clone() }),
         ];
         for (code, facts) in attention {
             assert_eq!(told(facts), (Level::Attention, vec![code]));

@@ -85,7 +85,7 @@ pub struct ProfileView {
     pub name: String,
     /// `name@version` of its policy.
     pub policy: String,
-    /// Names of its models.
+    /// `name@version` of its models; behind one that is on trial its stage.
     pub models: Vec<String>,
     /// On what they run; `none` where there are none.
     pub engine: &'static str,
@@ -112,7 +112,7 @@ pub fn take(app: &Arc<App>) -> Status {
         let view = ProfileView {
             name: tenant.profile.name.clone(),
             policy: tenant.profile.policy.id(),
-            models: tenant.profile.models().iter().map(ToString::to_string).collect(),
+            models: tenant.engine.lineup().words(),
             engine: engine.name,
             engine_version: engine.version.clone(),
             device: engine.device.clone(),
@@ -129,6 +129,7 @@ pub fn take(app: &Arc<App>) -> Status {
     let hour = app.desk.hour.summary();
     let gone = app.gone.names().iter().map(|(t, n)| format!("{t}/{n}")).collect::<Vec<_>>();
     let fallback = profiles.keys().find_map(|p: &ProfileView| p.fallback.clone());
+    let withdrawn = app.life.withdrawn();
     let facts = Facts {
         ending: app.is_draining(),
         drained: app.desk.is_drained(),
@@ -145,6 +146,7 @@ pub fn take(app: &Arc<App>) -> Status {
         fence,
         fallback: fallback.as_deref(),
         gone: &gone,
+        withdrawn: &withdrawn,
         hour: &hour,
     };
     Status {
