@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::models::{EnginesCommand, ModelsArguments, ModelsCommand, StageName};
 use crate::inference::{Inference, Wish};
-pub use models::{EnginesCommand, ModelsArguments, ModelsCommand, StageName};
 
 /// Judges photos, videos and captions on the edge.
 #[derive(Parser, Debug)]
