@@ -49,7 +49,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::cli::ServeArguments;
 use crate::config::{self, Config};
-use crate::{life_command, paths};
+use crate::paths;
 pub use engine::gravest;
 use gone::Gone;
 pub use http::time;
@@ -109,8 +109,6 @@ pub struct App {
     gpu: LostGpu,
     /// What is known of versions of models that are new.
     life: Life,
-    /// Tells commands that the model directory is in use.
-    _models: Option<std::fs::File>,
     /// Jobs that waited when they were last counted.
     queued: AtomicU64,
     /// Whether the service gets on.
@@ -434,7 +432,6 @@ fn open(
         gone,
         gpu: LostGpu::default(),
         life,
-        _models: life_command::hold(&models),
         queued: AtomicU64::new(0),
         pulse: Pulse::new(),
         stop,

@@ -8,6 +8,7 @@ mod change;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use super::App;
 use super::tenant::All;
 use super::trial::Ran;
 use crate::config::Models as Bounds;
+use crate::life_command::hold;
+use crate::paths;
 pub use change::{promote, rollback};
 use watch::{Finding, Tally, judge};
 
@@ -47,6 +50,8 @@ struct Inner {
     off: BTreeSet<String>,
     /// Those that were withdrawn by themselves, in words.
     withdrawn: Vec<String>,
+    /// Tells commands that the model directory is in use, from the first model on.
+    held: Option<File>,
     due: VecDeque<Due>,
 }
 
@@ -89,6 +94,9 @@ impl Life {
     pub fn follow(&self, state: &State, tenants: &All) {
         let mut inner = self.inner();
         let inner = &mut *inner;
+        if inner.held.is_none() {
+            inner.held = hold(&paths::models_dir());
+        }
         let (mut canaries, mut shadows) = (BTreeMap::new(), BTreeMap::new());
         let mut used = BTreeSet::new();
         for (active, trial) in tenants.values().flat_map(|t| t.engine.lineup().each()) {
