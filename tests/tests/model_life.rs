@@ -234,6 +234,12 @@ fn a_canary_that_rejects_everything_is_withdrawn_by_itself() {
     assert!(bad.len() >= 20 && good.len() >= 20, "{} {}", bad.len(), good.len());
     assert!(bad.iter().all(|view| view["status"] == "rejected"));
     assert!(good.iter().all(|v| v["status"] == "approved" && models_of(v) == ["tiny@1"]));
+    // What it said of a picture is void with it, at the gate too.
+    for view in &bad {
+        let sha256 = view["media"][0]["sha256"].as_str().unwrap();
+        let answer = service.get(&format!("/v1/gate?sha256={sha256}"));
+        assert_eq!(answer.header("x-weir-status"), Some("unknown"), "{view}");
+    }
     for view in judged(&service, GREEN, 0..20) {
         assert_eq!((&view["status"], models_of(&view)), (&json!("approved"), vec!["tiny@1"]));
     }
