@@ -275,7 +275,7 @@ mod tests {
         }
         let room = Room { free_bytes: 9, total_bytes: 100 };
         let gone = ["shop/main".to_owned()];
-        let attention: [(&str, Facts<'_>); 7] = [
+        let attention: [(&str, Facts<'_>); 8] = [
             ("hot", Facts { hottest: Some(&hot), ..fine.clone() }),
             ("little_room", Facts { room: Some(room), ..fine.clone() }),
             ("engine", Facts { fallback: Some("no driver"), ..fine.clone() }),
