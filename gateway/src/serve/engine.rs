@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::clamav::{self, Clamav, Scan};
 use super::evidence::moments;
 use super::merge::{merge_coverage, merge_scores};
-use super::trial::{Choice, Lineup, Ran};
+use super::trial::{Choice, Lineup, Ran, gravity};
 use crate::check::verdict::{FindingView, MediaView, TimingsView};
 use crate::inference::{Cited, InUse, Inference};
 use crate::paths;
@@ -417,16 +417,6 @@ impl Sum {
             ran: self.ran,
             detail: self.detail,
         }
-    }
-}
-
-/// Rejected before held before failed before approved.
-pub fn gravity(status: Status) -> u8 {
-    match status {
-        Status::Rejected => 3,
-        Status::Held => 2,
-        Status::Failed => 1,
-        Status::Approved => 0,
     }
 }
 

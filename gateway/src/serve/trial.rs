@@ -7,8 +7,6 @@ use models::life::{Roster, Stage};
 use pipeline::inspect::{Detectors, Inspection, Trials};
 use ring::digest::{SHA256, digest};
 
-use super::engine::gravity;
-
 /// A version on trial at its detector.
 #[derive(Clone, Debug, PartialEq)]
 struct OnTrial {
@@ -118,6 +116,16 @@ fn lot(version: &str, submission: &str) -> f64 {
     let mut first = [0; 4];
     first.copy_from_slice(hash.as_ref().get(..4).unwrap_or(&[0; 4]));
     f64::from(u32::from_be_bytes(first)) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// Rejected before held before failed before approved.
+pub fn gravity(status: Status) -> u8 {
+    match status {
+        Status::Rejected => 3,
+        Status::Held => 2,
+        Status::Failed => 1,
+        Status::Approved => 0,
+    }
 }
 
 /// What would have come of it, had the version beside judged.
