@@ -24,6 +24,7 @@ mod progress;
 mod pulse;
 mod reload;
 mod rematch;
+pub mod sensors;
 mod server;
 mod spool;
 mod tenant;

@@ -5,5 +5,8 @@ use std::process::ExitCode;
 use pipeline::sandbox::worker::{self, codecs::Builtin};
 
 fn main() -> ExitCode {
-    worker::main(&mut Builtin)
+    match std::env::args().nth(1).as_deref() {
+        Some(worker::INVENTORY) => worker::inventory(),
+        _ => worker::main(&mut Builtin),
+    }
 }

@@ -19,5 +19,5 @@ mod wire;
 pub mod worker;
 
 pub use config::{Level, Role, SandboxConfig, Settings};
-pub use host::Sandbox;
+pub use host::{Sandbox, Told, inventory};
 pub use item::Item;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::{Outcome, Problem};
 use crate::serve::App;
 use crate::serve::metrics::Page;
-use crate::serve::page::sensors;
+use crate::serve::sensors;
 use crate::serve::tenant::All;
 
 /// Methods by name; others are counted together, for a client may make up any.

@@ -6,7 +6,7 @@ use pipeline::sandbox::Level as Fence;
 use serde::Serialize;
 
 use super::hour::Summary;
-use super::sensors::{Room, Zone};
+use crate::serve::sensors::{Room, Zone};
 
 /// Wait of the oldest job beyond which somebody should look.
 const LONG_WAIT: Duration = Duration::from_secs(60);

@@ -9,7 +9,6 @@ mod health;
 mod hour;
 mod html;
 pub mod self_test;
-pub mod sensors;
 mod session;
 mod show;
 mod status;
@@ -30,7 +29,7 @@ use serde_json::Value;
 pub use hour::{Hour, STAGES, Stages, place};
 pub use verdicts::{Seen, Verdicts};
 
-use super::App;
+use super::{App, sensors};
 use crate::config::{Config, Shown};
 use self_test::Outcome;
 use session::Sessions;

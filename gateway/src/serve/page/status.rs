@@ -13,9 +13,9 @@ use store::QueueDepth;
 
 use super::health::{self, Facts, Health};
 use super::hour::Summary;
-use super::sensors::{self, Room, Zone};
 use super::verdicts::Seen;
 use crate::serve::App;
+use crate::serve::sensors::{self, Room, Zone};
 
 /// The state of the box.
 #[derive(Clone, Debug, Serialize)]

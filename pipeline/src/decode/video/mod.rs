@@ -13,9 +13,11 @@
 //! jumbled that stretches mix, it says `damaged`. Text tracks are read; captions within the video's own bits (CEA-608
 //! and 708) are not, and not told either.
 
+pub mod chain;
 mod container;
 mod convert;
 mod demux;
+pub mod inventory;
 mod plan;
 mod registry;
 mod run;

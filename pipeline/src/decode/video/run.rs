@@ -13,7 +13,7 @@ use super::convert::Converter;
 use super::demux::{Demux, Units, lock, make};
 use super::plan::Plan;
 use super::scan::{Scan, pixel_aspect};
-use super::{select, sys};
+use super::{registry, select, sys};
 use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink};
 
 /// The decoder sees frame numbers in order of presentation, this far apart, instead of the file's own times: whatever
@@ -129,13 +129,15 @@ impl Decoder {
             .max_bytes(8 << 20)
             .build();
         let decoder = select::decoder(&scan.caps, need.threads)?;
-        let convert = make("videoconvertscale")?;
+        let convert = registry::converters()?;
         let filter = make("capsfilter")?;
         let sink = app::AppSink::builder().sync(false).max_buffers(2).build();
         sink.set_property("enable-last-sample", false);
         let pipeline = gst::Pipeline::new();
-        let chain = [source.upcast_ref(), &decoder, &convert, &filter, sink.upcast_ref()];
-        pipeline.add_many(chain).and_then(|()| gst::Element::link_many(chain)).map_err(|e| {
+        let mut chain = vec![source.upcast_ref(), &decoder];
+        chain.extend(&convert);
+        chain.extend([&filter, sink.upcast_ref()]);
+        pipeline.add_many(&chain).and_then(|()| gst::Element::link_many(&chain)).map_err(|e| {
             DecodeError::Unsupported(format!("{}: {e}", select::codec_name(&scan.caps)))
         })?;
         let shape = Arc::new(Mutex::new(Shape::default()));

@@ -1,5 +1,6 @@
 //! The gateway's side: zygotes, and the judge of what workers say.
 
+mod inventory;
 mod program;
 mod session;
 mod zygote;
@@ -17,6 +18,8 @@ use super::config::{Level, Role, SandboxConfig};
 use super::item::Item;
 use super::protocol::{Observer, Report, Request, WorkError};
 use super::wire::{self, LinkError, Order, Ring};
+
+pub use self::inventory::{Told, inventory};
 
 /// Decodes untrusted items in locked-down workers; made once and used from many threads.
 #[derive(Debug)]

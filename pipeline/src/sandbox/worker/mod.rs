@@ -3,6 +3,7 @@
 pub mod codecs;
 mod courier;
 mod filter;
+mod inventory;
 mod lockdown;
 mod zygote;
 
@@ -22,6 +23,8 @@ use super::sys::Map;
 use super::wire::{self, LinkError, Order, Said};
 use crate::decode::{DecodeError, Limits, Need, Sink, Tally};
 
+pub(super) use self::inventory::Written;
+pub use self::inventory::{INVENTORY, PLAIN, inventory};
 pub use self::zygote::main;
 
 /// The codecs of a zygote. The program has one implementation, [`codecs::Builtin`]; tests bring hostile ones.
