@@ -52,6 +52,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Who may.
     pub auth: Auth,
+    /// The root of the tree in which the kernel's files on heat, load and clocks lie.
+    pub sensors_root: PathBuf,
     /// Bounds.
     pub limits: Limits,
     /// How media are fetched by address.
@@ -196,6 +198,7 @@ pub fn build(layers: Vec<Layer>) -> Result<(Config, Vec<Shown>), Problems> {
         trusted_proxies: pick.networks("trusted_proxies", |r| r.trusted_proxies.clone()),
         hosts: pick.list("hosts", |r| r.hosts.clone()),
         auth: auth(&mut pick, listen),
+        sensors_root: pick.or("sensors_root", |r| r.sensors_root.clone(), || "/".into()).into(),
         limits: limits(&mut pick),
         fetch: Fetch {
             allow: pick.networks("fetch.allow", |r| r.fetch_allow.clone()),

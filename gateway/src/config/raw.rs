@@ -20,6 +20,7 @@ pub struct Raw {
     pub engine: Option<String>,
     pub require_engine: Option<bool>,
     pub drain_seconds: Option<u64>,
+    pub sensors_root: Option<String>,
     pub trusted_proxies: Option<Vec<String>>,
     pub hosts: Option<Vec<String>>,
     pub auth_required: Option<bool>,
@@ -86,6 +87,7 @@ impl Raw {
             engine: text(&mut root, s, "engine"),
             require_engine: root.boolean(s, "require_engine").map(|v| v.value),
             drain_seconds: number(&mut root, s, "drain_seconds", 0, DAY),
+            sensors_root: text(&mut root, s, "sensors_root"),
             trusted_proxies: list(&mut root, s, "trusted_proxies"),
             hosts: list(&mut root, s, "hosts"),
             ..Self::default()

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use domain::journal::Code;
 use domain::policy::MALWARE;
 use domain::{
-    Action, Category, Context, Coverage, Decision, Evidence, Failure, Finding, Profile, Scores,
-    Severity, Status,
+    Action, Category, Context, Coverage, Decision, Evidence, Failure, Finding, Pace, Profile,
+    Scores, Severity, Status,
 };
 use pipeline::hash::BankSet;
 use pipeline::inspect::{Inspection, Inspector, Progress, Submission, Timings, Watch};
@@ -136,18 +136,19 @@ impl Engine {
     }
 
     /// Judges, with the tenant's own `lists` besides the profile's banks. Of media whose bytes could not be had stands why.
-    /// `heard` is told how far it has come.
+    /// `heard` is told how far it has come; `pace` is that of the machine.
     pub fn judge(
         &self,
         caption: Option<&str>,
         media: &[Result<Item, Failure>],
         context: &Context,
         lists: Option<&BankSet>,
+        pace: Pace,
         heard: &dyn Fn(Progress),
     ) -> Judged {
         let start = Instant::now();
         let mut sum = Sum::default();
-        let asked = Asked { context, lists, heard: &|_| {} };
+        let asked = Asked { context, lists, pace, heard: &|_| {} };
         if caption.is_some() || media.is_empty() {
             sum.add(None, self.one(caption, &[], None, &asked));
         }
@@ -204,7 +205,7 @@ impl Engine {
         let submission = Submission { caption, name: None, context, media };
         let watch = Watch {
             required: policy.required(),
-            max_gap_ms: policy.max_gap_ms(),
+            sampling: policy.sampling(asked.pace),
             settled: &|evidence| policy.settled(evidence),
             lists: asked.lists,
             decode_threads: self.decode_threads,
@@ -283,6 +284,7 @@ fn note_scan(coverage: &mut Coverage, scanned: bool) {
 struct Asked<'a> {
     context: &'a Context,
     lists: Option<&'a BankSet>,
+    pace: Pace,
     heard: &'a dyn Fn(Progress),
 }
 

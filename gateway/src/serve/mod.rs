@@ -2,6 +2,7 @@
 
 mod chores;
 mod clamav;
+mod climate;
 mod control;
 mod deletions;
 mod engine;
@@ -48,6 +49,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::cli::ServeArguments;
 use crate::config::{self, Config};
+use climate::Climate;
 pub use engine::gravest;
 use gone::Gone;
 pub use http::time;
@@ -108,6 +110,8 @@ pub struct App {
     queued: AtomicU64,
     /// Whether the service gets on.
     pulse: Pulse,
+    /// How hot the box is.
+    climate: Climate,
     stop: watch::Receiver<bool>,
 }
 
@@ -287,6 +291,7 @@ async fn serve(
     let evidence = tokio::spawn(evidence::run(Arc::clone(&app)));
     let old = tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
+    let climate = tokio::spawn(climate::run(Arc::clone(&app)));
     let reload = tokio::spawn(reload::run(Arc::clone(&app), reload::hang_up()?));
     let certificate = app.config.tls.as_ref().map(Certificate::open).transpose()?;
     let server = Server {
@@ -327,6 +332,7 @@ async fn serve(
         ("housekeeping", old),
         ("pulse", pulse),
         ("reload", reload),
+        ("climate", climate),
         ("control", control),
     ] {
         if let Err(error) = task.await {
@@ -402,6 +408,7 @@ fn open(
     let gone = Gone::default();
     gone.follow(&store, &tenants, &Actor::System)
         .context("cannot read which endpoints are gone")?;
+    let climate = Climate::new(config.sensors_root.clone());
     Ok(App {
         gatekeeper: Gatekeeper::new(&config),
         desk: Desk::new(&config, reload.shown()),
@@ -424,6 +431,7 @@ fn open(
         gpu: LostGpu::default(),
         queued: AtomicU64::new(0),
         pulse: Pulse::new(),
+        climate,
         stop,
     })
 }

@@ -206,7 +206,8 @@ async fn look(
                 app.progress.tell(&submission.tenant, submission.id, event);
             };
             let caption = submission.caption.as_deref();
-            let judged = engine.judge(caption, &media, &context, Some(&lists), &heard);
+            let pace = app.climate.pace();
+            let judged = engine.judge(caption, &media, &context, Some(&lists), pace, &heard);
             // Without its models it saw less than it should have, and by no fault of its own.
             Ok(Some(judged).filter(|_| !engine.runs_on().is_lost()))
         })

@@ -39,6 +39,8 @@ pub struct Need {
     pub renditions: Vec<Rendition>,
     /// Largest allowed gap in milliseconds between two frames handed out, on a time line.
     pub max_gap_ms: u64,
+    /// Whether nothing is wanted beyond that; otherwise an animation is handed out whole where it is not too long.
+    pub sparing: bool,
     /// Threads that a video decoder may use.
     pub threads: u32,
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind};
+use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind, Sampling};
 
 use crate::decode::{Limits, Unseen};
 use crate::hash::BankSet;
@@ -56,8 +56,8 @@ pub struct Submission<'a> {
 pub struct Watch<'a> {
     /// Names of the detectors that must see everything.
     pub required: &'a [String],
-    /// Largest allowed gap between looked-at frames, in milliseconds.
-    pub max_gap_ms: u64,
+    /// How densely time lines are looked at.
+    pub sampling: Sampling,
     /// Whether what is known settles a rejection, so that the scan may end.
     pub settled: &'a dyn Fn(&Evidence) -> bool,
     /// The tenant's own lists, matched together with the profile's banks.
@@ -305,7 +305,8 @@ impl Inspector {
             renditions: self.detectors.renditions(),
             measure: self.detectors.measure_plan(),
             limits: self.limits,
-            max_gap_ms: watch.max_gap_ms,
+            max_gap_ms: watch.sampling.max_gap_ms,
+            sparing: watch.sampling.sparing,
             threads: watch.decode_threads,
             wall_ms: wall.as_millis() as u64,
         }

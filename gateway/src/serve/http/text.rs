@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use domain::Context;
+use domain::{Context, Pace};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ pub async fn post(
     let tongue = language.clone();
     let engine = Arc::clone(&tenant.engine);
     let judging = tokio::task::spawn_blocking(move || {
-        engine.judge(Some(&text), &[], &Context { surface, language }, None, &|_| {})
+        engine.judge(Some(&text), &[], &Context { surface, language }, None, Pace::Normal, &|_| {})
     });
     let judged = judging.await.map_err(|error| Problem::internal(&error))?;
     let decision = judged.decision;

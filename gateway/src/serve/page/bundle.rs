@@ -76,6 +76,7 @@ pub async fn make(app: &Arc<App>) -> Result<Bundle, Problem> {
     let bundle = json!({
         "format": "weir-support/1",
         "status": status,
+        "sensors": *app.climate.readings(),
         "system": system(),
         "settings": settings,
         "self_test": app.desk.last_test(),

@@ -16,7 +16,6 @@ mod verdicts;
 mod view;
 mod words;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +28,7 @@ use serde_json::Value;
 pub use hour::{Hour, STAGES, Stages, place};
 pub use verdicts::{Seen, Verdicts};
 
-use super::{App, sensors};
+use super::App;
 use crate::config::{Config, Shown};
 use self_test::Outcome;
 use session::Sessions;
@@ -72,13 +71,6 @@ impl Desk {
     /// Stops new work, or takes it again.
     fn drain(&self, drained: bool) {
         self.drained.store(drained, Ordering::Relaxed);
-    }
-
-    /// Notes the heat; called now and then.
-    pub fn feel(&self) {
-        if let Some(hottest) = sensors::temperatures(Path::new("/")).first() {
-            self.hour.celsius(hottest.celsius);
-        }
     }
 
     fn tested(&self, outcome: Outcome) {

@@ -1,163 +1,111 @@
-//! What the machine says of itself: temperatures by sysfs, room by the file system. Every reader takes the root of the file
-//! tree, so that tests bring trees of their own.
+//! What the machine says of itself: heat, clocks, load, and whether it slows itself down. Every reader takes the root of the
+//! file tree, so that tests bring trees of their own; none writes, and none needs more rights than reading.
 
-use std::path::{Path, PathBuf};
+mod clock;
+mod file;
+mod gpu;
+#[cfg(feature = "tensorrt")]
+mod nvml;
+mod power;
+mod room;
+mod thermal;
+mod throttle;
+
+use std::path::Path;
 
 use serde::Serialize;
 
-/// Zones that are read at most.
-const ZONES: usize = 32;
+pub use clock::Clock;
+pub use gpu::Gpu;
+pub use power::power_mode;
+pub use room::{Room, room};
+pub use thermal::{Zone, temperatures};
+pub use throttle::{Throttle, Throttles};
 
-/// Degrees Celsius that no machine has: sensors that are switched off report such numbers.
-const SENSIBLE: std::ops::RangeInclusive<f64> = -60.0..=200.0;
-
-/// Where heat counts as too much when the zone itself names no limit. Boards slow themselves down from about here on.
-const HOT: f64 = 85.0;
-
-/// A thermal zone.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Zone {
-    /// What the kernel calls it, for example `x86_pkg_temp` or `GPU-therm`.
-    pub name: String,
-    /// Degrees Celsius.
-    pub celsius: f64,
-    /// From where on it is too hot.
-    pub limit_celsius: f64,
+/// All that sensors say at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Readings {
+    /// The hottest first; none where the machine has no sensor.
+    pub temperatures: Vec<Zone>,
+    /// Graphics processors: that of a board, and cards.
+    pub gpus: Vec<Gpu>,
+    /// The clock of the processor's cores, the slowest cap of all; `None` where the kernel does not tell.
+    pub cpu: Option<Clock>,
+    /// What slows the machine down, or could; only what can be told here.
+    pub throttles: Vec<Throttle>,
+    /// The power mode of a Jetson, as `nvpmodel` names it.
+    pub power_mode: Option<String>,
 }
 
-/// Room on the disk of the data folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Room {
-    /// Bytes that may still be written.
-    pub free_bytes: u64,
-    /// Bytes in all.
-    pub total_bytes: u64,
-}
-
-/// The temperatures of a machine whose file tree begins at `root`, the hottest first; none where it has no sensor.
-pub fn temperatures(root: &Path) -> Vec<Zone> {
-    let mut zones: Vec<Zone> = folders(&root.join("sys/class/thermal"), "thermal_zone")
-        .iter()
-        .filter_map(|d| zone(d))
-        .collect();
-    if zones.is_empty() {
-        zones =
-            folders(&root.join("sys/class/hwmon"), "hwmon").iter().flat_map(|d| chip(d)).collect();
+impl Readings {
+    /// Names of what slows the machine down at this moment.
+    pub fn slowed_by(&self) -> Vec<&str> {
+        self.throttles.iter().filter(|t| t.active).map(|t| t.name.as_str()).collect()
     }
-    zones.truncate(ZONES);
-    zones.sort_by(|a, b| b.celsius.total_cmp(&a.celsius));
-    zones
+
+    /// Degrees that are left until the first zone is too hot; negative above. `None` without a sensor.
+    pub fn headroom(&self) -> Option<f64> {
+        let left = self.temperatures.iter().map(|z| z.limit_celsius - z.celsius);
+        left.min_by(f64::total_cmp)
+    }
 }
 
-/// The room of the file system on which `path` lies.
-pub fn room(path: &Path) -> Option<Room> {
-    let stat = rustix::fs::statvfs(path).ok()?;
-    Some(Room {
-        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-        total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
-    })
+/// Reads sensors again and again; keeps what it takes to tell change.
+#[derive(Debug, Default)]
+pub struct Sensors {
+    throttles: Throttles,
+    #[cfg(feature = "tensorrt")]
+    cards: nvml::Cards,
 }
 
-fn folders(parent: &Path, prefix: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let ours = entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix));
-    let mut folders: Vec<_> = ours.map(|e| e.path()).collect();
-    folders.sort();
-    folders
-}
+impl Sensors {
+    /// Reads all but the power mode, which takes a program.
+    pub fn read(&mut self, root: &Path) -> Readings {
+        let readings = Readings {
+            temperatures: temperatures(root),
+            gpus: gpu::all(root),
+            cpu: clock::cpu(root),
+            throttles: self.throttles.read(root),
+            power_mode: None,
+        };
+        self.with_cards(root, readings)
+    }
 
-fn zone(folder: &Path) -> Option<Zone> {
-    let celsius = milli(&folder.join("temp"))?;
-    let name = text(&folder.join("type"))?;
-    // The first point at which the kernel itself acts: slows down, then switches off.
-    let trips = (0..16).filter_map(|n| {
-        let kind = text(&folder.join(format!("trip_point_{n}_type")))?;
-        let at = milli(&folder.join(format!("trip_point_{n}_temp")))?;
-        (["passive", "hot", "critical"].contains(&kind.as_str()) && at > 40.0).then_some(at)
-    });
-    let limit_celsius = trips.min_by(f64::total_cmp).unwrap_or(HOT);
-    Some(Zone { name, celsius, limit_celsius })
-}
+    /// The driver of cards knows no tree of files but the machine's own.
+    #[cfg(feature = "tensorrt")]
+    fn with_cards(&mut self, root: &Path, mut readings: Readings) -> Readings {
+        if root == Path::new("/") {
+            self.cards.read(&mut readings);
+        }
+        readings
+    }
 
-/// The sensors of a hardware monitor, where the kernel knows no zones.
-fn chip(folder: &Path) -> Vec<Zone> {
-    let name = text(&folder.join("name")).unwrap_or_else(|| "sensor".to_owned());
-    let sensors = (1..=8).filter_map(|n| {
-        let celsius = milli(&folder.join(format!("temp{n}_input")))?;
-        let label = text(&folder.join(format!("temp{n}_label")));
-        let name = label.map_or_else(|| name.clone(), |label| format!("{name} {label}"));
-        let limit = milli(&folder.join(format!("temp{n}_max"))).filter(|at| *at > 40.0);
-        Some(Zone { name, celsius, limit_celsius: limit.unwrap_or(HOT) })
-    });
-    sensors.collect()
-}
-
-fn text(path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let text: String = text.trim().chars().filter(|c| !c.is_control()).take(40).collect();
-    (!text.is_empty()).then_some(text)
-}
-
-/// Thousandths of a degree.
-fn milli(path: &Path) -> Option<f64> {
-    let celsius = std::fs::read_to_string(path).ok()?.trim().parse::<f64>().ok()? / 1000.0;
-    SENSIBLE.contains(&celsius).then_some(celsius)
+    /// A build without CUDA knows of no cards.
+    #[cfg(not(feature = "tensorrt"))]
+    fn with_cards(&mut self, _: &Path, readings: Readings) -> Readings {
+        readings
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
-
+    use super::file::tests::tree;
     use super::*;
 
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = root.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        root
+    #[test]
+    fn a_machine_that_tells_nothing_is_read_all_the_same() {
+        let root = tree(&[]);
+        let readings = Sensors::default().read(root.path());
+        assert_eq!(readings, Readings::default());
+        assert_eq!(readings.headroom(), None);
+        assert_eq!(readings.slowed_by(), Vec::<&str>::new());
     }
 
     #[test]
-    fn zones_are_told_by_type_the_hottest_first_and_dead_sensors_left_out() {
-        let zone = "sys/class/thermal/thermal_zone";
-        let root = tree(&[
-            (&format!("{zone}0/type"), "CPU-therm\n"),
-            (&format!("{zone}0/temp"), "48500\n"),
-            (&format!("{zone}0/trip_point_0_type"), "active\n"),
-            (&format!("{zone}0/trip_point_0_temp"), "50000\n"),
-            (&format!("{zone}0/trip_point_1_type"), "passive\n"),
-            (&format!("{zone}0/trip_point_1_temp"), "97000\n"),
-            (&format!("{zone}1/type"), "GPU-therm\n"),
-            (&format!("{zone}1/temp"), "51250\n"),
-            (&format!("{zone}2/type"), "PMIC-Die\n"),
-            (&format!("{zone}2/temp"), "-256000\n"),
-            (&format!("{zone}3/type"), "broken\n"),
-        ]);
-        let zones = temperatures(root.path());
-        let told: Vec<_> =
-            zones.iter().map(|z| (z.name.as_str(), z.celsius, z.limit_celsius)).collect();
-        assert_eq!(told, [("GPU-therm", 51.25, HOT), ("CPU-therm", 48.5, 97.0)]);
-    }
-
-    #[test]
-    fn a_machine_without_zones_is_asked_for_its_monitors_and_one_without_any_says_nothing() {
-        let root = tree(&[
-            ("sys/class/hwmon/hwmon0/name", "k10temp\n"),
-            ("sys/class/hwmon/hwmon0/temp1_input", "61000\n"),
-            ("sys/class/hwmon/hwmon0/temp1_label", "Tctl\n"),
-            ("sys/class/hwmon/hwmon0/temp1_max", "70000\n"),
-        ]);
-        let zone = Zone { name: "k10temp Tctl".into(), celsius: 61.0, limit_celsius: 70.0 };
-        assert_eq!(temperatures(root.path()), [zone]);
-        assert_eq!(temperatures(tree(&[]).path()), []);
-    }
-
-    #[test]
-    fn the_room_of_a_folder_is_known() {
-        let room = room(std::env::temp_dir().as_path()).unwrap();
-        assert!(room.free_bytes > 0 && room.free_bytes <= room.total_bytes);
+    fn the_room_for_more_heat_is_that_of_the_zone_nearest_to_its_limit() {
+        let zone = |celsius, limit_celsius| Zone { name: "z".into(), celsius, limit_celsius };
+        let temperatures = vec![zone(80.0, 99.0), zone(60.0, 70.0)];
+        let readings = Readings { temperatures, ..Readings::default() };
+        assert_eq!(readings.headroom(), Some(10.0));
     }
 }

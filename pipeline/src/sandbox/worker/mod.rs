@@ -123,7 +123,12 @@ fn decode(
     let request = &order.request;
     let mut renditions = request.renditions.clone();
     renditions.extend(codecs::Analyser::renditions(&request.measure));
-    let need = Need { renditions, max_gap_ms: request.max_gap_ms, threads: request.threads };
+    let need = Need {
+        renditions,
+        max_gap_ms: request.max_gap_ms,
+        sparing: request.sparing,
+        threads: request.threads,
+    };
     let started = Instant::now();
     let mut courier = Courier::new(socket, order, pixels, input, codecs);
     let tally = codecs.decode(input, request.format, &need, &request.limits, &mut courier)?;
