@@ -101,6 +101,7 @@ fn in_worker(sandbox: &Sandbox, path: &str) -> Result<f64> {
         limits: Limits::default(),
         max_gap_ms: 1000,
         sparing: false,
+        hardware: false,
         threads: 1,
         wall_ms: 10_000,
     };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::doctor::DoctorArguments;
 use crate::inference::{Inference, Wish};
 
 /// Judges photos, videos and captions on the edge.
@@ -206,25 +207,6 @@ pub struct ReloadArguments {
     /// The service's data folder.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-}
-
-/// Tell what this machine has of what Weir needs, and what to install.
-///
-/// Looks and changes nothing. Exit code: 0 all that is required is here, 1 something of it is missing, 64 usage.
-#[derive(Args, Debug)]
-pub struct DoctorArguments {
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
-    /// The profile whose needs count.
-    #[arg(long, value_name = "NAME", default_value = "starter")]
-    pub profile: String,
-    /// The service's data folder.
-    #[arg(long, value_name = "DIR", env = "WEIR_DATA")]
-    pub data: Option<PathBuf>,
-    /// The root of the tree in which devices and the kernel's files lie.
-    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
-    pub root: PathBuf,
 }
 
 /// Set and remove the technician's PIN of the status page. Works whether the service runs or not.

@@ -61,6 +61,7 @@ fn request(item: &Item, format: Format) -> Request {
         limits: Limits::default(),
         max_gap_ms: 1000,
         sparing: false,
+        hardware: true,
         threads: 1,
         wall_ms: 60_000,
     }

@@ -1,8 +1,12 @@
 //! `weir doctor` on this machine, with the real program of the codecs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::Path;
+
+use rig::media::{Clip, encode_mp4, scene};
+use rig::service::Service;
 use rig::weir;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn doctor(arguments: &[&str]) -> weir::Run {
     weir::run(["doctor"].iter().chain(arguments))
@@ -79,4 +83,17 @@ fn a_jetson_without_its_packages_is_told_which_to_install() {
     assert_eq!(todo, Some("apt install nvidia-l4t-gstreamer"), "{video:?}");
     let devices = lines(&report, "Hardware decoders");
     assert!(devices[0]["what"].as_str().unwrap().starts_with("Jetson: no /dev/"), "{devices:?}");
+}
+
+#[test]
+fn a_box_that_is_told_to_decode_in_hardware_and_has_none_decodes_by_its_cores() {
+    let dir = tempfile::tempdir().unwrap();
+    let on = [("WEIR_DECODE__HARDWARE", Path::new("true"))];
+    let service = Service::start_in(dir.path(), &[], &on);
+    let clip = Clip { fps: 5, frames: 10, key_frames: 5 };
+    let clip = encode_mp4(clip, |n| scene(320, 240, n)).unwrap();
+    let answer = service.submit_with(&[("prefer", "wait=30")], &json!({}), &[&clip]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.body["complete"], true, "{answer:?}");
+    assert!(answer.body["coverage"]["frames_seen"].as_u64().unwrap() >= 2, "{answer:?}");
 }

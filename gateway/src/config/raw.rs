@@ -31,6 +31,7 @@ pub struct Raw {
     pub spool_bytes: Option<u64>,
     pub head_seconds: Option<u64>,
     pub body_seconds: Option<u64>,
+    pub decode_hardware: Option<bool>,
     pub fetch_allow: Option<Vec<String>>,
     pub fetch_seconds: Option<u64>,
     pub tls_certificate: Option<String>,
@@ -106,6 +107,10 @@ impl Raw {
             raw.head_seconds = number(&mut limits, s, "head_seconds", 1, 600);
             raw.body_seconds = number(&mut limits, s, "body_seconds", 1, DAY);
             limits.finish(s);
+        }
+        if let Some(mut decode) = root.table(s, "decode") {
+            raw.decode_hardware = decode.boolean(s, "hardware").map(|v| v.value);
+            decode.finish(s);
         }
         if let Some(mut fetch) = root.table(s, "fetch") {
             raw.fetch_allow = list(&mut fetch, s, "allow");

@@ -18,7 +18,8 @@ pub(super) fn check(machine: &Machine) -> Vec<Line> {
     if lines.is_empty() {
         lines.push(Line::ok("none shows here; the cores decode"));
     } else {
-        let what = "Video is decoded by the cores, in the sandbox, also where hardware could";
+        let what =
+            "The cores decode video unless decode.hardware = true in the settings of weir serve";
         lines.push(Line::note(what, None));
     }
     lines

@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use domain::Profile;
 use pipeline::decode::video::chain::Family;
 use pipeline::sandbox::{self as fence, Told};
 
-use crate::cli::DoctorArguments;
 use crate::{paths, profile};
 use report::{Line, Report, Section};
 
@@ -42,6 +42,25 @@ const CHECKS: [(&str, Check); 8] = [
     ("Disk", disk::check),
     ("Clock", clock::check),
 ];
+
+/// Tell what this machine has of what Weir needs, and what to install.
+///
+/// Looks and changes nothing. Exit code: 0 all that is required is here, 1 something of it is missing, 64 usage.
+#[derive(Args, Debug)]
+pub struct DoctorArguments {
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+    /// The profile whose needs count.
+    #[arg(long, value_name = "NAME", default_value = "starter")]
+    pub profile: String,
+    /// The service's data folder.
+    #[arg(long, value_name = "DIR", env = "WEIR_DATA")]
+    pub data: Option<PathBuf>,
+    /// The root of the tree in which devices and the kernel's files lie.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+}
 
 /// What checks look at.
 struct Machine {

@@ -22,7 +22,7 @@ use super::clamav::{self, Clamav, Scan};
 use super::evidence::moments;
 use super::merge::{merge_coverage, merge_scores};
 use crate::check::verdict::{FindingView, MediaView, TimingsView};
-use crate::inference::{Cited, InUse, Inference};
+use crate::inference::{Cited, InUse};
 use crate::profile::{self, Effort};
 
 /// A profile made ready. Shared by all workers.
@@ -87,25 +87,23 @@ pub struct Judged {
 }
 
 impl Engine {
-    /// Reads policy and banks, loads the models and starts the sandbox, for `jobs` items at once. With a scanner, no
-    /// medium is decoded before it has been asked.
+    /// Reads policy and banks, loads the models and starts the sandbox, as `effort` says. With a scanner, no medium is decoded
+    /// before it has been asked.
     ///
     /// # Errors
     /// What is missing, with the command that brings it.
     pub fn new(
         mut profile: Profile,
-        jobs: usize,
-        inference: Inference,
+        effort: Effort,
         scanner: Option<Clamav>,
     ) -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let decode_threads = u32::try_from((cores / jobs.max(1)).max(1)).unwrap_or(1);
+        let decode_threads = u32::try_from((cores / effort.jobs.max(1)).max(1)).unwrap_or(1);
         if scanner.is_some() {
             profile.policy.add_scanner(clamav::DETECTOR).map_err(anyhow::Error::msg)?;
         }
         // Before the files are loaded: one that changes meanwhile then counts as changed the next time.
         let basis = profile::basis(&profile)?;
-        let effort = Effort::behind_calls(jobs, inference);
         let (inspector, in_use) = profile::inspector(&profile, &[], effort, Role::Stills)?;
         Ok(Self { inspector, profile: Arc::new(profile), basis, in_use, decode_threads, scanner })
     }

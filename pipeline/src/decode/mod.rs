@@ -124,6 +124,8 @@ pub struct Tally {
     pub unseen: BTreeSet<Unseen>,
     /// Words of text tracks, a line each.
     pub words: String,
+    /// Whether a decoder in hardware made the frames.
+    pub hardware: bool,
 }
 
 /// Why an item cannot be decoded.
@@ -144,6 +146,12 @@ pub enum DecodeError {
     /// The content is encrypted.
     #[error("encrypted: {0}")]
     Encrypted(String),
+    /// The process of the decoders in hardware is gone or hangs. Nothing of the item's.
+    #[error("decoder in hardware lost: {0}")]
+    Lost(String),
+    /// The decoder in hardware cannot do this item, or not all of it; the cores may.
+    #[error("unfit for the decoder in hardware: {0}")]
+    Unfit(String),
 }
 
 impl DecodeError {
@@ -154,7 +162,9 @@ impl DecodeError {
             | Self::Damaged(detail)
             | Self::TooLarge(detail)
             | Self::Missing(detail)
-            | Self::Encrypted(detail) => detail,
+            | Self::Encrypted(detail)
+            | Self::Lost(detail)
+            | Self::Unfit(detail) => detail,
         }
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind, Sampling};
 
-use crate::decode::{Limits, Unseen};
+use crate::decode::{DecodeError, Limits, Unseen};
 use crate::hash::BankSet;
 use crate::sandbox::protocol::{Request, WorkError};
 use crate::sandbox::{Item, Level, Sandbox};
@@ -252,12 +252,15 @@ impl Inspector {
         let mut retried = false;
         (watch.progress)(Progress { media: index, step: Step::Decode, percent: 0 });
         loop {
-            let request = self.request(item, format, watch, wall);
+            let mut request = self.request(item, format, watch, wall);
+            // By cores the second time: the item must not wait for a driver.
+            request.hardware = !retried;
             let mut gather = Gather::new(&self.detectors, watch, evidence, index, start + OVERDUE);
             let result = self.sandbox.decode(item, &request, &mut gather);
             let again = matches!(
                 result,
                 Err(WorkError::Crashed(_)
+                    | WorkError::Decode(DecodeError::Lost(_) | DecodeError::Unfit(_))
                     | WorkError::TimedOut(_)
                     | WorkError::Lied(_)
                     | WorkError::Unavailable(_))
@@ -308,6 +311,7 @@ impl Inspector {
             max_gap_ms: watch.sampling.max_gap_ms,
             sparing: watch.sampling.sparing,
             threads: watch.decode_threads,
+            hardware: true,
             wall_ms: wall.as_millis() as u64,
         }
     }

@@ -65,6 +65,7 @@ impl Inspector {
             limits: self.limits,
             max_gap_ms,
             sparing: false,
+            hardware: false,
             threads,
             wall_ms: super::ITEM_BUDGET.as_millis() as u64,
         };

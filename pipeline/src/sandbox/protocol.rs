@@ -26,6 +26,8 @@ pub struct Request {
     pub sparing: bool,
     /// Threads of a video decoder.
     pub threads: u32,
+    /// Whether a decoder in hardware may be used, where the sandbox has one.
+    pub hardware: bool,
     /// The most wall-clock time for this item in milliseconds; the sandbox's own limit stands besides.
     pub wall_ms: u64,
 }

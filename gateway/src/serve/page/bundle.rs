@@ -19,7 +19,8 @@ use crate::serve::http::{self, Problem};
 const VERIFY: Duration = Duration::from_secs(20);
 
 /// Settings whose values are numbers or switches and say nothing of people or places.
-const HARMLESS: [&str; 4] = ["workers", "drain_seconds", "auth.required", "fetch.seconds"];
+const HARMLESS: [&str; 5] =
+    ["workers", "drain_seconds", "auth.required", "fetch.seconds", "decode.hardware"];
 
 /// Stands where a value is left out.
 const CUT: &str = "[cut]";

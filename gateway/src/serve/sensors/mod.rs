@@ -4,7 +4,7 @@
 mod clock;
 mod file;
 mod gpu;
-#[cfg(feature = "tensorrt")]
+#[cfg(feature = "nvml")]
 mod nvml;
 mod power;
 mod room;
@@ -54,7 +54,7 @@ impl Readings {
 #[derive(Debug, Default)]
 pub struct Sensors {
     throttles: Throttles,
-    #[cfg(feature = "tensorrt")]
+    #[cfg(feature = "nvml")]
     cards: nvml::Cards,
 }
 
@@ -72,7 +72,7 @@ impl Sensors {
     }
 
     /// The driver of cards knows no tree of files but the machine's own.
-    #[cfg(feature = "tensorrt")]
+    #[cfg(feature = "nvml")]
     fn with_cards(&mut self, root: &Path, mut readings: Readings) -> Readings {
         if root == Path::new("/") {
             self.cards.read(&mut readings);
@@ -80,8 +80,8 @@ impl Sensors {
         readings
     }
 
-    /// A build without CUDA knows of no cards.
-    #[cfg(not(feature = "tensorrt"))]
+    /// This build knows of no cards.
+    #[cfg(not(feature = "nvml"))]
     fn with_cards(&mut self, _: &Path, readings: Readings) -> Readings {
         readings
     }

@@ -4,8 +4,9 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::chain::{Codec, Installed, Part};
+use super::chain::{Chain, Codec, Installed, Part};
 use super::registry;
+use crate::decode::DecodeError;
 
 /// What GStreamer has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,27 @@ pub fn read(hardware: bool) -> Inventory {
         plugins,
         installed: elements(),
     }
+}
+
+/// Loads all plugins, in the process of the decoders in hardware.
+///
+/// # Errors
+/// Where GStreamer itself does not start. A plugin that is missing shows when a chain is built.
+pub fn load() -> Result<(), DecodeError> {
+    let folder = registry::start()?;
+    let allowed = registry::ALLOWED.iter().map(|allowed| allowed.plugin);
+    for name in allowed.chain(HARDWARE.iter().map(|(name, _)| *name)) {
+        if let Err(error) = registry::plug(&folder, name) {
+            tracing::debug!(error, "a plugin is not here");
+        }
+    }
+    Ok(())
+}
+
+/// Whether all elements of a chain can be made.
+pub fn can_build(chain: &Chain) -> bool {
+    let mut names = std::iter::once(&chain.decoder).chain(&chain.then);
+    names.all(|name| gst::ElementFactory::make(name).build().is_ok())
 }
 
 /// Elements that decode or convert pictures, whatever their rank.

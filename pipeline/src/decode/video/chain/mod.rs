@@ -69,6 +69,19 @@ impl Codec {
         }
     }
 
+    /// The parser that brings it into the form that decoders in hardware take.
+    pub fn parser(self) -> Option<&'static str> {
+        match self {
+            Self::H264 => Some("h264parse"),
+            Self::H265 => Some("h265parse"),
+            Self::Vp9 => Some("vp9parse"),
+            Self::Av1 => Some("av1parse"),
+            Self::Mpeg2 => Some("mpegvideoparse"),
+            Self::Mpeg4 => Some("mpeg4videoparse"),
+            Self::Vp8 | Self::Mjpeg | Self::Theora => None,
+        }
+    }
+
     /// GStreamer's caps of it.
     pub fn caps(self) -> &'static str {
         match self {
