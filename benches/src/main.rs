@@ -100,6 +100,8 @@ fn in_worker(sandbox: &Sandbox, path: &str) -> Result<f64> {
         measure: PLAN,
         limits: Limits::default(),
         max_gap_ms: 1000,
+        sparing: false,
+        hardware: false,
         threads: 1,
         wall_ms: 10_000,
     };
@@ -123,7 +125,7 @@ impl<'a> Inspection<'a> {
     fn run(&mut self, bytes: &[u8]) -> Result<()> {
         let mut renditions = self.renditions.to_vec();
         renditions.extend(Analyser::renditions(&self.plan));
-        let need = Need { renditions, max_gap_ms: 1000, threads: 1 };
+        let need = Need { renditions, max_gap_ms: 1000, sparing: false, threads: 1 };
         still::decode(bytes, Format::Jpeg, &need, &Limits::default(), self)?;
         Ok(())
     }

@@ -14,6 +14,13 @@ pub struct Coverage {
     /// Largest stretch of a time line in milliseconds between two looked-at frames (start and end
     /// count as edges); 0 for still pictures and text.
     pub max_gap_ms: u64,
+    /// Whether the machine was hot, so that less was looked at than on other days.
+    #[serde(default)]
+    pub throttled: bool,
+    /// The stretch in milliseconds that was to be the largest: the policy's `max_gap_ms`, or when hot what it permits for
+    /// that; 0 where nothing had a time line.
+    #[serde(default)]
+    pub gap_in_force_ms: u64,
     /// Whether a settled rejection ended the scan before its end.
     pub ended_early: bool,
     /// Detectors that ran on all that they had to see, sorted.

@@ -12,6 +12,7 @@ pub mod policy;
 pub mod problem;
 pub mod profile;
 pub mod reader;
+pub mod sampling;
 pub mod severity;
 pub mod standing;
 
@@ -24,4 +25,5 @@ pub use media::{Format, Media, MediaKind};
 pub use policy::Policy;
 pub use problem::{Problem, Problems};
 pub use profile::Profile;
+pub use sampling::{Pace, Sampling};
 pub use severity::{Action, Severity};

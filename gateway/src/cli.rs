@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use self::models::{EnginesCommand, ModelsArguments, ModelsCommand, StageName};
+use crate::doctor::DoctorArguments;
 use crate::inference::{Inference, Wish};
 
 /// Judges photos, videos and captions on the edge.
@@ -32,6 +33,8 @@ pub enum Command {
     Serve(ServeArguments),
     /// Take up changed tenants, profiles, policies and lists while the service runs.
     Reload(ReloadArguments),
+    /// Tell what this machine has of what Weir needs, and what to install.
+    Doctor(DoctorArguments),
     /// Show and check the settings of `serve`.
     Config(ConfigArguments),
     /// Make, list and revoke API keys.

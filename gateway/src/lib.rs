@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod config_command;
 mod control;
+mod doctor;
 mod engines_command;
 mod erase_command;
 mod eval;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Config(arguments) => config_command::run(arguments),
         Command::Reload(arguments) => reload_command::run(arguments),
         Command::Token(arguments) => token_command::token(arguments),

@@ -1,7 +1,8 @@
 //! Makes a profile ready to run: its file or built-in text, its detectors, its weights.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use domain::Policy;
@@ -10,17 +11,21 @@ use domain::profile::{Detector, Profile, policy_of};
 use models::Catalogue;
 use models::life::{LifeError, Roster, Stage};
 use pipeline::decode::Limits;
+use pipeline::decode::video::chain::{Chain, Codec, Family, choose};
 use pipeline::hash::{Bank, BankSet};
 use pipeline::inspect::{Detectors, Inspector};
 use pipeline::link::{self, LinkDetector};
 use pipeline::measure::{Ocr, ocr};
-use pipeline::sandbox::{Role, Sandbox, SandboxConfig};
+use pipeline::sandbox::{self, Role, Sandbox, SandboxConfig};
 use pipeline::text::{self, TextDetector};
 
 use crate::cli::JudgingArguments;
 use crate::inference::{InUse, Inference};
 use crate::paths;
 use crate::weights::Weights;
+
+/// How long drivers may take to tell what they decode.
+const DRIVERS: Duration = Duration::from_secs(20);
 
 /// A built-in profile by name, or a file by path.
 pub fn load(name: &str) -> anyhow::Result<Profile> {
@@ -104,18 +109,20 @@ pub struct Effort {
     pub inference: Inference,
     /// Whether versions of models on trial are loaded too.
     pub trials: bool,
+    /// Whether decoders in hardware are used where there are any.
+    pub hardware: bool,
 }
 
 impl Effort {
     /// Behind calls: a platform waits for its 202 by the millisecond, for a verdict by the second. With 5 judging still
     /// gets a quarter of a core that calls alone could fill, so that no time limit runs out meanwhile.
     pub fn behind_calls(jobs: usize, inference: Inference) -> Self {
-        Self { jobs, nice: 5, inference, trials: true }
+        Self { jobs, nice: 5, inference, trials: true, hardware: false }
     }
 
     /// All of it.
     pub fn whole(jobs: usize, inference: Inference) -> Self {
-        Self { jobs, nice: 0, inference, trials: false }
+        Self { jobs, nice: 0, inference, trials: false, hardware: false }
     }
 }
 
@@ -130,6 +137,7 @@ pub fn inspector(
     let config = SandboxConfig {
         spare: effort.jobs.clamp(1, 16),
         nice: effort.nice,
+        hardware: if effort.hardware { hardware_chains() } else { Vec::new() },
         ocr_languages: ocr_languages(profile),
         ..SandboxConfig::default()
     };
@@ -141,6 +149,37 @@ pub fn inspector(
     let limits = Limits { max_pixels: profile.limits.max_pixels, ..Limits::default() };
     let most_ms = profile.limits.max_duration_ms;
     Ok((Inspector::new(Arc::new(sandbox), detectors, limits, most_ms), in_use))
+}
+
+/// Chains of the decoders in hardware that this machine has, asked once, for drivers take their time. Where there are none
+/// the cores decode, which is logged.
+fn hardware_chains() -> Vec<(Codec, Chain)> {
+    static ASKED: OnceLock<Vec<(Codec, Chain)>> = OnceLock::new();
+    let ask = || {
+        let told = match sandbox::inventory(None, DRIVERS) {
+            Ok(told) => told,
+            Err(error) => {
+                tracing::warn!(%error, "decoders in hardware cannot be asked; the cores decode");
+                return Vec::new();
+            }
+        };
+        let choices = Codec::ALL.map(|codec| choose(codec, &told.video.installed));
+        let chains: Vec<_> = choices
+            .into_iter()
+            .filter_map(|choice| Some((choice.codec, choice.chain?)))
+            .filter(|(_, chain)| chain.family != Family::Software)
+            .collect();
+        if chains.is_empty() {
+            tracing::warn!(
+                "decode.hardware is set and no decoder in hardware is here; `weir doctor` says what is missing"
+            );
+        }
+        for (codec, chain) in &chains {
+            tracing::info!(codec = codec.name(), family = chain.family.name(), %chain, "decodes in hardware");
+        }
+        chains
+    };
+    ASKED.get_or_init(ask).clone()
 }
 
 /// Refuses a profile that reads languages whose data are not installed, all of them named.

@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             filter: Filter::Triangle,
         }],
         max_gap_ms: u64::from(number(2, 1000)?),
+        sparing: false,
         threads: number(4, 2)?,
     };
     let start = Instant::now();

@@ -60,6 +60,8 @@ fn request(item: &Item, format: Format) -> Request {
         measure: Plan::default(),
         limits: Limits::default(),
         max_gap_ms: 1000,
+        sparing: false,
+        hardware: true,
         threads: 1,
         wall_ms: 60_000,
     }

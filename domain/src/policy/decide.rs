@@ -155,10 +155,14 @@ fn unseen(policy: &Policy, evidence: &Evidence) -> Vec<Hit> {
             Hit::plain(action_of(policy.fail_mode(name)), format!("detector_missing:{name}"))
         })
         .collect();
-    if coverage.max_gap_ms > policy.max_gap_ms {
+    // The policy's own word for a hot machine: shown, and never as if all had been seen.
+    let permitted = policy.max_gap_ms_hot.filter(|_| coverage.throttled);
+    if coverage.max_gap_ms > permitted.unwrap_or(policy.max_gap_ms) {
         let modes = policy.required.iter().map(|name| policy.fail_mode(name));
         let mode = modes.max().unwrap_or(policy.fail_default);
         hits.push(Hit::plain(action_of(mode), "coverage_gap"));
+    } else if coverage.max_gap_ms > policy.max_gap_ms {
+        hits.push(Hit::plain(Action::Flag, "throttled"));
     }
     if coverage.ended_early {
         // Only a settled rejection may end a scan; here none holds, so the rest was left out without a ground.
@@ -191,4 +195,59 @@ fn unjudgeable(policy: &Policy, evidence: &Evidence) -> (Vec<Hit>, Vec<Hit>) {
         unjudged.push(Hit::plain(Action::Hide, "nothing_to_judge"));
     }
     (failed.collect(), unjudged)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
+
+    use super::*;
+    use crate::Coverage;
+
+    /// A clip of which so much in one piece was not seen.
+    fn clip(max_gap_ms: u64, throttled: bool) -> Evidence {
+        let coverage = Coverage { max_gap_ms, throttled, ..Coverage::default() };
+        Evidence { has_text: true, coverage, ..Evidence::default() }
+    }
+
+    fn policy(lines: &str) -> Policy {
+        Policy::parse(&format!(
+            "name = \"t\"\nversion = 1\nmax_gap_ms = 1000\n{lines}\n[[rule]]\nid = \"r\"\nreason = \"why\"\n\
+             severity = \"high\"\ncategory = \"spam\"\nwhen = 'coverage.gap_in_force_ms < 0 && coverage.throttled'\n"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_hot_machine_is_excused_as_far_as_the_policy_permits_and_never_as_if_all_had_been_seen() {
+        let permits = policy("max_gap_ms_hot = 4000");
+        let strict = policy("");
+        let fine = (Status::Approved, Action::Allow, true, "");
+        let thin = (Status::Approved, Action::Flag, false, "throttled");
+        let gap = (Status::Held, Action::Hide, false, "coverage_gap");
+        for (policy, ms, throttled, told) in [
+            (&permits, 1000, false, fine),
+            (&permits, 1000, true, fine),
+            (&permits, 1001, true, thin),
+            (&permits, 4000, true, thin),
+            (&permits, 4001, true, gap),
+            // The permission is for the heat alone.
+            (&permits, 1001, false, gap),
+            (&strict, 1000, true, fine),
+            (&strict, 1001, true, gap),
+        ] {
+            let decision = decide(policy, &clip(ms, throttled));
+            let reason = decision.reasons.first().map_or("", String::as_str);
+            let is = (decision.status, decision.action, decision.complete, reason);
+            assert_eq!(is, told, "{ms} ms, throttled: {throttled}");
+        }
+    }
+
+    #[test]
+    fn less_than_is_promised_cannot_be_permitted_for_the_heat() {
+        let text =
+            "name = \"t\"\nversion = 1\nmax_gap_ms = 2000\nmax_gap_ms_hot = 1999\nrule = []\n";
+        let told = Policy::parse(text).unwrap_err().to_string();
+        assert!(told.contains("max_gap_ms_hot") && told.contains("2000 or above"), "{told}");
+    }
 }

@@ -223,6 +223,8 @@ fn coverage(evidence: &Evidence) -> Value {
         ("frames_seen", Some(whole(c.frames_seen))),
         ("frames_skipped", Some(whole(c.frames_skipped))),
         ("max_gap_ms", Some(whole(c.max_gap_ms))),
+        ("throttled", Some(c.throttled.into())),
+        ("gap_in_force_ms", Some(whole(c.gap_in_force_ms))),
         ("ended_early", Some(c.ended_early.into())),
         ("detectors_run", Some(list(c.detectors_run.iter().map(|d| text(d))))),
         ("detectors_missing", Some(list(c.detectors_missing.iter().map(|d| text(d))))),

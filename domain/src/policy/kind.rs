@@ -63,6 +63,8 @@ const COVERAGE: &[(&str, Field)] = &[
     ("frames_seen", Field::Int),
     ("frames_skipped", Field::Int),
     ("max_gap_ms", Field::Int),
+    ("throttled", Field::Bool),
+    ("gap_in_force_ms", Field::Int),
     ("ended_early", Field::Bool),
     ("detectors_run", Field::Texts),
     ("detectors_missing", Field::Texts),

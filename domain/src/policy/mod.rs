@@ -6,6 +6,7 @@
 //! version = 3                # rises with every change
 //! description = "…"
 //! max_gap_ms = 1000          # largest stretch of a video that may go unseen
+//! max_gap_ms_hot = 4000      # optional: the same while the machine is too hot; such a verdict is flagged
 //! min_confidence = 0.5       # findings below do not count for `found` and `findings`
 //! required = ["hash", "nsfw"]    # without these nothing is clean
 //! undecodable = "hold"       # or "fail": what cannot ever be decoded is refused without asking a person
@@ -46,7 +47,8 @@
 //!
 //! # Invariants, whatever a policy says
 //! 1. A failure (undecodable, time-out, crash) is never approved; a missing detector or an unseen stretch is approved
-//!    only where the fail mode is `open`, with action `flag` and `complete: false`.
+//!    only where the fail mode is `open`, or the stretch is no longer than `max_gap_ms_hot` on a machine that was hot, with
+//!    action `flag` and `complete: false`.
 //! 2. A classifier's or heuristic's `sexual/minors` is held for a person. Only a match in a hash bank of that category
 //!    (`bank:sexual/minors:…` by detector `hash`) rejects or bans.
 //! 3. `underage`, and anything that leans on an estimated age, never bans.
@@ -72,7 +74,10 @@ pub use decide::decide;
 pub(crate) use parse::{policy as read, slug};
 pub use scanner::MALWARE;
 
-use crate::{Action, Category, Decision, Evidence, Severity, problem::Problems, reader::Source};
+use crate::{
+    Action, Category, Decision, Evidence, Pace, Sampling, Severity, problem::Problems,
+    reader::Source,
+};
 
 /// The detector whose bank matches are verified.
 pub(crate) const BANK_DETECTOR: &str = "hash";
@@ -86,6 +91,7 @@ pub struct Policy {
     version: u32,
     description: String,
     max_gap_ms: u64,
+    max_gap_ms_hot: Option<u64>,
     min_confidence: f64,
     required: Vec<String>,
     undecodable: Undecodable,
@@ -180,6 +186,16 @@ impl Policy {
     /// Largest stretch of a time line in milliseconds that may go unseen.
     pub fn max_gap_ms(&self) -> u64 {
         self.max_gap_ms
+    }
+
+    /// The same while the machine is too hot, where the policy permits more.
+    pub fn max_gap_ms_hot(&self) -> Option<u64> {
+        self.max_gap_ms_hot
+    }
+
+    /// How densely time lines are looked at, at this pace.
+    pub fn sampling(&self, pace: Pace) -> Sampling {
+        Sampling::at(pace, self.max_gap_ms, self.max_gap_ms_hot)
     }
 
     /// Findings with a lower score do not count for `found` and `findings`.

@@ -17,6 +17,7 @@ pub(crate) fn policy(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Optio
     }
     let description = table.string(source, "description").map(|d| d.value).unwrap_or_default();
     let max_gap_ms = table.integer(source, "max_gap_ms", 1..=600_000).map_or(1_000, |v| v.value);
+    let max_gap_ms_hot = gap_when_hot(source, &mut table, max_gap_ms);
     let min_confidence = table.number(source, "min_confidence", 0.0..=1.0).map_or(0.5, |v| v.value);
     let required = table.strings(source, "required");
     let mut seen = Vec::new();
@@ -50,6 +51,7 @@ pub(crate) fn policy(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Optio
         version: u32::try_from(version?.value).ok()?,
         description,
         max_gap_ms,
+        max_gap_ms_hot,
         min_confidence,
         required: seen,
         undecodable,
@@ -61,6 +63,17 @@ pub(crate) fn policy(source: &mut Source<'_>, mut table: Table<'_, '_>) -> Optio
         rules,
         scanner: None,
     })
+}
+
+/// What is permitted when hot is more than what is promised, or it says nothing.
+fn gap_when_hot(source: &mut Source<'_>, table: &mut Table<'_, '_>, usual: u64) -> Option<u64> {
+    let hot = table.integer(source, "max_gap_ms_hot", 1..=600_000)?;
+    if hot.value < usual {
+        let message = format!("a hot machine looks at less, not at more: write {usual} or above");
+        source.report(&hot.key, Some(hot.span), message);
+        return None;
+    }
+    Some(hot.value)
 }
 
 /// A name of small letters, digits, `-` and `_`.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use domain::profile::Profile;
-use domain::{Context, Evidence, Failure, Format, Policy};
+use domain::{Context, Evidence, Failure, Format, Policy, Sampling};
 use pipeline::hls;
 use pipeline::inspect::{Inspection, Inspector, Submission, Trials, Watch};
 use pipeline::sandbox::{Item, Role};
@@ -146,7 +146,7 @@ impl Judge {
         };
         let watch = Watch {
             required: demands.required,
-            max_gap_ms: demands.max_gap_ms,
+            sampling: Sampling::usual(demands.max_gap_ms),
             settled: demands.settled,
             lists: None,
             trials: Trials::NONE,

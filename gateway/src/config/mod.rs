@@ -52,6 +52,10 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Who may.
     pub auth: Auth,
+    /// The root of the tree in which the kernel's files on heat, load and clocks lie.
+    pub sensors_root: PathBuf,
+    /// Whether decoders in hardware are used where there are any.
+    pub hardware_decoders: bool,
     /// Bounds.
     pub limits: Limits,
     /// How media are fetched by address.
@@ -209,6 +213,8 @@ pub fn build(layers: Vec<Layer>) -> Result<(Config, Vec<Shown>), Problems> {
         trusted_proxies: pick.networks("trusted_proxies", |r| r.trusted_proxies.clone()),
         hosts: pick.list("hosts", |r| r.hosts.clone()),
         auth: auth(&mut pick, listen),
+        sensors_root: pick.or("sensors_root", |r| r.sensors_root.clone(), || "/".into()).into(),
+        hardware_decoders: pick.or("decode.hardware", |r| r.decode_hardware, || false),
         limits: limits(&mut pick),
         fetch: Fetch {
             allow: pick.networks("fetch.allow", |r| r.fetch_allow.clone()),

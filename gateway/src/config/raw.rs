@@ -20,6 +20,7 @@ pub struct Raw {
     pub engine: Option<String>,
     pub require_engine: Option<bool>,
     pub drain_seconds: Option<u64>,
+    pub sensors_root: Option<String>,
     pub trusted_proxies: Option<Vec<String>>,
     pub hosts: Option<Vec<String>>,
     pub auth_required: Option<bool>,
@@ -30,6 +31,7 @@ pub struct Raw {
     pub spool_bytes: Option<u64>,
     pub head_seconds: Option<u64>,
     pub body_seconds: Option<u64>,
+    pub decode_hardware: Option<bool>,
     pub fetch_allow: Option<Vec<String>>,
     pub fetch_seconds: Option<u64>,
     pub tls_certificate: Option<String>,
@@ -89,6 +91,7 @@ impl Raw {
             engine: text(&mut root, s, "engine"),
             require_engine: root.boolean(s, "require_engine").map(|v| v.value),
             drain_seconds: number(&mut root, s, "drain_seconds", 0, DAY),
+            sensors_root: text(&mut root, s, "sensors_root"),
             trusted_proxies: list(&mut root, s, "trusted_proxies"),
             hosts: list(&mut root, s, "hosts"),
             ..Self::default()
@@ -107,6 +110,10 @@ impl Raw {
             raw.head_seconds = number(&mut limits, s, "head_seconds", 1, 600);
             raw.body_seconds = number(&mut limits, s, "body_seconds", 1, DAY);
             limits.finish(s);
+        }
+        if let Some(mut decode) = root.table(s, "decode") {
+            raw.decode_hardware = decode.boolean(s, "hardware").map(|v| v.value);
+            decode.finish(s);
         }
         if let Some(mut fetch) = root.table(s, "fetch") {
             raw.fetch_allow = list(&mut fetch, s, "allow");

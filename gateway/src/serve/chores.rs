@@ -15,9 +15,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two sweeps of what has run out.
 const SWEEP_TICKS: u32 = 60;
 
-/// Ticks between two looks at the temperature.
-const FEEL_TICKS: u32 = 10;
-
 /// Rows swept in one go.
 const BATCH: u32 = 1024;
 
@@ -66,10 +63,6 @@ pub async fn run(app: Arc<App>) {
             _ = stop.wait_for(|stop| *stop) => return,
         }
         count(&app).await;
-        if ticks.is_multiple_of(FEEL_TICKS) {
-            let app = Arc::clone(&app);
-            drop(tokio::task::spawn_blocking(move || app.desk.feel()).await);
-        }
         ticks += 1;
         if ticks.is_multiple_of(SWEEP_TICKS) {
             app.gatekeeper.forget();

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use domain::journal::Code;
 use domain::policy::MALWARE;
 use domain::{
-    Action, Category, Context, Coverage, Decision, Evidence, Failure, Finding, Profile, Scores,
-    Severity, Status,
+    Action, Category, Context, Coverage, Decision, Evidence, Failure, Finding, Pace, Profile,
+    Scores, Severity, Status,
 };
 use pipeline::hash::BankSet;
 use pipeline::inspect::{
@@ -97,25 +97,23 @@ pub struct Judged {
 }
 
 impl Engine {
-    /// Reads policy and banks, loads the models and starts the sandbox, for `jobs` items at once. With a scanner, no
-    /// medium is decoded before it has been asked.
+    /// Reads policy and banks, loads the models and starts the sandbox, as `effort` says. With a scanner, no medium is decoded
+    /// before it has been asked.
     ///
     /// # Errors
     /// What is missing, with the command that brings it.
     pub fn new(
         mut profile: Profile,
-        jobs: usize,
-        inference: Inference,
+        effort: Effort,
         scanner: Option<Clamav>,
     ) -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let decode_threads = u32::try_from((cores / jobs.max(1)).max(1)).unwrap_or(1);
+        let decode_threads = u32::try_from((cores / effort.jobs.max(1)).max(1)).unwrap_or(1);
         if scanner.is_some() {
             profile.policy.add_scanner(clamav::DETECTOR).map_err(anyhow::Error::msg)?;
         }
         // Before the files are loaded: one that changes meanwhile then counts as changed the next time.
         let basis = profile::basis(&profile)?;
-        let effort = Effort::behind_calls(jobs, inference);
         let (inspector, in_use) = profile::inspector(&profile, &[], effort, Role::Stills)?;
         let lineup = Lineup::new(inspector.detectors(), &profile::roster(&paths::models_dir())?);
         let profile = Arc::new(profile);
@@ -153,7 +151,7 @@ impl Engine {
     }
 
     /// Judges, with the tenant's own `lists` besides the profile's banks. Of media whose bytes could not be had stands why.
-    /// `choice` says which versions of models take part. `heard` is told how far it has come.
+    /// `choice` says which versions of models take part; `pace` is that of the machine. `heard` is told how far it has come.
     pub fn judge(
         &self,
         caption: Option<&str>,
@@ -161,12 +159,13 @@ impl Engine {
         context: &Context,
         lists: Option<&BankSet>,
         choice: &Choice<'_>,
+        pace: Pace,
         heard: &dyn Fn(Progress),
     ) -> Judged {
         let start = Instant::now();
         let mut sum = Sum::default();
         let trials = self.lineup.trials(choice);
-        let asked = Asked { context, lists, trials: &trials, heard: &|_| {} };
+        let asked = Asked { context, lists, trials: &trials, pace, heard: &|_| {} };
         if caption.is_some() || media.is_empty() {
             sum.add(None, self.one(caption, &[], None, &asked));
         }
@@ -224,7 +223,7 @@ impl Engine {
         let look = |trials: &Trials| {
             let watch = Watch {
                 required: policy.required(),
-                max_gap_ms: policy.max_gap_ms(),
+                sampling: policy.sampling(asked.pace),
                 settled: &|evidence| policy.settled(evidence),
                 lists: asked.lists,
                 trials,
@@ -326,6 +325,7 @@ struct Asked<'a> {
     context: &'a Context,
     lists: Option<&'a BankSet>,
     trials: &'a Trials,
+    pace: Pace,
     heard: &'a dyn Fn(Progress),
 }
 

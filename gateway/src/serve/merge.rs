@@ -48,6 +48,8 @@ pub fn merge_coverage(sum: &mut Coverage, one: Coverage) {
     sum.frames_skipped += one.frames_skipped;
     sum.ocr_gated += one.ocr_gated;
     sum.max_gap_ms = sum.max_gap_ms.max(one.max_gap_ms);
+    sum.throttled |= one.throttled;
+    sum.gap_in_force_ms = sum.gap_in_force_ms.max(one.gap_in_force_ms);
     sum.ended_early |= one.ended_early;
     if first {
         sum.detectors_run = one.detectors_run;

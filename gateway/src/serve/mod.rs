@@ -2,6 +2,7 @@
 
 mod chores;
 mod clamav;
+mod climate;
 mod control;
 mod deletions;
 mod engine;
@@ -25,6 +26,7 @@ mod progress;
 mod pulse;
 mod reload;
 mod rematch;
+pub mod sensors;
 mod server;
 mod spool;
 mod tenant;
@@ -50,6 +52,7 @@ use tokio::sync::{Notify, watch};
 use crate::cli::ServeArguments;
 use crate::config::{self, Config};
 use crate::paths;
+use climate::Climate;
 pub use engine::gravest;
 use gone::Gone;
 pub use http::time;
@@ -113,6 +116,8 @@ pub struct App {
     queued: AtomicU64,
     /// Whether the service gets on.
     pulse: Pulse,
+    /// How hot the box is.
+    climate: Climate,
     stop: watch::Receiver<bool>,
 }
 
@@ -293,6 +298,7 @@ async fn serve(
     let old = tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
     let life = tokio::spawn(life::run(Arc::clone(&app)));
+    let climate = tokio::spawn(climate::run(Arc::clone(&app)));
     let reload = tokio::spawn(reload::run(Arc::clone(&app), reload::hang_up()?));
     let certificate = app.config.tls.as_ref().map(Certificate::open).transpose()?;
     let server = Server {
@@ -334,6 +340,7 @@ async fn serve(
         ("pulse", pulse),
         ("models", life),
         ("reload", reload),
+        ("climate", climate),
         ("control", control),
     ] {
         if let Err(error) = task.await {
@@ -411,6 +418,7 @@ fn open(
         .context("cannot read which endpoints are gone")?;
     let (life, models) = (Life::default(), paths::models_dir());
     life.follow(&models::life::State::read(&models)?, &tenants);
+    let climate = Climate::new(config.sensors_root.clone());
     Ok(App {
         gatekeeper: Gatekeeper::new(&config),
         desk: Desk::new(&config, reload.shown()),
@@ -434,6 +442,7 @@ fn open(
         life,
         queued: AtomicU64::new(0),
         pulse: Pulse::new(),
+        climate,
         stop,
     })
 }

@@ -22,7 +22,8 @@ use super::notify::Endpoint;
 use super::outbound;
 use super::page::self_test;
 use crate::config::Config;
-use crate::{profile, secret};
+use crate::profile::{self, Effort};
+use crate::secret;
 
 /// Bytes of the secret under which authors are named.
 const SECRET_BYTES: usize = 32;
@@ -185,12 +186,9 @@ pub fn open_all(
     for (id, tenant) in &config.tenants {
         if !engines.contains_key(tenant.profile.as_str()) {
             let scanner = config.clamav.as_ref().map(Clamav::new);
-            let engine = Engine::new(
-                profile::load(&tenant.profile)?,
-                config.workers,
-                config.inference,
-                scanner,
-            )?;
+            let effort = Effort::behind_calls(config.workers, config.inference);
+            let effort = Effort { hardware: config.hardware_decoders, ..effort };
+            let engine = Engine::new(profile::load(&tenant.profile)?, effort, scanner)?;
             engines.insert(&tenant.profile, Arc::new(engine));
         }
         let Some(engine) = engines.get(tenant.profile.as_str()) else { continue };

@@ -216,7 +216,9 @@ async fn look(
                 beside: app.queued.load(Ordering::Relaxed) == 0,
                 is_off: &|id| app.life.is_off(id),
             };
-            let judged = engine.judge(caption, &media, &context, Some(&lists), &choice, &heard);
+            let pace = app.climate.pace();
+            let lists = Some(&lists);
+            let judged = engine.judge(caption, &media, &context, lists, &choice, pace, &heard);
             // Without its models it saw less than it should have, and by no fault of its own.
             Ok(Some(judged).filter(|_| !engine.runs_on().is_lost()))
         })

@@ -2,8 +2,13 @@
 
 use std::process::ExitCode;
 
+use pipeline::sandbox::hardware;
 use pipeline::sandbox::worker::{self, codecs::Builtin};
 
 fn main() -> ExitCode {
-    worker::main(&mut Builtin)
+    match std::env::args().nth(1).as_deref() {
+        Some(worker::INVENTORY) => worker::inventory(),
+        Some(hardware::HARDWARE) => hardware::main(),
+        _ => worker::main(&mut Builtin),
+    }
 }

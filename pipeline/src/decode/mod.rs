@@ -39,6 +39,8 @@ pub struct Need {
     pub renditions: Vec<Rendition>,
     /// Largest allowed gap in milliseconds between two frames handed out, on a time line.
     pub max_gap_ms: u64,
+    /// Whether nothing is wanted beyond that; otherwise an animation is handed out whole where it is not too long.
+    pub sparing: bool,
     /// Threads that a video decoder may use.
     pub threads: u32,
 }
@@ -122,6 +124,8 @@ pub struct Tally {
     pub unseen: BTreeSet<Unseen>,
     /// Words of text tracks, a line each.
     pub words: String,
+    /// Whether a decoder in hardware made the frames.
+    pub hardware: bool,
 }
 
 /// Why an item cannot be decoded.
@@ -142,6 +146,12 @@ pub enum DecodeError {
     /// The content is encrypted.
     #[error("encrypted: {0}")]
     Encrypted(String),
+    /// The process of the decoders in hardware is gone or hangs. Nothing of the item's.
+    #[error("decoder in hardware lost: {0}")]
+    Lost(String),
+    /// The decoder in hardware cannot do this item, or not all of it; the cores may.
+    #[error("unfit for the decoder in hardware: {0}")]
+    Unfit(String),
 }
 
 impl DecodeError {
@@ -152,7 +162,9 @@ impl DecodeError {
             | Self::Damaged(detail)
             | Self::TooLarge(detail)
             | Self::Missing(detail)
-            | Self::Encrypted(detail) => detail,
+            | Self::Encrypted(detail)
+            | Self::Lost(detail)
+            | Self::Unfit(detail) => detail,
         }
     }
 }

@@ -161,6 +161,13 @@ impl<'a> Gather<'a> {
         coverage.frames_seen += self.frames;
         coverage.frames_skipped += report.skipped;
         coverage.max_gap_ms = coverage.max_gap_ms.max(report.tally.max_gap_ms);
+        let (kind, sampling) = (self.facts.as_ref().map(|f| f.kind), self.watch.sampling);
+        if matches!(kind, Some(MediaKind::Video | MediaKind::Animation)) {
+            coverage.gap_in_force_ms = coverage.gap_in_force_ms.max(sampling.max_gap_ms);
+            // Of a video no more is looked at than is promised on any day.
+            let less = sampling.sparing && kind == Some(MediaKind::Animation);
+            coverage.throttled |= sampling.widened || less;
+        }
         coverage.ended_early |= self.stop == Some(Stop::Settled);
         coverage.ocr_gated += self.ocr_gated;
         let facts = self.facts;
@@ -394,7 +401,7 @@ impl<'a> Gather<'a> {
 impl Observer for Gather<'_> {
     fn facts(&mut self, facts: &Facts) -> Flow {
         let timed = matches!(facts.kind, MediaKind::Video | MediaKind::Animation);
-        let join_ms = timed.then_some(self.watch.max_gap_ms.max(1) * 2);
+        let join_ms = timed.then_some(self.watch.sampling.max_gap_ms.max(1) * 2);
         self.spans.set_join(join_ms);
         self.shade.iter_mut().for_each(|shade| shade.set_join(join_ms));
         self.facts = Some(facts.clone());

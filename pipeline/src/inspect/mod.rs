@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind};
+use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind, Sampling};
 
-use crate::decode::{Limits, Unseen};
+use crate::decode::{DecodeError, Limits, Unseen};
 use crate::hash::BankSet;
 use crate::sandbox::protocol::{Request, WorkError};
 use crate::sandbox::{Item, Level, Sandbox};
@@ -60,8 +60,8 @@ pub struct Submission<'a> {
 pub struct Watch<'a> {
     /// Names of the detectors that must see everything.
     pub required: &'a [String],
-    /// Largest allowed gap between looked-at frames, in milliseconds.
-    pub max_gap_ms: u64,
+    /// How densely time lines are looked at.
+    pub sampling: Sampling,
     /// Whether what is known settles a rejection, so that the scan may end.
     pub settled: &'a dyn Fn(&Evidence) -> bool,
     /// The tenant's own lists, matched together with the profile's banks.
@@ -271,12 +271,15 @@ impl Inspector {
         let mut retried = false;
         (watch.progress)(Progress { media: index, step: Step::Decode, percent: 0 });
         loop {
-            let request = self.request(item, format, watch, wall);
+            let mut request = self.request(item, format, watch, wall);
+            // By cores the second time: the item must not wait for a driver.
+            request.hardware = !retried;
             let mut gather = Gather::new(&self.detectors, watch, evidence, index, start + OVERDUE);
             let result = self.sandbox.decode(item, &request, &mut gather);
             let again = matches!(
                 result,
                 Err(WorkError::Crashed(_)
+                    | WorkError::Decode(DecodeError::Lost(_) | DecodeError::Unfit(_))
                     | WorkError::TimedOut(_)
                     | WorkError::Lied(_)
                     | WorkError::Unavailable(_))
@@ -326,8 +329,10 @@ impl Inspector {
             renditions: self.detectors.renditions(watch.trials),
             measure: self.detectors.measure_plan(),
             limits: self.limits,
-            max_gap_ms: watch.max_gap_ms,
+            max_gap_ms: watch.sampling.max_gap_ms,
+            sparing: watch.sampling.sparing,
             threads: watch.decode_threads,
+            hardware: true,
             wall_ms: wall.as_millis() as u64,
         }
     }

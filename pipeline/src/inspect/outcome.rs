@@ -14,6 +14,7 @@ pub(super) fn failure_of(error: &WorkError, media: usize) -> Failure {
         WorkError::Decode(DecodeError::TooLarge(_)) => ("too_large", true),
         WorkError::Decode(DecodeError::Encrypted(_)) => ("encrypted", true),
         WorkError::Decode(DecodeError::Missing(_)) => ("decoder_missing", false),
+        WorkError::Decode(DecodeError::Lost(_) | DecodeError::Unfit(_)) => ("decoder_lost", false),
         WorkError::Crashed(_) => ("worker_crashed", false),
         WorkError::TimedOut(_) => ("worker_timeout", false),
         WorkError::Lied(_) => ("worker_protocol", false),

@@ -64,6 +64,8 @@ impl Inspector {
             measure: Plan::default(),
             limits: self.limits,
             max_gap_ms,
+            sparing: false,
+            hardware: false,
             threads,
             wall_ms: super::ITEM_BUDGET.as_millis() as u64,
         };

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use domain::Format;
 use serde::{Deserialize, Serialize};
 
+use crate::decode::video::chain::{Chain, Codec};
+
 /// How well workers are fenced in; each level includes those before it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -70,6 +72,8 @@ pub struct SandboxConfig {
     pub nice: u8,
     /// The least level; workers that reach less get no bytes.
     pub require: Level,
+    /// Chains of decoders in hardware by codec; with none, all is decoded by cores.
+    pub hardware: Vec<(Codec, Chain)>,
     /// Tesseract's names of the languages that OCR reads, for example `eng`.
     pub ocr_languages: Vec<String>,
     /// Folder of Tesseract's `*.traineddata`; `None` leaves the choice to the library.
@@ -90,6 +94,7 @@ impl Default for SandboxConfig {
             spare: 2,
             nice: 0,
             require: Level::Floor,
+            hardware: Vec::new(),
             ocr_languages: vec!["eng".to_owned()],
             tessdata: None,
         }

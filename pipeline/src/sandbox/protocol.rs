@@ -22,8 +22,12 @@ pub struct Request {
     pub limits: Limits,
     /// Largest gap between two looked-at frames on a time line, in milliseconds.
     pub max_gap_ms: u64,
+    /// Whether nothing is wanted beyond that.
+    pub sparing: bool,
     /// Threads of a video decoder.
     pub threads: u32,
+    /// Whether a decoder in hardware may be used, where the sandbox has one.
+    pub hardware: bool,
     /// The most wall-clock time for this item in milliseconds; the sandbox's own limit stands besides.
     pub wall_ms: u64,
 }

@@ -5,7 +5,7 @@
 //! | host | zygote | first `Settings`, then one byte for each further worker wanted |
 //! | zygote | host | `Handover`, with \[worker's socket, worker's pidfd\] where it is `Worker` |
 //! | worker | host | `Said::Ready` once locked down, then as [`Said`] has it |
-//! | host | worker | [`Order`] with \[item, ring\], then bytes of [`Command`] |
+//! | host | worker | [`Order`] with \[item, ring\], and where it has a line to decoders in hardware \[socket, units, frames\], then bytes of [`Command`] |
 //! | zygote | host | `Said::Exited` on the worker's socket, when it has reaped the worker |
 //!
 //! The ring is a memfd of `slots × slot_bytes`, sealed against growing and shrinking. Frame *n* (from 0) lies in slot
@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Level;
 use super::protocol::{Report, Request};
+use crate::decode::video::chain::Codec;
 use crate::decode::{DecodeError, Facts};
 use crate::measure::{Measures, qr};
 
@@ -82,6 +83,8 @@ pub(super) struct Order {
     pub request: Request,
     /// Where pixels go.
     pub ring: Ring,
+    /// What the decoders in hardware decode; their socket and memory come behind item and ring where there are any.
+    pub hardware: Vec<Codec>,
 }
 
 /// What a worker says (`Exited` is its zygote's).
@@ -152,7 +155,10 @@ pub(super) fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }
 
-/// Sends one message with up to two descriptors.
+/// Most descriptors that go with a message.
+const MAX_FDS: usize = 5;
+
+/// Sends one message with up to five descriptors.
 pub(super) fn tell<T: Serialize>(
     socket: impl AsFd,
     message: &T,
@@ -165,7 +171,7 @@ pub(super) fn tell<T: Serialize>(
     let done = if fds.is_empty() {
         retry(|| send(&socket, &bytes, SendFlags::NOSIGNAL))
     } else {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !control.push(SendAncillaryMessage::ScmRights(fds)) {
             return Err(LinkError::Garbled("too many descriptors".to_owned()));
@@ -215,7 +221,7 @@ pub(super) fn hear_with_fds<T: DeserializeOwned>(
 ) -> Result<(T, Vec<OwnedFd>), LinkError> {
     wait(&socket, deadline)?;
     let mut buffer = vec![0; MAX_MESSAGE];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
         let mut into = [IoSliceMut::new(&mut buffer)];

@@ -1,18 +1,18 @@
 //! `/metrics`, in the text format of Prometheus, and the count of all calls.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use domain::Pace;
 
 use super::problem::{Outcome, Problem};
 use crate::serve::App;
 use crate::serve::metrics::Page;
-use crate::serve::page::sensors;
+use crate::serve::sensors::{self, Readings};
 use crate::serve::tenant::All;
 
 /// Methods by name; others are counted together, for a client may make up any.
@@ -69,9 +69,8 @@ pub async fn text(app: &App) -> Outcome<String> {
     let (states, depth, now) =
         app.read(|store| Ok((store.count_by_state()?, store.queue_depth()?, store.now()))).await?;
     let data = app.store.dir().to_owned();
-    let sensed = move || (sensors::room(&data), sensors::temperatures(Path::new("/")));
-    let sensed = tokio::task::spawn_blocking(sensed).await;
-    let (room, zones) = sensed.map_err(|error| Problem::internal(&error))?;
+    let room = tokio::task::spawn_blocking(move || sensors::room(&data)).await;
+    let room = room.map_err(|error| Problem::internal(&error))?;
     let mut page = Page::default();
     page.family("weir_build_info", "gauge", "What runs; always 1.");
     let (version, schema) = (env!("CARGO_PKG_VERSION"), store::SCHEMA.to_string());
@@ -106,15 +105,57 @@ pub async fn text(app: &App) -> Outcome<String> {
         "gauge",
         "Temperature by the kernel's name of the zone.",
     );
+    let readings = app.climate.readings();
+    let zones = &readings.temperatures;
     for (n, zone) in zones.iter().enumerate() {
         // Two zones may have one name.
         let twin = zones[..n].iter().filter(|z| z.name == zone.name).count().to_string();
         page.sample("", &[("zone", zone.name.as_str()), ("twin", twin.as_str())], zone.celsius);
     }
+    machine(&mut page, app, &readings);
     page.family("weir_submissions", "gauge", "Submissions kept, by state.");
     for (state, count) in states {
         let state = serde_json::to_value(state).unwrap_or_default();
         page.sample("", &[("state", state.as_str().unwrap_or_default())], count as f64);
     }
     Ok(page.finish())
+}
+
+/// Pace, throttles, clocks and graphics processors.
+fn machine(page: &mut Page, app: &App, readings: &Readings) {
+    let flag = |is: bool| f64::from(u8::from(is));
+    let pace = app.climate.pace();
+    page.family("weir_pace", "gauge", "1 for the pace in force: normal, warm or throttled.");
+    for one in Pace::ALL {
+        page.sample("", &[("pace", one.name())], flag(one == pace));
+    }
+    page.family("weir_pace_changes_total", "counter", "Changes to each pace.");
+    for (one, count) in Pace::ALL.iter().zip(app.climate.changes()) {
+        page.sample("", &[("pace", one.name())], count as f64);
+    }
+    page.family("weir_throttled", "gauge", "1 while this slows the machine down.");
+    for throttle in &readings.throttles {
+        page.sample("", &[("by", throttle.name.as_str())], flag(throttle.active));
+    }
+    page.family("weir_power_mode_info", "gauge", "The power mode of a Jetson; always 1.");
+    if let Some(mode) = &readings.power_mode {
+        page.sample("", &[("mode", mode.as_str())], 1.0);
+    }
+    if let Some(clock) = readings.cpu {
+        let ratio = clock.cap_percent() as f64 / 100.0;
+        let help = "What the cores may be clocked at, of what they could.";
+        page.gauge("weir_cpu_clock_cap_ratio", help, ratio);
+    }
+    page.family("weir_gpu_load_ratio", "gauge", "How busy a graphics processor is.");
+    for gpu in &readings.gpus {
+        if let Some(percent) = gpu.load_percent {
+            page.sample("", &[("gpu", gpu.name.as_str())], percent / 100.0);
+        }
+    }
+    page.family("weir_gpu_clock_hertz", "gauge", "Clock of a graphics processor.");
+    for gpu in &readings.gpus {
+        if let Some(clock) = gpu.clock {
+            page.sample("", &[("gpu", gpu.name.as_str())], clock.mhz as f64 * 1e6);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use domain::Context;
+use domain::{Context, Pace};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ pub async fn post(
     let engine = Arc::clone(&tenant.engine);
     let judging = tokio::task::spawn_blocking(move || {
         let context = Context { surface, language };
-        engine.judge(Some(&text), &[], &context, None, &Choice::NONE, &|_| {})
+        engine.judge(Some(&text), &[], &context, None, &Choice::NONE, Pace::Normal, &|_| {})
     });
     let judged = judging.await.map_err(|error| Problem::internal(&error))?;
     let decision = judged.decision;

@@ -19,7 +19,8 @@ use crate::serve::http::{self, Problem};
 const VERIFY: Duration = Duration::from_secs(20);
 
 /// Settings whose values are numbers or switches and say nothing of people or places.
-const HARMLESS: [&str; 4] = ["workers", "drain_seconds", "auth.required", "fetch.seconds"];
+const HARMLESS: [&str; 5] =
+    ["workers", "drain_seconds", "auth.required", "fetch.seconds", "decode.hardware"];
 
 /// Stands where a value is left out.
 const CUT: &str = "[cut]";
@@ -76,6 +77,7 @@ pub async fn make(app: &Arc<App>) -> Result<Bundle, Problem> {
     let bundle = json!({
         "format": "weir-support/1",
         "status": status,
+        "sensors": *app.climate.readings(),
         "system": system(),
         "settings": settings,
         "self_test": app.desk.last_test(),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use domain::Pace;
 use pipeline::sandbox::Level as Fence;
 use serde::Serialize;
 
 use super::hour::Summary;
-use super::sensors::{Room, Zone};
+use crate::serve::sensors::{Room, Zone};
 
 /// Wait of the oldest job beyond which somebody should look.
 const LONG_WAIT: Duration = Duration::from_secs(60);
@@ -80,6 +81,10 @@ pub struct Facts<'a> {
     pub most_spool: u64,
     /// The hottest zone.
     pub hottest: Option<&'a Zone>,
+    /// What slows the machine down at this moment.
+    pub slowed_by: &'a [&'a str],
+    /// How fast judging may go.
+    pub pace: Pace,
     /// How well decoders are fenced in.
     pub fence: Fence,
     /// Why models run on another engine than the wanted one.
@@ -170,6 +175,18 @@ fn attention(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
             "Check fan, vents and the air around the box. It slows itself down when hot.",
         );
     }
+    add(
+        !facts.slowed_by.is_empty(),
+        "slowed",
+        format!("The machine slows itself down: {}.", facts.slowed_by.join(", ")),
+        "Check fan, vents, the air around the box and its power supply.",
+    );
+    add(
+        facts.pace == Pace::Throttled,
+        "throttled",
+        "The box is too hot: less of each video is looked at where its policy permits that.".into(),
+        "Its verdicts say so. It goes back by itself when it has been cooler for a while.",
+    );
     if let Some(room) = facts.room.filter(|r| r.total_bytes > 0) {
         let share = room.free_bytes as f64 / room.total_bytes as f64;
         add(
@@ -251,6 +268,8 @@ mod tests {
             spool: 1,
             most_spool: 10,
             hottest: Some(&cold),
+            slowed_by: &[],
+            pace: Pace::Warm,
             fence: Fence::Floor,
             fallback: None,
             gone: &[],
@@ -275,7 +294,9 @@ mod tests {
         }
         let room = Room { free_bytes: 9, total_bytes: 100 };
         let gone = ["shop/main".to_owned()];
-        let attention: [(&str, Facts<'_>); 8] = [
+        let attention: [(&str, Facts<'_>); 10] = [
+            ("slowed", Facts { slowed_by: &["over-current 1"], ..fine.clone() }),
+            ("throttled", Facts { pace: Pace::Throttled, ..fine.clone() }),
             ("hot", Facts { hottest: Some(&hot), ..fine.clone() }),
             ("little_room", Facts { room: Some(room), ..fine.clone() }),
             ("engine", Facts { fallback: Some("no driver"), ..fine.clone() }),

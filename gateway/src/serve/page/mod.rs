@@ -9,7 +9,6 @@ mod health;
 mod hour;
 mod html;
 pub mod self_test;
-pub mod sensors;
 mod session;
 mod show;
 mod status;
@@ -17,7 +16,6 @@ mod verdicts;
 mod view;
 mod words;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,13 +71,6 @@ impl Desk {
     /// Stops new work, or takes it again.
     fn drain(&self, drained: bool) {
         self.drained.store(drained, Ordering::Relaxed);
-    }
-
-    /// Notes the heat; called now and then.
-    pub fn feel(&self) {
-        if let Some(hottest) = sensors::temperatures(Path::new("/")).first() {
-            self.hour.celsius(hottest.celsius);
-        }
     }
 
     fn tested(&self, outcome: Outcome) {

@@ -3,19 +3,19 @@
 //! It names no tenant, author, caption, medium or address: whoever stands before the box may read it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::Pace;
 use pipeline::sandbox::Level as Fence;
 use serde::Serialize;
 use store::QueueDepth;
 
 use super::health::{self, Facts, Health};
 use super::hour::Summary;
-use super::sensors::{self, Room, Zone};
 use super::verdicts::Seen;
 use crate::serve::App;
+use crate::serve::sensors::{self, Clock, Gpu, Room, Zone};
 
 /// The state of the box.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +42,16 @@ pub struct Status {
     pub spool_limit_bytes: u64,
     /// The hottest first; none where the machine has no sensor.
     pub temperatures: Vec<Zone>,
+    /// How fast judging may go: normal, warm, throttled.
+    pub pace: Pace,
+    /// What slows the machine down at this moment.
+    pub slowed_by: Vec<String>,
+    /// Graphics processors, with load and clocks as far as they tell.
+    pub gpus: Vec<Gpu>,
+    /// The clock of the processor's cores.
+    pub cpu: Option<Clock>,
+    /// The power mode of a Jetson.
+    pub power_mode: Option<String>,
     /// The last hour.
     pub hour: Summary,
     /// The last verdicts, the newest first.
@@ -102,8 +112,8 @@ pub struct ProfileView {
 /// Takes the state. Reads the database and sysfs: not for threads of the runtime.
 pub fn take(app: &Arc<App>) -> Status {
     let depth = app.store.queue_depth();
-    let (temperatures, disk) =
-        (sensors::temperatures(Path::new("/")), sensors::room(app.store.dir()));
+    let (readings, pace) = (app.climate.readings(), app.climate.pace());
+    let disk = sensors::room(app.store.dir());
     let mut fence = Fence::Namespaces;
     let mut profiles = BTreeMap::new();
     for tenant in app.tenants.all().values() {
@@ -142,7 +152,9 @@ pub fn take(app: &Arc<App>) -> Status {
         room: disk,
         spool: app.spool.used(),
         most_spool: app.config.limits.spool_bytes,
-        hottest: temperatures.first(),
+        hottest: readings.temperatures.first(),
+        slowed_by: &readings.slowed_by(),
+        pace,
         fence,
         fallback: fallback.as_deref(),
         gone: &gone,
@@ -172,7 +184,12 @@ pub fn take(app: &Arc<App>) -> Status {
         disk,
         spool_bytes: facts.spool,
         spool_limit_bytes: facts.most_spool,
-        temperatures,
+        temperatures: readings.temperatures.clone(),
+        pace,
+        slowed_by: readings.slowed_by().into_iter().map(str::to_owned).collect(),
+        gpus: readings.gpus.clone(),
+        cpu: readings.cpu,
+        power_mode: readings.power_mode.clone(),
         hour,
         verdicts: app.desk.verdicts.newest(),
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use domain::{Severity, Status as Verdict};
+use domain::{Pace, Severity, Status as Verdict};
 use pipeline::sandbox::Level as Fence;
 
 use super::chart;
@@ -114,6 +114,7 @@ fn now(html: &mut String, status: &Status) {
         }
         None => tile(html, "temperature", "Temperature", "–", "no sensor here"),
     }
+    heat(html, status);
     match status.disk {
         Some(room) => {
             let more = format!("of {}", words::bytes(room.total_bytes));
@@ -151,6 +152,24 @@ fn now(html: &mut String, status: &Status) {
         html.push_str("</ul>");
     }
     html.push_str("</section>");
+}
+
+/// Pace and graphics processors.
+fn heat(html: &mut String, status: &Status) {
+    let (pace, more) = match status.pace {
+        Pace::Normal => ("normal", "not hot"),
+        Pace::Warm => ("warm", "nothing beyond what policies promise"),
+        Pace::Throttled => ("throttled", "as little as policies permit"),
+    };
+    let mode = status.power_mode.as_deref();
+    let more = mode.map_or_else(|| more.to_owned(), |mode| format!("{more}; power mode {mode}"));
+    tile(html, "pace", "Pace", pace, &more);
+    if let Some(gpu) = status.gpus.first() {
+        let load = gpu.load_percent.map_or_else(|| "–".to_owned(), |load| format!("{load:.0} %"));
+        let clock = gpu.clock.map(|c| format!(" at {} of {} MHz", c.mhz, c.max_mhz));
+        let more = format!("{}{}", gpu.name, clock.unwrap_or_default());
+        tile(html, "gpu", "GPU", &load, &more);
+    }
 }
 
 fn hour(html: &mut String, hour: &Summary) {

@@ -21,7 +21,8 @@ pub(super) fn shown_ms(claim_ms: u64) -> u64 {
 }
 
 /// The plan for an animation: all frames where they fit into the budget, else such that no span of the time line
-/// longer than `duration / (budget - 1)` goes unseen, the first and the last always.
+/// longer than `duration / (budget - 1)` goes unseen, the first and the last always. Where the need is sparing: as few as
+/// leave no span longer than its gap unseen.
 pub(super) struct Timeline {
     /// Start of each frame, and at the end that of the one after the last.
     starts: Vec<u64>,
@@ -45,6 +46,13 @@ impl Timeline {
         let frames = starts.len() - 1;
         let bytes = (u64::from(width) * u64::from(height) * 3).max(1);
         let budget = u64::from(job.limits.max_frames).min(HANDED_OUT_BYTES / bytes).max(1);
+        if job.need.sparing {
+            let few = sparing(&starts, job.need.max_gap_ms);
+            if few.len() as u64 <= budget {
+                let wanted = (0..frames).map(|frame| few.binary_search(&frame).is_ok()).collect();
+                return Self { starts, wanted };
+            }
+        }
         let mut wanted = vec![(frames as u64) <= budget; frames];
         if frames as u64 > budget {
             let last = starts.get(frames - 1).copied().unwrap_or(0);
@@ -98,6 +106,21 @@ impl Timeline {
     }
 }
 
+/// The fewest frames, the first and the last among them, between which no more than `gap` goes unseen.
+fn sparing(starts: &[u64], gap: u64) -> Vec<usize> {
+    let Some(last) = starts.len().checked_sub(2) else { return Vec::new() };
+    let mut chosen = vec![0];
+    let mut at = 0;
+    while at < last {
+        // From where the frame in hand is over until the next one begins nothing is looked at.
+        let over = starts.get(at + 1).copied().unwrap_or(u64::MAX);
+        let reach = starts.partition_point(|start| *start <= over.saturating_add(gap));
+        at = reach.saturating_sub(1).clamp(at + 1, last);
+        chosen.push(at);
+    }
+    chosen
+}
+
 /// Hands out the wanted frames in order and keeps the tally.
 ///
 /// A frame is looked at for as long as it is shown; a gap is time for which frames are shown that were not
@@ -142,5 +165,23 @@ impl Player<'_> {
         self.tally.max_gap_ms = self.tally.max_gap_ms.max(unseen);
         self.tally.damaged = damaged;
         self.tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sparing;
+
+    #[test]
+    fn a_sparing_look_leaves_no_longer_stretch_unseen_than_it_may() {
+        // Ten frames of 100 ms.
+        let starts: Vec<u64> = (0..=10).map(|n| n * 100).collect();
+        assert_eq!(sparing(&starts, 0), (0..10).collect::<Vec<_>>());
+        assert_eq!(sparing(&starts, 250), [0, 3, 6, 9]);
+        assert_eq!(sparing(&starts, 10_000), [0, 9]);
+        // A long frame hides nothing while it is shown.
+        assert_eq!(sparing(&[0, 100, 5_000, 5_100, 5_200], 100), [0, 1, 3]);
+        assert_eq!(sparing(&[0, 100], 100), [0]);
+        assert_eq!(sparing(&[0], 100), Vec::<usize>::new());
     }
 }

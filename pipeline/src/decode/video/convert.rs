@@ -8,10 +8,11 @@ use fast_image_resize as fir;
 use fir::images::{Image, ImageRef};
 use gstreamer_video as video;
 use models::RgbImage;
+use serde::{Deserialize, Serialize};
 use video::prelude::*;
 
 /// How a picture has to be turned to be upright: first mirrored left to right, then turned clockwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orientation {
     /// Whether it is mirrored.
     pub mirrored: bool,

@@ -13,9 +13,13 @@
 //! jumbled that stretches mix, it says `damaged`. Text tracks are read; captions within the video's own bits (CEA-608
 //! and 708) are not, and not told either.
 
+pub mod chain;
 mod container;
 mod convert;
+pub mod decoder;
 mod demux;
+pub mod distant;
+pub mod inventory;
 mod plan;
 mod registry;
 mod run;
@@ -33,6 +37,7 @@ use std::sync::Arc;
 use domain::{Format, MediaKind};
 
 use super::{DecodeError, Facts, Limits, Need, Sink, Tally};
+use distant::Distant;
 use plan::{Aim, Line};
 pub use registry::preload;
 use run::Job;
@@ -53,7 +58,22 @@ pub fn decode(
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<Tally, DecodeError> {
-    look(file, format, None, need, limits, sink)
+    look(file, format, None, (need, limits), None, sink)
+}
+
+/// The same by a decoder in another process, where that has the codec; else by cores.
+///
+/// # Errors
+/// As [`decode`], and `Lost`.
+pub fn decode_by(
+    distant: &Arc<dyn Distant>,
+    file: File,
+    format: Format,
+    need: &Need,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<Tally, DecodeError> {
+    look(file, format, None, (need, limits), Some(distant), sink)
 }
 
 /// Looks at a stretch of a video again, more densely: `need.max_gap_ms` between frames from `start_ms` to `end_ms`.
@@ -70,15 +90,15 @@ pub fn decode_span(
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<Tally, DecodeError> {
-    look(file, format, Some((start_ms, end_ms)), need, limits, sink)
+    look(file, format, Some((start_ms, end_ms)), (need, limits), None, sink)
 }
 
 fn look(
     file: File,
     format: Format,
     span_ms: Option<(u64, u64)>,
-    need: &Need,
-    limits: &Limits,
+    (need, limits): (&Need, &Limits),
+    distant: Option<&Arc<dyn Distant>>,
     sink: &mut dyn Sink,
 ) -> Result<Tally, DecodeError> {
     preload()?;
@@ -90,7 +110,7 @@ fn look(
             return Ok(Tally { damaged, unseen, words, ..Tally::default() });
         }
     };
-    if let Some(message) = scan.claimed_size().and_then(|size| run::too_large(size, limits)) {
+    if let Some(message) = scan.claimed_size().and_then(|size| decoder::too_large(size, limits)) {
         return Err(DecodeError::TooLarge(message));
     }
     let aim = aim(&scan, span_ms, need, limits);
@@ -101,7 +121,8 @@ fn look(
     }
     let duration_ms = u64::try_from(scan.end / MS).ok();
     let mut facts = Some(facts(MediaKind::Video, format, duration_ms, Some(scan.frames())));
-    let job = Job { file: &file, scan: &scan, plan: &plan, need, limits, wall: run::WALL_BUDGET };
+    let wall = run::WALL_BUDGET;
+    let job = Job { file: &file, scan: &scan, plan: &plan, need, limits, wall, distant };
     let outcome = run::run(&job, &mut facts, sink)?;
     if outcome.looked.is_empty() && !outcome.stopped {
         return Err(DecodeError::Damaged("the decoder gives no frame".into()));
@@ -114,6 +135,7 @@ fn look(
         damaged: outcome.damaged,
         unseen: scan.unseen.clone(),
         words: scan.words.clone(),
+        hardware: outcome.hardware,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What GStreamer may use: an explicit list of plugins, loaded by path before the sandbox closes, cut down to an
 //! explicit list of elements. No element that opens a file or a socket is on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use gstreamer as gst;
@@ -11,11 +11,11 @@ use super::sys;
 use crate::decode::DecodeError;
 
 /// A plugin, the Debian package that has it, and the elements that stay of it.
-struct Allowed {
-    plugin: &'static str,
-    package: &'static str,
+pub(super) struct Allowed {
+    pub plugin: &'static str,
+    pub package: &'static str,
     /// Whether nothing works without it.
-    required: bool,
+    pub required: bool,
     elements: &'static [&'static str],
 }
 
@@ -42,12 +42,15 @@ const fn wanted(
 }
 
 /// All that may be plugged. Type finders of these plugins stay too.
-const ALLOWED: &[Allowed] = &[
+pub(super) const ALLOWED: &[Allowed] = &[
     needed("coreelements", CORE, &["typefind", "capsfilter", "identity", "fakesink", "multiqueue"]),
     needed("typefindfunctions", BASE, &[]),
     needed("app", BASE, &["appsrc", "appsink"]),
     needed("playback", BASE, &["parsebin"]),
-    needed("videoconvertscale", BASE, &["videoconvertscale"]),
+    // One plugin since GStreamer 1.22, two before: either will do, see `CONVERT`.
+    wanted("videoconvertscale", BASE, &["videoconvertscale"]),
+    wanted("videoconvert", BASE, &["videoconvert"]),
+    wanted("videoscale", BASE, &["videoscale"]),
     needed("isomp4", GOOD, &["qtdemux"]),
     needed("matroska", GOOD, &["matroskademux"]),
     needed("avi", GOOD, &["avidemux"]),
@@ -70,6 +73,9 @@ const ALLOWED: &[Allowed] = &[
     wanted("wavparse", GOOD, &["wavparse"]),
     wanted("jpegformat", BAD, &["jpegparse"]),
 ];
+
+/// Ways to scale and convert by cores, the better one first; one of them has to be there.
+pub(super) const CONVERT: [&[&str]; 2] = [&["videoconvertscale"], &["videoconvert", "videoscale"]];
 
 /// Elements of the core library itself, which `gst::Pipeline::new` makes.
 const BUILT_IN: &[&str] = &["bin", "pipeline"];
@@ -102,24 +108,52 @@ pub fn preload() -> Result<(), DecodeError> {
 }
 
 fn load() -> Result<(), DecodeError> {
+    let folder = start()?;
+    for allowed in ALLOWED {
+        if let Err(e) = plug(&folder, allowed.plugin)
+            && allowed.required
+        {
+            return Err(DecodeError::Missing(format!("{e}; install {}", allowed.package)));
+        }
+    }
+    converters()?;
+    restrict();
+    warm();
+    Ok(())
+}
+
+/// Starts GStreamer without its search for plugins; the folder in which they lie.
+pub(super) fn start() -> Result<PathBuf, DecodeError> {
     let missing = |what: String| DecodeError::Missing(what);
     let folder = plugin_folder();
     sys::configure();
     gst::init().map_err(|e| missing(format!("GStreamer does not start: {e}")))?;
-    let Some(folder) = folder.or_else(plugin_folder) else {
-        return Err(missing(format!("the folder of GStreamer's plugins; install {CORE}")));
-    };
-    for allowed in ALLOWED {
-        let path = folder.join(format!("libgst{}.so", allowed.plugin));
-        if let Err(e) = gst::Plugin::load_file(&path)
-            && allowed.required
-        {
-            return Err(missing(format!("{}: {e}; install {}", path.display(), allowed.package)));
-        }
+    folder
+        .or_else(plugin_folder)
+        .ok_or_else(|| missing(format!("the folder of GStreamer's plugins; install {CORE}")))
+}
+
+/// Loads one plugin; why it cannot be, with its path.
+pub(super) fn plug(folder: &Path, plugin: &str) -> Result<(), String> {
+    let path = folder.join(format!("libgst{plugin}.so"));
+    match gst::Plugin::load_file(&path) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(format!("{}: {e}", path.display())),
     }
-    restrict();
-    warm();
-    Ok(())
+}
+
+/// Elements that scale and convert by cores, to be linked in this order.
+///
+/// # Errors
+/// `Missing`, with the package to install.
+pub(super) fn converters() -> Result<Vec<gst::Element>, DecodeError> {
+    let there = |way: &&&[&str]| way.iter().all(|name| gst::ElementFactory::find(name).is_some());
+    let Some(way) = CONVERT.iter().find(there) else {
+        return Err(DecodeError::Missing(format!(
+            "GStreamer element videoconvertscale; install {BASE}"
+        )));
+    };
+    way.iter().map(|name| super::demux::make(name)).collect()
 }
 
 /// The folder beside the GStreamer library that this process has loaded.

@@ -5,20 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
-use gstreamer::prelude::*;
-use gstreamer_app as app;
 use gstreamer_video as video;
 
 use super::convert::Converter;
-use super::demux::{Demux, Units, lock, make};
+use super::decoder::{Decoder, Inlet, Shape, Task, rank_of};
+use super::demux::{Demux, Units, lock};
+use super::distant::{Answer, Distant, Lost, codec_of};
 use super::plan::Plan;
-use super::scan::{Scan, pixel_aspect};
-use super::{select, sys};
+use super::scan::Scan;
+use super::sys;
 use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink};
-
-/// The decoder sees frame numbers in order of presentation, this far apart, instead of the file's own times: whatever
-/// these do (jump back, repeat, be absent), a frame that comes out names the unit that went in.
-const TICK: u64 = 10_000_000;
 
 /// CPU time over all threads after which decoding stops and the tally tells how far it came: below the worker's limit.
 const CPU_BUDGET: Duration = Duration::from_secs(20);
@@ -37,11 +33,48 @@ pub(super) struct Outcome {
     pub damaged: bool,
     /// Whether the sink said that it has enough.
     pub stopped: bool,
+    /// Whether a decoder elsewhere made the frames.
+    pub hardware: bool,
+}
+
+/// Where units go: into a decoder here or elsewhere.
+enum Way {
+    Here(Inlet),
+    There { distant: Arc<dyn Distant>, caps: Mutex<Option<gst::Caps>> },
+}
+
+impl Way {
+    fn put(&self, rank: u32, sample: &gst::Sample) -> Result<(), gst::FlowError> {
+        let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps()) else {
+            return Ok(());
+        };
+        match self {
+            Self::Here(inlet) => inlet.put(rank, caps, buffer),
+            Self::There { distant, caps: told } => {
+                let bytes = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+                let mut told = lock(told);
+                let changed = told.as_deref() != Some(caps);
+                let words = changed.then(|| caps.to_string());
+                if changed {
+                    *told = Some(caps.to_owned());
+                }
+                let put = distant.put(rank, words.as_deref(), &bytes);
+                put.map_err(|_| gst::FlowError::Eos)
+            }
+        }
+    }
+
+    fn end(&self) {
+        match self {
+            Self::Here(inlet) => inlet.end(),
+            Self::There { distant, .. } => distant.end(),
+        }
+    }
 }
 
 /// Feeds the planned units to the decoder.
 struct Feeder {
-    source: app::AppSrc,
+    way: Arc<Way>,
     stream: String,
     feed: Vec<bool>,
     rank: Vec<u32>,
@@ -60,13 +93,7 @@ impl Units for Feeder {
             *next - 1
         };
         if self.feed.get(at) == Some(&true) {
-            let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps()) else {
-                return Ok(());
-            };
-            if self.source.caps().as_deref() != Some(caps) {
-                self.source.set_caps(Some(&caps.to_owned()));
-            }
-            self.source.push_buffer(self.renumber(buffer, at))?;
+            self.way.put(self.rank.get(at).copied().unwrap_or(0), sample)?;
         }
         if at >= self.last {
             self.end(stream);
@@ -77,177 +104,107 @@ impl Units for Feeder {
 
     fn end(&self, stream: &str) {
         if stream == self.stream {
-            // Refused only while the run is being stopped.
-            let _ = self.source.end_of_stream();
+            self.way.end();
         }
     }
 }
 
-impl Feeder {
-    fn renumber(&self, mut buffer: gst::Buffer, at: usize) -> gst::Buffer {
-        let rank = self.rank.get(at).copied().unwrap_or(0);
-        let buffer_ref = buffer.make_mut();
-        buffer_ref.set_pts(gst::ClockTime::from_nseconds(u64::from(rank) * TICK));
-        buffer_ref.set_dts(None);
-        buffer_ref.set_duration(gst::ClockTime::from_nseconds(TICK));
-        buffer
+/// Where frames come from.
+enum Source {
+    Here(Decoder),
+    There { distant: Arc<dyn Distant>, shape: Shape, done: Option<Option<String>> },
+}
+
+impl Source {
+    /// A decoder elsewhere where there is one for the codec, else one here.
+    fn open(job: &Job<'_>, task: &Task) -> Result<(Self, Way), DecodeError> {
+        let codec = codec_of(&job.scan.caps);
+        let distant = job.distant.filter(|d| codec.is_some_and(|c| d.codecs().contains(&c)));
+        let (Some(distant), Some(codec)) = (distant, codec) else {
+            let decoder = Decoder::by_cores(task, &job.scan.caps)?;
+            let way = Way::Here(decoder.inlet());
+            return Ok((Self::Here(decoder), way));
+        };
+        distant.begin(codec, task).map_err(lost)?;
+        let way = Way::There { distant: Arc::clone(distant), caps: Mutex::default() };
+        let source =
+            Self::There { distant: Arc::clone(distant), shape: Shape::default(), done: None };
+        Ok((source, way))
+    }
+
+    /// The next wanted frame, if one comes in time.
+    fn next(&mut self, wait: Duration) -> Result<Option<gst::Sample>, DecodeError> {
+        match self {
+            Self::Here(decoder) => Ok(decoder.next(wait)),
+            Self::There { distant, shape, done } => match distant.next(wait).map_err(lost)? {
+                Some(Answer::Shape(new)) => {
+                    *shape = new;
+                    Ok(None)
+                }
+                Some(Answer::Frame(picture)) => {
+                    let sample = picture.into_sample();
+                    sample.map(Some).ok_or_else(|| lost(Lost::gone("it sends frames of no form")))
+                }
+                Some(Answer::Done(error)) => {
+                    *done = Some(error);
+                    Ok(None)
+                }
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        match self {
+            Self::Here(decoder) => decoder.shape(),
+            Self::There { shape, .. } => shape.clone(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Here(decoder) => decoder.is_done(),
+            Self::There { done, .. } => done.is_some(),
+        }
+    }
+
+    fn error(&self) -> Option<String> {
+        match self {
+            Self::Here(decoder) => decoder.error(),
+            Self::There { done, .. } => done.clone().flatten(),
+        }
+    }
+
+    /// What hardware did not do as it should the cores do again, so that no verdict hangs on the hardware's whims.
+    fn perfect(&self, out: &Outcome, scan: &Scan) -> Result<(), DecodeError> {
+        match self {
+            Self::There { .. } if out.damaged && !scan.damaged => {
+                let why = self.error().unwrap_or_else(|| "frames are missing or broken".into());
+                Err(DecodeError::Unfit(why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A decoder elsewhere that says nothing any more hangs, and costs the item no more than another try.
+    fn stalled(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Here(_) => Ok(()),
+            Self::There { .. } => Err(lost(Lost::gone("it has said nothing for too long"))),
+        }
     }
 }
 
-/// What the decoder's output turned out to be.
-#[derive(Clone, Default)]
-struct Shape {
-    /// Upright size at full resolution, pixels square.
-    upright: (u32, u32),
-    /// Size to convert to, before turning.
-    scaled: (u32, u32),
-    /// Set when a limit is passed.
-    too_large: Option<String>,
-}
-
-/// The decoder with what is around it.
-struct Decoder {
-    pipeline: gst::Pipeline,
-    source: app::AppSrc,
-    sink: app::AppSink,
-    shape: Arc<Mutex<Shape>>,
-}
-
-impl Drop for Decoder {
+impl Drop for Source {
     fn drop(&mut self) {
-        // Cannot fail downwards; joins the streaming threads.
-        let _ = self.pipeline.set_state(gst::State::Null);
-    }
-}
-
-impl Decoder {
-    fn new(scan: &Scan, need: &Need, limits: &Limits, wanted: Wanted) -> Result<Self, DecodeError> {
-        let source = app::AppSrc::builder()
-            .format(gst::Format::Time)
-            .caps(&scan.caps)
-            .block(true)
-            .max_bytes(8 << 20)
-            .build();
-        let decoder = select::decoder(&scan.caps, need.threads)?;
-        let convert = make("videoconvertscale")?;
-        let filter = make("capsfilter")?;
-        let sink = app::AppSink::builder().sync(false).max_buffers(2).build();
-        sink.set_property("enable-last-sample", false);
-        let pipeline = gst::Pipeline::new();
-        let chain = [source.upcast_ref(), &decoder, &convert, &filter, sink.upcast_ref()];
-        pipeline.add_many(chain).and_then(|()| gst::Element::link_many(chain)).map_err(|e| {
-            DecodeError::Unsupported(format!("{}: {e}", select::codec_name(&scan.caps)))
-        })?;
-        let shape = Arc::new(Mutex::new(Shape::default()));
-        if let Some(pad) = decoder.static_pad("src") {
-            let framer = Framer {
-                shape: Arc::clone(&shape),
-                filter,
-                need: need.clone(),
-                limits: *limits,
-                scan: scan.clone_head(),
-                wanted,
-            };
-            let mask = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::BUFFER;
-            pad.add_probe(mask, move |_, info| framer.probe(info));
+        if let Self::There { distant, .. } = self {
+            distant.close();
         }
-        Ok(Self { pipeline, source, sink, shape })
     }
 }
 
-/// Ranks that are looked at, in order, and how far we are.
-#[derive(Clone)]
-pub(super) struct Wanted {
-    ranks: Arc<Vec<u32>>,
-    met: Arc<Mutex<usize>>,
-}
-
-impl Wanted {
-    fn new(ranks: Vec<u32>) -> Self {
-        Self { ranks: Arc::new(ranks), met: Arc::default() }
-    }
-
-    /// Whether a frame is a target, or stands for one that did not come.
-    fn takes(&self, rank: u32) -> bool {
-        let mut met = lock(&self.met);
-        let before = *met;
-        *met += self.ranks[*met..].partition_point(|r| *r <= rank);
-        *met > before
-    }
-}
-
-/// Watches what leaves the decoder: sets the size on new caps, lets only wanted frames pass.
-struct Framer {
-    shape: Arc<Mutex<Shape>>,
-    filter: gst::Element,
-    need: Need,
-    limits: Limits,
-    scan: Scan,
-    wanted: Wanted,
-}
-
-impl Framer {
-    fn probe(&self, info: &gst::PadProbeInfo) -> gst::PadProbeReturn {
-        if let Some(gst::EventView::Caps(event)) = info.event().map(|e| e.view()) {
-            if let Ok(info) = video::VideoInfo::from_caps(event.caps()) {
-                self.reshape(&info);
-            }
-        } else if let Some(buffer) = info.buffer() {
-            let rank = buffer.pts().map(rank_of);
-            if !rank.is_some_and(|rank| self.wanted.takes(rank)) {
-                return gst::PadProbeReturn::Drop;
-            }
-        }
-        gst::PadProbeReturn::Ok
-    }
-
-    fn reshape(&self, info: &video::VideoInfo) {
-        let (n, d) = pixel_aspect(info, &self.scan.caps);
-        let stored = (info.width(), info.height());
-        let square = square(stored, (n, d));
-        let upright = self.scan.orientation.turn(square);
-        let too_large = too_large(stored, &self.limits).or_else(|| too_large(square, &self.limits));
-        let scale = self.need.least_scale(upright.0, upright.1).clamp(0.0, 1.0);
-        let scaled = (at_scale(square.0, scale), at_scale(square.1, scale));
-        let mut caps = gst::Caps::builder("video/x-raw").field("format", "I420");
-        if info.format() != video::VideoFormat::I420 {
-            // It has to be converted anyway, so it is scaled with it.
-            let side = |n: u32, stored: u32| i32::try_from(n.min(stored)).unwrap_or(i32::MAX);
-            caps = caps
-                .field("width", side(scaled.0, stored.0))
-                .field("height", side(scaled.1, stored.1));
-        }
-        self.filter.set_property("caps", caps.build());
-        *lock(&self.shape) = Shape { upright, scaled, too_large };
-    }
-}
-
-fn rank_of(pts: gst::ClockTime) -> u32 {
-    u32::try_from((pts.nseconds() + TICK / 2) / TICK).unwrap_or(u32::MAX)
-}
-
-/// Size with square pixels: the side that the shape stretches grows, none shrinks.
-fn square((width, height): (u32, u32), (n, d): (u32, u32)) -> (u32, u32) {
-    let stretch = |side: u32, by: u32, of: u32| {
-        u32::try_from(u64::from(side) * u64::from(by) / u64::from(of)).unwrap_or(u32::MAX)
-    };
-    if n >= d { (stretch(width, n, d), height) } else { (width, stretch(height, d, n)) }
-}
-
-fn at_scale(side: u32, scale: f64) -> u32 {
-    ((f64::from(side) * scale).ceil() as u32).clamp(1, side.max(1))
-}
-
-/// Says which limit a size passes.
-pub(super) fn too_large((width, height): (u32, u32), limits: &Limits) -> Option<String> {
-    let pixels = u64::from(width) * u64::from(height);
-    let over = width.max(height) > limits.max_side || pixels > limits.max_pixels;
-    over.then(|| {
-        format!(
-            "{width} × {height} pixels; the limits are {} a side and {} in all",
-            limits.max_side, limits.max_pixels
-        )
-    })
+fn lost(Lost { why, unfit }: Lost) -> DecodeError {
+    if unfit { DecodeError::Unfit(why) } else { DecodeError::Lost(why) }
 }
 
 /// What is to be decoded, and within which bounds.
@@ -259,6 +216,8 @@ pub(super) struct Job<'a> {
     pub limits: &'a Limits,
     /// Wall-clock time, usually `WALL_BUDGET`.
     pub wall: Duration,
+    /// A decoder elsewhere.
+    pub distant: Option<&'a Arc<dyn Distant>>,
 }
 
 /// Decodes what the plan asks for.
@@ -278,10 +237,17 @@ pub(super) fn run(
     for (number, i) in by_time.iter().enumerate() {
         rank[*i] = number as u32;
     }
-    let ranks = plan.targets.iter().map(|t| rank[*t]).collect();
-    let decoder = Decoder::new(scan, job.need, job.limits, Wanted::new(ranks))?;
+    let task = Task {
+        caps: scan.caps.to_string(),
+        ranks: plan.targets.iter().map(|t| rank[*t]).collect(),
+        need: job.need.clone(),
+        limits: *job.limits,
+        orientation: scan.orientation,
+    };
+    let (source, way) = Source::open(job, &task)?;
+    let way = Arc::new(way);
     let feeder = Arc::new(Feeder {
-        source: decoder.source.clone(),
+        way: Arc::clone(&way),
         stream: scan.stream.clone(),
         last: plan.feed.iter().rposition(|f| *f).unwrap_or(0),
         feed: plan.feed.clone(),
@@ -289,51 +255,51 @@ pub(super) fn run(
         next: Mutex::new(0),
     });
     let demux = Demux::new(Arc::clone(job.file), Arc::clone(&scan.edits), feeder)?;
-    let run = Ordered { decoder, demux };
-    run.decoder.pipeline.set_state(gst::State::Playing).map_err(|_| {
-        DecodeError::Unsupported(format!(
-            "{}: the decoder refuses it",
-            select::codec_name(&scan.caps)
-        ))
-    })?;
+    let mut run = Ordered { source, demux, way };
     run.demux.start()?;
-    collect(&run, job, &by_time, facts, sink)
+    collect(&mut run, job, &by_time, facts, sink)
 }
 
 /// Fields drop in this order: the decoder stops before the demuxer, whose threads may wait for room in it.
 struct Ordered {
-    decoder: Decoder,
+    source: Source,
     demux: Demux,
+    way: Arc<Way>,
 }
 
 fn collect(
-    run: &Ordered,
+    run: &mut Ordered,
     job: &Job<'_>,
     by_time: &[usize],
     facts: &mut Option<Facts>,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, DecodeError> {
     let (scan, planned) = (job.scan, job.plan.targets.len());
-    let mut out = Outcome { looked: Vec::new(), damaged: scan.damaged, stopped: false };
+    let hardware = matches!(run.source, Source::There { .. });
+    let mut out = Outcome { looked: Vec::new(), damaged: scan.damaged, stopped: false, hardware };
     let mut converter = Converter::default();
     let mut moved = Instant::now();
     let mut ended = false;
     let (started, spent) = (Instant::now(), sys::cpu_time());
     loop {
-        let sample = run.decoder.sink.try_pull_sample(gst::ClockTime::from_mseconds(100));
-        let shape = lock(&run.decoder.shape).clone();
+        let sample = run.source.next(Duration::from_millis(100))?;
+        let shape = run.source.shape();
         if let Some(message) = shape.too_large {
             return Err(DecodeError::TooLarge(message));
         }
         let Some(sample) = sample else {
-            let failed = decoder_error(&run.decoder.pipeline);
-            let done = run.decoder.sink.is_eos();
+            let failed = run.source.error();
+            let done = run.source.is_done();
             out.damaged |= failed.is_some();
             if !ended && run.demux.error().is_some() {
                 (ended, out.damaged) = (true, true);
-                let _ = run.decoder.source.end_of_stream();
+                run.way.end();
             }
-            if done || failed.is_some() || moved.elapsed() > STALL {
+            let stalled = moved.elapsed() > STALL;
+            if stalled && !done {
+                run.source.stalled()?;
+            }
+            if done || failed.is_some() || stalled {
                 out.damaged |= !done;
                 break;
             }
@@ -372,15 +338,8 @@ fn collect(
         }
     }
     out.damaged |= !out.stopped && out.looked.len() < planned;
+    run.source.perfect(&out, scan)?;
     Ok(out)
-}
-
-fn decoder_error(pipeline: &gst::Pipeline) -> Option<String> {
-    let message = pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
-    match message.view() {
-        gst::MessageView::Error(e) => Some(e.error().to_string()),
-        _ => None,
-    }
 }
 
 /// The unit that a decoded frame belongs to, and its pixels.

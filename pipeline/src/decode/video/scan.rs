@@ -391,19 +391,6 @@ impl Scan {
         }
     }
 
-    /// All but the table of units.
-    pub fn clone_head(&self) -> Self {
-        Self {
-            units: Vec::new(),
-            caps: self.caps.clone(),
-            stream: self.stream.clone(),
-            unseen: BTreeSet::new(),
-            words: String::new(),
-            edits: Arc::clone(&self.edits),
-            ..*self
-        }
-    }
-
     /// Number of frames that are shown.
     pub fn frames(&self) -> u64 {
         self.units.iter().filter(|u| !u.hidden).count() as u64

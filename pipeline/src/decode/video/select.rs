@@ -1,6 +1,8 @@
-//! Which decoder is taken for which codec: the order, as data.
+//! Which decoder a worker of one item takes: by cores, for it can open no device.
 
 use gstreamer as gst;
+
+use super::chain::SOFTWARE;
 
 use crate::decode::DecodeError;
 
@@ -30,13 +32,9 @@ pub(super) const LIBAV: &[&str] = &[
     "avdec_dvvideo",
 ];
 
-/// Decoders in the order in which they are tried; the first that is present and takes the caps wins.
-/// Software only; hardware decoders go in front of these when they come.
-const ORDER: &[&[&str]] = &[&["dav1ddec", "av1dec"], LIBAV, &["vp8dec", "vp9dec", "theoradec"]];
-
 /// The first decoder for the stream, set to use so many threads.
 pub(super) fn decoder(caps: &gst::Caps, threads: u32) -> Result<gst::Element, DecodeError> {
-    let found = ORDER
+    let found = SOFTWARE
         .iter()
         .flat_map(|names| names.iter())
         .filter_map(|name| gst::ElementFactory::find(name))

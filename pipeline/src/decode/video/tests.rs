@@ -41,7 +41,7 @@ impl Sink for Seen {
 
 fn need(max_gap_ms: u64) -> Need {
     let rendition = Rendition { width: 64, height: 64, fit: Fit::Within, filter: Filter::Triangle };
-    Need { renditions: vec![rendition], max_gap_ms, threads: 2 }
+    Need { renditions: vec![rendition], max_gap_ms, sparing: false, threads: 2 }
 }
 
 fn look_at(file: File, gap_ms: u64) -> (Seen, Result<Tally, DecodeError>) {

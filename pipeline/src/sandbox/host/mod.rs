@@ -1,5 +1,7 @@
 //! The gateway's side: zygotes, and the judge of what workers say.
 
+mod hardware;
+mod inventory;
 mod program;
 mod session;
 mod zygote;
@@ -11,12 +13,16 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
+use self::hardware::Hardware;
 use self::session::Session;
 use self::zygote::{Pool, Worker};
 use super::config::{Level, Role, SandboxConfig};
 use super::item::Item;
 use super::protocol::{Observer, Report, Request, WorkError};
 use super::wire::{self, LinkError, Order, Ring};
+use crate::decode::DecodeError;
+
+pub use self::inventory::{Told, inventory};
 
 /// Decodes untrusted items in locked-down workers; made once and used from many threads.
 #[derive(Debug)]
@@ -24,6 +30,7 @@ pub struct Sandbox {
     config: Arc<SandboxConfig>,
     stills: Pool,
     streams: Pool,
+    hardware: Option<Hardware>,
 }
 
 impl Sandbox {
@@ -34,8 +41,11 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Self, WorkError> {
         let program = program::find(config.program.as_deref())?;
         let config = Arc::new(config);
+        let chains = config.hardware.clone();
+        let hardware =
+            (!chains.is_empty()).then(|| Hardware::new(program.clone(), chains, config.nice));
         let pool = |role| Pool::new(role, program.clone(), Arc::clone(&config));
-        Ok(Self { stills: pool(Role::Stills), streams: pool(Role::Streams), config })
+        Ok(Self { stills: pool(Role::Stills), streams: pool(Role::Streams), hardware, config })
     }
 
     /// The level that workers reach, as the first worker found it; starts the zygote for stills if none has run.
@@ -71,11 +81,31 @@ impl Sandbox {
         }
         let ring = Ring::of(request)
             .ok_or_else(|| unavailable("request", &"its renditions need more than 128 MiB"))?;
-        let memory = ring_memory(ring).map_err(|e| unavailable("memory for pixels", &e))?;
-        let order = Order { request: request.clone(), ring };
-        let worker = self.hand_to_worker(role, &order, &[item.as_fd(), memory.as_fd()])?;
+        let memory = sealed("weir-pixels", ring.bytes());
+        let memory = memory.map_err(|e| unavailable("memory for pixels", &e))?;
+        let hardware = self.hardware.as_ref().filter(|_| request.hardware && role == Role::Streams);
+        let line = hardware.and_then(Hardware::line);
+        let codecs = line.as_ref().map_or_else(Vec::new, |line| line.codecs.clone());
+        let order = Order { request: request.clone(), ring, hardware: codecs };
+        let mut fds = vec![item.as_fd(), memory.as_fd()];
+        fds.extend(line.iter().flat_map(|line| &line.fds).map(AsFd::as_fd));
+        let worker = self.hand_to_worker(role, &order, &fds)?;
+        let led_to = line.map(|line| line.id);
         let wall = Duration::from_millis(self.config.wall_ms(role).min(request.wall_ms));
-        Session::new(worker, request, ring, memory, wall).run(observer)
+        let outcome = Session::new(worker, request, ring, memory, wall).run(observer);
+        if let (Some(hardware), Some(id)) = (hardware, led_to) {
+            match &outcome {
+                Err(WorkError::Decode(DecodeError::Lost(why))) => hardware.lost(id, why),
+                Ok(_) => hardware.served(),
+                Err(_) => {}
+            }
+        }
+        outcome
+    }
+
+    /// The process of the decoders in hardware, while there is one.
+    pub fn hardware_process(&self) -> Option<u32> {
+        self.hardware.as_ref().and_then(Hardware::id)
     }
 
     fn pool(&self, role: Role) -> &Pool {
@@ -118,10 +148,10 @@ impl Sandbox {
     }
 }
 
-/// A memfd for a ring: neither side can change its size, so that reading it never faults.
-fn ring_memory(ring: Ring) -> io::Result<OwnedFd> {
-    let fd = memfd_create("weir-pixels", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    ftruncate(&fd, ring.bytes())?;
+/// A memfd for slots: neither side can change its size, so that reading it never faults.
+fn sealed(name: &str, bytes: u64) -> io::Result<OwnedFd> {
+    let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&fd, bytes)?;
     fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok(fd)
 }

@@ -275,6 +275,8 @@ fn tidy(error: DecodeError) -> DecodeError {
         TooLarge(text) => TooLarge(tidy_text(&text)),
         Missing(text) => Missing(tidy_text(&text)),
         Encrypted(text) => Encrypted(tidy_text(&text)),
+        Lost(text) => Lost(tidy_text(&text)),
+        Unfit(text) => Unfit(tidy_text(&text)),
     }
 }
 

@@ -49,7 +49,10 @@ impl Codecs for Builtin {
             Role::Streams => {
                 let file = input.file().try_clone();
                 let file = file.map_err(|e| DecodeError::Damaged(format!("its memory: {e}")))?;
-                video::decode(file, format, need, limits, sink)
+                match input.distant() {
+                    Some(distant) => video::decode_by(distant, file, format, need, limits, sink),
+                    None => video::decode(file, format, need, limits, sink),
+                }
             }
         }
     }

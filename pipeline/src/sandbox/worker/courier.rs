@@ -117,6 +117,7 @@ impl<'a> Courier<'a> {
             let need = Need {
                 renditions: vec![within(long_side)],
                 max_gap_ms: request.max_gap_ms,
+                sparing: request.sparing,
                 threads: request.threads,
             };
             let mut first = First(None);

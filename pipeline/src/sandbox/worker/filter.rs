@@ -157,6 +157,33 @@ impl AllowList {
     }
 }
 
+/// What a process of decoders in hardware is refused: programs, networks, other processes, mounts and namespaces.
+const FOREIGN: &[c_long] = &[
+    libc::SYS_bpf,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_keyctl,
+    libc::SYS_mount,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_setns,
+    libc::SYS_umount2,
+    libc::SYS_unshare,
+];
+
+/// Sets that, for a process whose drivers need too much for an allow-list.
+pub(super) fn forbid_for_hardware() -> Result<(), LockdownError> {
+    let mut rules = plain(&[FOREIGN]);
+    // Drivers speak to their services over Unix sockets.
+    let networks = [libc::AF_INET, libc::AF_INET6, libc::AF_PACKET, libc::AF_VSOCK];
+    rules.insert(libc::SYS_socket, any_of(0, &networks)?);
+    set(&build(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EACCES as u32))?)
+}
+
 fn build(
     rules: Rules,
     other: SeccompAction,

@@ -23,7 +23,7 @@ const WORKER_FILES: u64 = 64;
 
 /// Why a worker is not safe to use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LockdownError {
+pub(in crate::sandbox) enum LockdownError {
     /// A call of the kernel's failed.
     #[error("cannot lock down: {0}")]
     Kernel(#[from] Errno),
@@ -55,6 +55,18 @@ pub(super) fn zygote() -> Result<(Level, AllowList), LockdownError> {
         (false, _) => Level::Floor,
     };
     Ok((level, AllowList::prepare()?))
+}
+
+/// Called in the process of the decoders in hardware, when their plugins are loaded: it starts no program, reaches no network
+/// and looks into no other process. Files and devices stay open to it, for drivers open theirs late.
+pub(in crate::sandbox) fn give_up_for_hardware() -> Result<(), LockdownError> {
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    set_no_new_privs(true)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    limit(Resource::Core, 0)?;
+    super::filter::forbid_for_hardware()
 }
 
 /// Denies the whole file tree, TCP, and signals to processes outside; `false` where the kernel cannot deny files.

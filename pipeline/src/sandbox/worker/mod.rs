@@ -3,12 +3,14 @@
 pub mod codecs;
 mod courier;
 mod filter;
+mod inventory;
 mod lockdown;
 mod zygote;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use domain::Format;
@@ -17,11 +19,17 @@ use rustix::process::Pid;
 use self::courier::Courier;
 use self::filter::AllowList;
 use super::config::{Level, Settings};
+use super::hardware::Link;
 use super::protocol::Report;
 use super::sys::Map;
 use super::wire::{self, LinkError, Order, Said};
+use crate::decode::video::distant::Distant;
 use crate::decode::{DecodeError, Limits, Need, Sink, Tally};
 
+pub(super) use self::inventory::Written;
+pub use self::inventory::{INVENTORY, PLAIN, inventory};
+pub(super) use self::lockdown::give_up_for_hardware;
+pub(super) use self::zygote::control as take_control;
 pub use self::zygote::main;
 
 /// The codecs of a zygote. The program has one implementation, [`codecs::Builtin`]; tests bring hostile ones.
@@ -48,22 +56,27 @@ pub trait Codecs {
 }
 
 /// An item's bytes, in memory that nobody can change.
-#[derive(Debug)]
 pub struct Input {
     file: File,
     map: Map,
+    distant: Option<Arc<dyn Distant>>,
 }
 
 impl Input {
     fn new(fd: OwnedFd) -> io::Result<Self> {
         let file = File::from(fd);
         let map = Map::of(&file)?;
-        Ok(Self { file, map })
+        Ok(Self { file, map, distant: None })
     }
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         self.map.bytes()
+    }
+
+    /// The line to decoders in hardware, where there is one.
+    pub fn distant(&self) -> Option<&Arc<dyn Distant>> {
+        self.distant.as_ref()
     }
 
     /// The same as a file, at its start.
@@ -98,8 +111,12 @@ fn work(socket: &OwnedFd, settings: &Settings, rights: &Rights<'_>, codecs: &dyn
         Err(LinkError::Closed) => return 0,
         Err(_) => return GAVE_UP,
     };
-    let Ok([item, pixels]) = <[OwnedFd; 2]>::try_from(fds) else { return GAVE_UP };
-    let Ok(input) = Input::new(item) else { return GAVE_UP };
+    let mut fds = fds.into_iter();
+    let (Some(item), Some(pixels)) = (fds.next(), fds.next()) else { return GAVE_UP };
+    let Ok(mut input) = Input::new(item) else { return GAVE_UP };
+    if let Ok(line) = <[OwnedFd; 3]>::try_from(fds.collect::<Vec<_>>()) {
+        input.distant = Some(Arc::new(Link::new(line, order.hardware.clone())));
+    }
     let last = match decode(socket, &order, &input, &pixels, codecs) {
         Ok(report) => Said::Report(report),
         Err(error) => Said::Failed(error),
@@ -120,7 +137,12 @@ fn decode(
     let request = &order.request;
     let mut renditions = request.renditions.clone();
     renditions.extend(codecs::Analyser::renditions(&request.measure));
-    let need = Need { renditions, max_gap_ms: request.max_gap_ms, threads: request.threads };
+    let need = Need {
+        renditions,
+        max_gap_ms: request.max_gap_ms,
+        sparing: request.sparing,
+        threads: request.threads,
+    };
     let started = Instant::now();
     let mut courier = Courier::new(socket, order, pixels, input, codecs);
     let tally = codecs.decode(input, request.format, &need, &request.limits, &mut courier)?;

@@ -38,7 +38,7 @@ pub fn main(codecs: &mut dyn Codecs) -> ExitCode {
 }
 
 /// Takes the socket away from standard input, so that no library reads from it.
-fn control() -> io::Result<OwnedFd> {
+pub(in crate::sandbox) fn control() -> io::Result<OwnedFd> {
     let control = io::stdin().as_fd().try_clone_to_owned()?;
     rustix::net::sockopt::socket_type(&control)?;
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;

@@ -42,7 +42,7 @@ pub(super) fn full() -> Need {
 pub(super) fn within(side: u32) -> Need {
     let rendition =
         Rendition { width: side, height: side, fit: Fit::Within, filter: Filter::Triangle };
-    Need { renditions: vec![rendition], max_gap_ms: 1000, threads: 1 }
+    Need { renditions: vec![rendition], max_gap_ms: 1000, sparing: false, threads: 1 }
 }
 
 /// Sniffs and decodes at full size.

@@ -83,7 +83,15 @@ fn time_that_is_over_before_the_first_frame_is_an_error() {
     let (need, limits) = (need(1000), Limits::default());
     let plan = Line::new(&scan.units).plan(aim(&scan, None, &need, &limits));
     let wall = Duration::ZERO;
-    let job = Job { file: &file, scan: &scan, plan: &plan, need: &need, limits: &limits, wall };
+    let job = Job {
+        file: &file,
+        scan: &scan,
+        plan: &plan,
+        need: &need,
+        limits: &limits,
+        wall,
+        distant: None,
+    };
     let mut facts = Some(facts(MediaKind::Video, Format::Mkv, None, None));
     let out = run::run(&job, &mut facts, &mut Seen::default());
     assert!(matches!(out, Err(DecodeError::TooLarge(_))));

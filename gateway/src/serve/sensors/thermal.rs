@@ -1,9 +1,10 @@
-//! What the machine says of itself: temperatures by sysfs, room by the file system. Every reader takes the root of the file
-//! tree, so that tests bring trees of their own.
+//! Temperatures, by thermal zone or, where the kernel knows none, by hardware monitor.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
+
+use super::file::{folders, text};
 
 /// Zones that are read at most.
 const ZONES: usize = 32;
@@ -25,15 +26,6 @@ pub struct Zone {
     pub limit_celsius: f64,
 }
 
-/// Room on the disk of the data folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Room {
-    /// Bytes that may still be written.
-    pub free_bytes: u64,
-    /// Bytes in all.
-    pub total_bytes: u64,
-}
-
 /// The temperatures of a machine whose file tree begins at `root`, the hottest first; none where it has no sensor.
 pub fn temperatures(root: &Path) -> Vec<Zone> {
     let mut zones: Vec<Zone> = folders(&root.join("sys/class/thermal"), "thermal_zone")
@@ -47,23 +39,6 @@ pub fn temperatures(root: &Path) -> Vec<Zone> {
     zones.truncate(ZONES);
     zones.sort_by(|a, b| b.celsius.total_cmp(&a.celsius));
     zones
-}
-
-/// The room of the file system on which `path` lies.
-pub fn room(path: &Path) -> Option<Room> {
-    let stat = rustix::fs::statvfs(path).ok()?;
-    Some(Room {
-        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-        total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
-    })
-}
-
-fn folders(parent: &Path, prefix: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let ours = entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix));
-    let mut folders: Vec<_> = ours.map(|e| e.path()).collect();
-    folders.sort();
-    folders
 }
 
 fn zone(folder: &Path) -> Option<Zone> {
@@ -92,12 +67,6 @@ fn chip(folder: &Path) -> Vec<Zone> {
     sensors.collect()
 }
 
-fn text(path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let text: String = text.trim().chars().filter(|c| !c.is_control()).take(40).collect();
-    (!text.is_empty()).then_some(text)
-}
-
 /// Thousandths of a degree.
 fn milli(path: &Path) -> Option<f64> {
     let celsius = std::fs::read_to_string(path).ok()?.trim().parse::<f64>().ok()? / 1000.0;
@@ -106,19 +75,8 @@ fn milli(path: &Path) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
-
+    use super::super::file::tests::tree;
     use super::*;
-
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = root.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        root
-    }
 
     #[test]
     fn zones_are_told_by_type_the_hottest_first_and_dead_sensors_left_out() {
@@ -153,11 +111,5 @@ mod tests {
         let zone = Zone { name: "k10temp Tctl".into(), celsius: 61.0, limit_celsius: 70.0 };
         assert_eq!(temperatures(root.path()), [zone]);
         assert_eq!(temperatures(tree(&[]).path()), []);
-    }
-
-    #[test]
-    fn the_room_of_a_folder_is_known() {
-        let room = room(std::env::temp_dir().as_path()).unwrap();
-        assert!(room.free_bytes > 0 && room.free_bytes <= room.total_bytes);
     }
 }
