@@ -12,7 +12,7 @@ use domain::{Context, Evidence, Format, Sampling};
 use models::{Filter, Fit, Rendition};
 use pipeline::decode::video::chain::{Chain, Codec, Family, Memory};
 use pipeline::decode::{DecodeError, Facts, Flow, Limits};
-use pipeline::inspect::{Detectors, Inspector, Submission, Watch};
+use pipeline::inspect::{Detectors, Inspector, Submission, Trials, Watch};
 use pipeline::measure::Plan;
 use pipeline::sandbox::protocol::{Observer, Report, Request, Seen, WorkError};
 use pipeline::sandbox::{Item, Sandbox, SandboxConfig};
@@ -191,6 +191,7 @@ fn an_item_whose_decoder_dies_is_judged_whole_all_the_same() {
         sampling: Sampling::usual(1),
         settled: &|_: &Evidence| false,
         lists: None,
+        trials: Trials::NONE,
         decode_threads: 1,
         decoded: &|| {},
         // Told at each frame.

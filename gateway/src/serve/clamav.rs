@@ -3,6 +3,7 @@
 //! Each scan has a connection of its own: the command, the bytes in pieces with their lengths before them, a piece of
 //! length nought; the answer is `stream: OK` or `stream: NAME FOUND`, and everything else is no answer.
 
+use domain::Coverage;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
@@ -125,6 +126,19 @@ fn meaning(answer: &str) -> io::Result<Scan> {
         None if said == "OK" => Ok(Scan::Clean),
         None => Err(io::Error::other(format!("the scanner says `{answer}`"))),
     }
+}
+
+/// Writes down whether the scanner has seen what it had to see.
+pub fn note(coverage: &mut Coverage, scanned: bool) {
+    let list = |list: &mut Vec<String>, there: bool| {
+        list.retain(|name| name != DETECTOR);
+        if there {
+            list.push(DETECTOR.to_owned());
+            list.sort();
+        }
+    };
+    list(&mut coverage.detectors_run, scanned);
+    list(&mut coverage.detectors_missing, !scanned);
 }
 
 #[cfg(test)]

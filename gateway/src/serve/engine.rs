@@ -25,7 +25,7 @@ use super::evidence::moments;
 use super::merge::{merge_coverage, merge_scores};
 use super::trial::{Choice, Lineup, Ran, gravity};
 use crate::check::verdict::{FindingView, MediaView, TimingsView};
-use crate::inference::{Cited, InUse, Inference};
+use crate::inference::{Cited, InUse};
 use crate::paths;
 use crate::profile::{self, Effort};
 
@@ -75,6 +75,17 @@ pub struct Single {
     pub pdq: Option<(String, Option<u8>)>,
     /// Moments of its time line in milliseconds that say most.
     pub moments_ms: Vec<u64>,
+}
+
+/// In what manner is judged.
+#[derive(Clone, Copy)]
+pub struct Manner<'a> {
+    /// The tenant's own lists, besides the profile's banks.
+    pub lists: Option<&'a BankSet>,
+    /// Which versions of models take part.
+    pub choice: &'a Choice<'a>,
+    /// How well the machine keeps up.
+    pub pace: Pace,
 }
 
 /// A judgement.
@@ -150,20 +161,18 @@ impl Engine {
         &self.in_use
     }
 
-    /// Judges, with the tenant's own `lists` besides the profile's banks. Of media whose bytes could not be had stands why.
-    /// `choice` says which versions of models take part; `pace` is that of the machine. `heard` is told how far it has come.
+    /// Judges. Of media whose bytes could not be had stands why. `heard` is told how far it has come.
     pub fn judge(
         &self,
         caption: Option<&str>,
         media: &[Result<Item, Failure>],
         context: &Context,
-        lists: Option<&BankSet>,
-        choice: &Choice<'_>,
-        pace: Pace,
+        manner: &Manner<'_>,
         heard: &dyn Fn(Progress),
     ) -> Judged {
         let start = Instant::now();
         let mut sum = Sum::default();
+        let Manner { lists, choice, pace } = *manner;
         let trials = self.lineup.trials(choice);
         let asked = Asked { context, lists, trials: &trials, pace, heard: &|_| {} };
         if caption.is_some() || media.is_empty() {
@@ -244,7 +253,7 @@ impl Engine {
         let instead = inspection.instead.take();
         inspection.evidence.failures.extend(unread);
         if self.scanner.is_some() {
-            note_scan(&mut inspection.evidence.coverage, scanned);
+            clamav::note(&mut inspection.evidence.coverage, scanned);
         }
         let deciding = Instant::now();
         let decision = policy.decide(&inspection.evidence);
@@ -304,19 +313,6 @@ impl Engine {
         ran.note(&self.lineup, &inspection, Trials::NONE, decision.status, None);
         Part { decision, settled, inspection, ran, decide: Duration::ZERO }
     }
-}
-
-/// Writes down whether the scanner has seen what it had to see.
-fn note_scan(coverage: &mut Coverage, scanned: bool) {
-    let list = |list: &mut Vec<String>, there: bool| {
-        list.retain(|name| name != clamav::DETECTOR);
-        if there {
-            list.push(clamav::DETECTOR.to_owned());
-            list.sort();
-        }
-    };
-    list(&mut coverage.detectors_run, scanned);
-    list(&mut coverage.detectors_missing, !scanned);
 }
 
 /// What all parts of a submission share.

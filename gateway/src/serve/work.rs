@@ -16,7 +16,7 @@ use store::{Basis, Fate, JobKind, Lease, MediaVerdict, SeenPdq, Submission, Verd
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::engine::{Judged, Single};
+use super::engine::{Judged, Manner, Single};
 use super::page::{Seen, Stages, self_test};
 use super::progress::{Event, Stage};
 use super::pulse::Part;
@@ -216,9 +216,8 @@ async fn look(
                 beside: app.queued.load(Ordering::Relaxed) == 0,
                 is_off: &|id| app.life.is_off(id),
             };
-            let pace = app.climate.pace();
-            let lists = Some(&lists);
-            let judged = engine.judge(caption, &media, &context, lists, &choice, pace, &heard);
+            let manner = Manner { lists: Some(&lists), choice: &choice, pace: app.climate.pace() };
+            let judged = engine.judge(caption, &media, &context, &manner, &heard);
             // Without its models it saw less than it should have, and by no fault of its own.
             Ok(Some(judged).filter(|_| !engine.runs_on().is_lost()))
         })

@@ -13,6 +13,7 @@ use super::caller::{Caller, Scope};
 use super::problem::{Outcome, Problem};
 use super::view;
 use crate::serve::App;
+use crate::serve::engine::Manner;
 use crate::serve::trial::Choice;
 
 /// What is asked.
@@ -49,7 +50,8 @@ pub async fn post(
     let engine = Arc::clone(&tenant.engine);
     let judging = tokio::task::spawn_blocking(move || {
         let context = Context { surface, language };
-        engine.judge(Some(&text), &[], &context, None, &Choice::NONE, Pace::Normal, &|_| {})
+        let manner = Manner { lists: None, choice: &Choice::NONE, pace: Pace::Normal };
+        engine.judge(Some(&text), &[], &context, &manner, &|_| {})
     });
     let judged = judging.await.map_err(|error| Problem::internal(&error))?;
     let decision = judged.decision;
