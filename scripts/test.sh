@@ -33,6 +33,12 @@ if refusal=$(cargo check --release "${mock[@]}" 2>&1) || ! grep -q 'a release ne
     exit 1
 fi
 
+# The gateway over that fake, which black-box tests start beside the real one.
+cargo build --locked --profile mock -p weir --features tensorrt-mock
+target=$(cargo metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+fake=$(ls -t "$target"/mock/build/weir-models-*/out/trtexec | head -1)
+export WEIR_MOCK_BINARY=$target/mock/weir WEIR_MOCK_TENSORRT=${fake%/trtexec}
+
 # The binaries that black-box tests start.
 cargo build --release --locked --workspace
 if cargo nextest --version >/dev/null 2>&1; then

@@ -56,9 +56,17 @@ impl Service {
     /// When it does not come up.
     pub fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
         let mut command = crate::weir::command();
+        command.envs(environment.iter().copied());
+        Self::start_of(command, data, arguments)
+    }
+
+    /// The same of a command of which `serve` is still to be asked.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_of(mut command: Command, data: &Path, arguments: &[&str]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
         command.arg("--data").arg(data).env_remove("WEIR_DATA");
-        command.envs(environment.iter().copied());
         Self::spawn(command, data)
     }
 
@@ -221,6 +229,21 @@ impl Service {
         let (flag, id) = (format!("-{name}"), self.child.id().to_string());
         let told = Command::new("kill").args([&flag, &id]).status().expect("kill(1) is there");
         assert!(told.success());
+    }
+
+    /// Waits until it ends by itself; the exit code.
+    ///
+    /// # Panics
+    /// When that takes longer than a minute.
+    pub fn ended(mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be asked") {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "it has not ended");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 
     /// Ends it as a power cut would end the process.

@@ -1,0 +1,175 @@
+//! The gateway over a fake TensorRT: engines that are chosen, told, lost and replaced. `make test` builds it and names it in
+//! `WEIR_MOCK_BINARY` and `WEIR_MOCK_TENSORRT`; without them these tests are left out.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rig::service::Service;
+use rig::tiny::{self, Tiny};
+use rig::weir;
+use serde_json::{Value, json};
+
+/// The program and the folder of the fake library.
+fn mock() -> Option<(PathBuf, PathBuf)> {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let found = named("WEIR_MOCK_BINARY").zip(named("WEIR_MOCK_TENSORRT"));
+    if found.is_none() {
+        eprintln!(
+            "SKIPPED: WEIR_MOCK_BINARY names no program with the fake TensorRT (`make test` builds it)"
+        );
+    }
+    found
+}
+
+/// A box with the tiny model, which both engines can run.
+struct Case {
+    dir: tempfile::TempDir,
+    program: PathBuf,
+    fake: PathBuf,
+}
+
+impl Case {
+    fn new(fault: &str) -> Option<Self> {
+        let (program, fake) = mock()?;
+        let case = Self { dir: tempfile::tempdir().unwrap(), program, fake };
+        tiny::by_hand(&case.path("models"), Tiny::Good, "1");
+        let text = "weir-mock-onnx 1\ninput input float -1 3 4 4\noutput probs float -1 3\n\
+                    compute softmax-of-means\n";
+        std::fs::write(case.path("models/tiny-1.onnx.mock"), format!("{text}{fault}\n")).unwrap();
+        std::fs::write(case.path("tiny.toml"), tiny::PROFILE).unwrap();
+        Some(case)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        let sandbox = weir::binary().with_file_name("weir-sandbox");
+        command
+            .env("WEIR_MODELS", self.path("models"))
+            .env("WEIR_TENSORRT", self.fake.join("libnvinfer.so.10"))
+            .env("WEIR_TRTEXEC", self.fake.join("trtexec"))
+            .env("WEIR_SANDBOX", sandbox);
+        command
+    }
+
+    fn serve(&self, settings: &str) -> Service {
+        let (config, profile) = (self.path("weir.toml"), self.path("tiny.toml"));
+        std::fs::write(&config, format!("profile = {profile:?}\n{settings}")).unwrap();
+        let arguments = ["--config", config.to_str().unwrap()];
+        Service::start_of(self.command(), &self.path("data"), &arguments)
+    }
+
+    fn run(&self, arguments: &[&str]) -> weir::Run {
+        weir::finish(self.command().args(arguments))
+    }
+}
+
+/// Submits pictures, red ones first and last; ids, and whether each is red.
+fn submit(service: &Service, count: u32) -> Vec<(String, bool)> {
+    let one = |n: u32| {
+        let red = n.is_multiple_of(2);
+        let colour = if red { [120, 10, 10] } else { [10, 120, 10] };
+        let sent = service.submit(&json!({}), &[&tiny::flat(colour, n)]);
+        assert_eq!(sent.status, 202, "{sent:?}");
+        (sent.body["id"].as_str().unwrap().to_owned(), red)
+    };
+    (0..count).map(one).collect()
+}
+
+fn is_right(view: &Value, red: bool) {
+    let want = if red { "rejected" } else { "approved" };
+    assert_eq!((&view["status"], &view["complete"]), (&json!(want), &json!(true)), "{view}");
+    assert_eq!(view["decision"], json!(0), "{view}");
+}
+
+#[test]
+fn a_gpu_that_is_lost_gives_way_to_the_cpu_and_no_submission_suffers() {
+    let Some(case) = Case::new("fault lost-after 5") else { return };
+    let service = case.serve("engine = \"auto\"\n");
+    let status = service.get("/v1/status").body;
+    assert_eq!(status["versions"]["profiles"][0]["engine"], "tensorrt", "{status}");
+    let ids = submit(&service, 16);
+    let mut engines = Vec::new();
+    for (id, red) in &ids {
+        let view = service.decided(id);
+        is_right(&view, *red);
+        engines.push(view["engine"]["name"].as_str().unwrap().to_owned());
+    }
+    for name in ["tensorrt", "cpu"] {
+        assert!(engines.iter().any(|engine| engine == name), "{engines:?}");
+    }
+    let status = service.get("/v1/status").body;
+    assert_eq!(status["versions"]["profiles"][0]["engine"], "cpu", "{status}");
+    assert_eq!(status["health"]["notices"][0]["code"], "engine", "{status}");
+    assert!(status.to_string().contains("GPU was lost"), "{status}");
+    assert_eq!(service.stop(), Some(0));
+}
+
+#[test]
+fn a_service_whose_engine_is_required_ends_in_order_and_goes_on_at_the_next_start() {
+    let Some(case) = Case::new("fault lost-after 5") else { return };
+    let settings = "engine = \"tensorrt\"\nrequire_engine = true\nworkers = 1\n";
+    let service = case.serve(settings);
+    let ids = submit(&service, 4);
+    ids.iter().for_each(|(id, red)| is_right(&service.decided(id), *red));
+    // The fifth run is the last.
+    let more = submit(&service, 2);
+    assert_eq!(service.ended(), Some(0));
+    let service = case.serve(settings);
+    for (id, red) in &more {
+        let view = service.decided(id);
+        is_right(&view, *red);
+        assert_eq!(view["engine"]["name"], "tensorrt");
+    }
+    assert_eq!(service.stop(), Some(0));
+}
+
+#[test]
+fn plans_are_built_ahead_listed_and_pruned() {
+    let Some(case) = Case::new("") else { return };
+    let built = case.run(&["models", "engines", "build", "tiny"]);
+    assert!(built.stdout.contains("tiny@1: built in"), "{built:#?}");
+    assert!(case.run(&["models", "engines", "build", "tiny"]).stdout.contains("tiny@1: kept"));
+    let listed = case.run(&["models", "engines", "list"]);
+    assert!(listed.stdout.contains("10.3.0") && listed.stdout.contains("Mock"), "{listed:#?}");
+    let models = case.run(&["models", "list"]);
+    assert!(models.stdout.contains("tensorrt (TensorRT 10.3.0, Mock)"), "{models:#?}");
+    assert!(case.run(&["models", "engines", "prune"]).stdout.starts_with("0 plans removed"));
+    // Other weights under the same name: the old plan serves nobody any more.
+    let weights = Tiny::Good.weights(7);
+    std::fs::write(case.path("models/tiny.toml"), Tiny::manifest("1", &weights)).unwrap();
+    std::fs::write(case.path("models/tiny-1.onnx"), weights).unwrap();
+    let pruned = case.run(&["models", "engines", "prune"]);
+    assert!(pruned.stdout.contains("1 plans removed"), "{pruned:#?}");
+}
+
+#[test]
+fn a_library_that_is_not_there_is_told_and_the_cpu_judges() {
+    let Some(case) = Case::new("") else { return };
+    let picture = case.path("red.png");
+    std::fs::write(&picture, tiny::flat([120, 10, 10], 1)).unwrap();
+    let check = |library: &Path| {
+        weir::finish(
+            case.command()
+                .env("WEIR_TENSORRT", library)
+                .args(["check", "--json", "--profile"])
+                .args([&case.path("tiny.toml"), &picture]),
+        )
+    };
+    let there = check(&case.fake.join("libnvinfer.so.10")).line();
+    assert_eq!(
+        (&there["engine"]["name"], &there["status"]),
+        (&json!("tensorrt"), &json!("rejected"))
+    );
+    let absent = check(Path::new("/nowhere/libnvinfer.so.10"));
+    assert!(absent.stderr.contains("/nowhere/libnvinfer.so.10"), "{absent:#?}");
+    let absent = absent.line();
+    assert_eq!((&absent["engine"]["name"], &absent["status"]), (&json!("cpu"), &json!("rejected")));
+    let wrong = check(&case.fake.join("libnvinfer-wrong.so"));
+    assert!(wrong.stderr.contains("TensorRT 11"), "{wrong:#?}");
+    assert_eq!(wrong.line()["engine"]["name"], "cpu");
+}
