@@ -199,9 +199,12 @@ fn a_shadow_is_seen_and_counted_and_decides_nothing() {
     let skipped = "weir_model_shadow_total{model=\"tiny@2\",outcome=\"skipped\"}";
     let stricter = "weir_model_shadow_total{model=\"tiny@2\",outcome=\"stricter\"}";
     let same = "weir_model_shadow_total{model=\"tiny@2\",outcome=\"same\"}";
-    let mut seen = 0;
-    for seed in 0..6 {
-        let view = service.decided(&submit(&service, GREEN, seed));
+    let (start, mut seen, mut sent) = (Instant::now(), 0, 0);
+    // On a machine that is busy a shadow gives way, perhaps to each of the first ones.
+    while sent < 6 || seen == 0 {
+        assert!(start.elapsed() < PATIENCE, "{sent} submissions later the shadow was shown none");
+        let view = service.decided(&submit(&service, GREEN, sent));
+        sent += 1;
         assert_eq!((&view["status"], models_of(&view)), (&json!("approved"), vec!["tiny@1"]));
         assert_eq!(view["findings"], json!([]), "{view}");
         for finding in view["shadow"].as_array().into_iter().flatten() {
@@ -210,10 +213,9 @@ fn a_shadow_is_seen_and_counted_and_decides_nothing() {
         }
     }
     let counted = metric(&service, stricter);
-    assert!(seen > 0 && counted == f64::from(seen), "{seen} {counted}");
-    assert_eq!(metric(&service, skipped) + counted, 6.0);
-    judged(&service, RED, 0..3);
-    assert!(metric(&service, same) > 0.0);
+    assert_eq!(counted, f64::from(seen));
+    assert_eq!(metric(&service, skipped) + counted, f64::from(sent));
+    until(&service, RED, &|| metric(&service, same) > 0.0);
     assert_eq!(
         metric(&service, "weir_model_verdicts_total{model=\"tiny@2\",status=\"rejected\"}"),
         0.0

@@ -184,6 +184,14 @@ impl Ran {
         for place in &lineup.0 {
             let judge = lineup.judge(&place.detector, trials);
             let judge = judge.filter(|id| inspection.models.iter().any(|model| model == id));
+            let shadow = place.trial.as_ref().filter(|trial| trial.stage == Stage::Shadow);
+            if let Some(shadow) = shadow.filter(|_| judge.is_some())
+                && !trials.beside.contains(&place.detector)
+            {
+                // There was no room for it, and there were pictures.
+                self.beside.insert(shadow.id.clone());
+                self.skipped += 1;
+            }
             self.judged.extend(judge.map(str::to_owned));
         }
         self.fail(lineup, inspection, trials);

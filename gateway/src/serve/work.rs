@@ -213,7 +213,8 @@ async fn look(
             let caption = submission.caption.as_deref();
             let choice = Choice {
                 submission: &submission.id.to_string(),
-                beside: app.queued.load(Ordering::Relaxed) == 0,
+                // Fewer than a turn of the workers wait: nobody waits longer for a shadow.
+                beside: app.queued.load(Ordering::Relaxed) <= app.config.workers as u64,
                 is_off: &|id| app.life.is_off(id),
             };
             let manner = Manner { lists: Some(&lists), choice: &choice, pace: app.climate.pace() };
