@@ -226,6 +226,8 @@ pub fn tensorrt() -> Result<models::tensorrt::TensorRtEngine, ModelError> {
                 line = progress.line,
                 "building a plan"
             );
+            // A start that builds is no start that hangs. Without a manager this does nothing.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(120_000_000)]);
             told = Some((progress.model.clone(), progress.elapsed));
         }
     };

@@ -242,7 +242,7 @@ impl Service {
                 return status.code();
             }
             assert!(start.elapsed() < PATIENCE, "it has not ended");
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
