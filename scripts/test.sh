@@ -37,7 +37,7 @@ fi
 cargo build --locked --profile mock -p weir --features tensorrt-mock
 target=$(cargo metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 fake=$(ls -t "$target"/mock/build/weir-models-*/out/trtexec | head -1)
-export WEIR_MOCK_BINARY=$target/mock/weir WEIR_MOCK_TENSORRT=${fake%/trtexec}
+export MOCK_WEIR=$target/mock/weir MOCK_TENSORRT=${fake%/trtexec}
 
 # The binaries that black-box tests start.
 cargo build --release --locked --workspace

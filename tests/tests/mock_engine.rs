@@ -1,5 +1,5 @@
 //! The gateway over a fake TensorRT: engines that are chosen, told, lost and replaced. `make test` builds it and names it in
-//! `WEIR_MOCK_BINARY` and `WEIR_MOCK_TENSORRT`; without them these tests are left out.
+//! `MOCK_WEIR` and `MOCK_TENSORRT`; without them these tests are left out.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 /// The program and the folder of the fake library.
 fn mock() -> Option<(PathBuf, PathBuf)> {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let found = named("WEIR_MOCK_BINARY").zip(named("WEIR_MOCK_TENSORRT"));
+    let found = named("MOCK_WEIR").zip(named("MOCK_TENSORRT"));
     if found.is_none() {
         eprintln!(
-            "SKIPPED: WEIR_MOCK_BINARY names no program with the fake TensorRT (`make test` builds it)"
+            "SKIPPED: MOCK_WEIR names no program with the fake TensorRT (`make test` builds it)"
         );
     }
     found
