@@ -14,6 +14,8 @@ step "systemd units"
 scripts/units.sh
 step "clippy"
 cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+step "clippy: the TensorRT engine, against the header of its tests"
+TENSORRT_INCLUDE_DIR=$PWD/models/src/tensorrt/mock cargo clippy --release --locked -p weir-models --features tensorrt --quiet -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --release --locked --workspace --no-deps --document-private-items --quiet
 step "unused dependencies"

@@ -122,11 +122,9 @@ pub(super) fn build(
         progress.elapsed = start.elapsed();
         heard(&progress);
     };
-    if !in_time {
-        if let Some(group) = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0)) {
-            // It may just have ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+    if !in_time && let Some(group) = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0)) {
+        // It may just have ended by itself.
+        let _ = kill_process_group(group, Signal::KILL);
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     let said = Vec::from(tail).join("\n  ");
