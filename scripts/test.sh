@@ -36,7 +36,7 @@ fi
 # The gateway over that fake, which black-box tests start beside the real one.
 cargo build --locked --profile mock -p weir --features tensorrt-mock
 target=$(cargo metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-fake=$(ls -t "$target"/mock/build/weir-models-*/out/trtexec | head -1)
+fake=$(find "$target/mock/build" -path '*/weir-models-*/out/trtexec' -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2-)
 export MOCK_WEIR=$target/mock/weir MOCK_TENSORRT=${fake%/trtexec}
 
 # The binaries that black-box tests start.

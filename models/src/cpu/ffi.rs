@@ -1,5 +1,5 @@
 //! The version of ONNX Runtime, which `ort` reads and keeps to itself.
-#![allow(unsafe_code, reason = "a call into a C library")]
+#![expect(unsafe_code, reason = "a call into a C library")]
 
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! All that is unsafe about TensorRT and CUDA, behind safe types: [`Library`] and [`Plan`] over the shim, [`Gpu`] for the
 //! device's memory and streams, [`Execution`] for what one thread runs.
-#![allow(unsafe_code, reason = "the library is C++, and memory of the device has no Rust owner")]
+#![expect(unsafe_code, reason = "the library is C++, and memory of the device has no Rust owner")]
 
 #[cfg(feature = "tensorrt")]
 mod cuda;
