@@ -24,6 +24,8 @@ mod secret;
 mod serve;
 mod store_command;
 mod token_command;
+#[cfg(test)]
+mod tree;
 mod webhook_command;
 mod weights;
 

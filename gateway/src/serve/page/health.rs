@@ -101,7 +101,8 @@ pub struct Facts<'a> {
 pub fn tell(facts: &Facts<'_>) -> Health {
     let mut notices = Vec::new();
     stopped(facts, &mut notices);
-    attention(facts, &mut notices);
+    machine(facts, &mut notices);
+    work(facts, &mut notices);
     // Stable: of equals the first in the order of the code.
     notices.sort_by_key(|n| std::cmp::Reverse(n.level));
     let level = notices.first().map_or(Level::Ok, |n| n.level);
@@ -158,7 +159,8 @@ fn stopped(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
     );
 }
 
-fn attention(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
+/// What the machine itself says.
+fn machine(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
     let mut add = |is: bool, code, what: String, todo| {
         if is {
             notices.push(Notice { level: Level::Attention, code, what, todo });
@@ -196,6 +198,15 @@ fn attention(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
             "Make room on the disk before it is full.",
         );
     }
+}
+
+/// What the work says.
+fn work(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
+    let mut add = |is: bool, code, what: String, todo| {
+        if is {
+            notices.push(Notice { level: Level::Attention, code, what, todo });
+        }
+    };
     let oldest = facts.oldest.unwrap_or_default();
     add(
         facts.fallback.is_some(),

@@ -2,7 +2,7 @@
 //!
 //! It names no tenant, author, caption, medium or address: whoever stands before the box may read it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,17 +109,14 @@ pub struct ProfileView {
     pub fallback: Option<String>,
 }
 
-/// Takes the state. Reads the database and sysfs: not for threads of the runtime.
-pub fn take(app: &Arc<App>) -> Status {
-    let depth = app.store.queue_depth();
-    let (readings, pace) = (app.climate.readings(), app.climate.pace());
-    let disk = sensors::room(app.store.dir());
+/// How well the decoders of all profiles are fenced in, and each profile in use once.
+fn profiles(app: &App) -> (Fence, BTreeSet<ProfileView>) {
     let mut fence = Fence::Namespaces;
-    let mut profiles = BTreeMap::new();
+    let mut profiles = BTreeSet::new();
     for tenant in app.tenants.all().values() {
         fence = fence.min(tenant.engine.sandbox());
         let engine = tenant.engine.runs_on();
-        let view = ProfileView {
+        profiles.insert(ProfileView {
             name: tenant.profile.name.clone(),
             policy: tenant.profile.policy.id(),
             models: tenant.engine.lineup().words(),
@@ -128,9 +125,17 @@ pub fn take(app: &Arc<App>) -> Status {
             device: engine.device.clone(),
             precisions: engine.precisions.iter().copied().collect(),
             fallback: engine.fallback.clone(),
-        };
-        profiles.insert(view, ());
+        });
     }
+    (fence, profiles)
+}
+
+/// Takes the state. Reads the database and sysfs: not for threads of the runtime.
+pub fn take(app: &Arc<App>) -> Status {
+    let depth = app.store.queue_depth();
+    let (readings, pace) = (app.climate.readings(), app.climate.pace());
+    let disk = sensors::room(app.store.dir());
+    let (fence, profiles) = profiles(app);
     let answers = depth.is_ok();
     let depth = depth.unwrap_or(QueueDepth { queued: 0, leased: 0, dead: 0, oldest: None });
     let now = app.store.now();
@@ -138,7 +143,7 @@ pub fn take(app: &Arc<App>) -> Status {
     let oldest = waited.map(Duration::from_millis);
     let hour = app.desk.hour.summary();
     let gone = app.gone.names().iter().map(|(t, n)| format!("{t}/{n}")).collect::<Vec<_>>();
-    let fallback = profiles.keys().find_map(|p: &ProfileView| p.fallback.clone());
+    let fallback = profiles.iter().find_map(|profile| profile.fallback.clone());
     let withdrawn = app.life.withdrawn();
     let facts = Facts {
         ending: app.is_draining(),
@@ -170,7 +175,7 @@ pub fn take(app: &Arc<App>) -> Status {
             schema: store::SCHEMA,
             r#box: app.store.box_id().to_string(),
             uptime_seconds: app.desk.hour.age().as_secs(),
-            profiles: profiles.into_keys().collect(),
+            profiles: profiles.into_iter().collect(),
         },
         sandbox: fence,
         queue: Queue {

@@ -39,8 +39,8 @@ pub(super) fn cpu(root: &Path) -> Option<Clock> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::tree;
     use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn the_cores_that_are_held_down_most_speak_for_all() {

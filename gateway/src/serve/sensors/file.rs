@@ -30,19 +30,3 @@ pub(super) fn number(path: &Path) -> Option<u64> {
 pub(super) fn name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |n| n.to_string_lossy().chars().take(40).collect())
 }
-
-#[cfg(test)]
-pub(super) mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
-
-    /// A file tree of a test's own.
-    pub fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = root.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        root
-    }
-}

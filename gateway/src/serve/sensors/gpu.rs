@@ -73,8 +73,8 @@ fn load_files(root: &Path, folder: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::tree;
     use super::*;
+    use crate::tree::tree;
 
     const ORIN: &str = "sys/class/devfreq/17000000.gpu";
 

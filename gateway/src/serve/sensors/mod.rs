@@ -89,8 +89,8 @@ impl Sensors {
 
 #[cfg(test)]
 mod tests {
-    use super::file::tests::tree;
     use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn a_machine_that_tells_nothing_is_read_all_the_same() {

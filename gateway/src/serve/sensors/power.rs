@@ -63,8 +63,8 @@ mod tests {
 
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::super::file::tests::tree;
     use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn the_mode_is_the_name_that_the_program_gives() {

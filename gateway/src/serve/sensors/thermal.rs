@@ -75,8 +75,8 @@ fn milli(path: &Path) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::tree;
     use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn zones_are_told_by_type_the_hottest_first_and_dead_sensors_left_out() {

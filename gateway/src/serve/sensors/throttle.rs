@@ -119,8 +119,8 @@ fn raspberry(root: &Path) -> Vec<Throttle> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
-    use super::super::file::tests::tree;
     use super::*;
+    use crate::tree::tree;
 
     fn active(throttles: &[Throttle]) -> Vec<&str> {
         throttles.iter().filter(|t| t.active).map(|t| t.name.as_str()).collect()
