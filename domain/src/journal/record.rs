@@ -130,6 +130,15 @@ impl Record {
         Ok(postcard::to_stdvec(&wire)?)
     }
 
+    /// What the bytes of an entry begin with: schema, box, epoch, lane, number. Everything that its place alone decides.
+    ///
+    /// # Errors
+    /// Where postcard cannot write it, which no place brings about.
+    pub fn beginning(of: BoxId, epoch: Epoch, lane: Lane, seq: Seq) -> Result<Vec<u8>, NotRecord> {
+        let place = (SCHEMA, of.0.into_bytes(), epoch.0, lane.number(), seq.0);
+        Ok(postcard::to_stdvec(&place)?)
+    }
+
     /// Reads what [`Record::encode`] wrote; bytes left over count as damage.
     ///
     /// # Errors

@@ -1,0 +1,241 @@
+//! What box and hub say to each other.
+//!
+//! # Layout
+//! One byte that numbers the kind, then its body: a batch as [`crate::batch`] lays it out, anything else in postcard. On a QUIC
+//! stream four bytes of length (little-endian) go before each frame; over MQTT a frame is one message.
+//!
+//! # Invariants
+//! - Numbers are never used twice; a kind that is not known is passed over, so that a later release may say more.
+//! - A body may get further fields at its end: bytes behind those that are known are passed over.
+//! - Any frame may come late, twice or never: only what the chain covers moves a cursor.
+
+use domain::journal::{Code, Epoch, Head, Lane, Seq, Sha256, SignedCheckpoint};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{HEADER_BYTES, MOST_RAW_BYTES};
+
+/// Most bytes of a frame: a batch that does not compress, and some room.
+pub const MOST_FRAME_BYTES: usize = MOST_RAW_BYTES + HEADER_BYTES + 4096;
+
+/// Up to where a lane is known, and the chain there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The life of the box's database.
+    pub epoch: Epoch,
+    /// Lane, last entry, chain behind it.
+    pub head: Head,
+}
+
+impl Cursor {
+    /// Epoch and lane: which flow this is about.
+    pub fn flow(&self) -> (Epoch, Lane) {
+        (self.epoch, self.head.lane)
+    }
+}
+
+/// How a lane stands on the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneState {
+    /// The life of the database.
+    pub epoch: Epoch,
+    /// What was pruned: entries up to here are not on the box any more.
+    pub base: Head,
+    /// The last entry.
+    pub head: Head,
+}
+
+/// A box says who it is and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Release of the box, for people.
+    pub release: String,
+    /// The newest schema of entries that it writes.
+    pub schema: u16,
+    /// Every lane of every epoch that it still has, oldest epoch first.
+    pub lanes: Vec<LaneState>,
+}
+
+/// Entries that a box has no more and the hub does not have: it was restored from a copy older than what boxes keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hole {
+    /// What the hub has.
+    pub from: Cursor,
+    /// Where the box's entries begin.
+    pub to: Head,
+}
+
+/// Box to hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Up {
+    /// First on every connection.
+    Hello(Hello),
+    /// Entries: see [`crate::batch`].
+    Batch(Vec<u8>),
+    /// Where the lanes have come to, signed by the device.
+    Checkpoint(SignedCheckpoint),
+    /// Entries that nobody has any more.
+    Hole(Hole),
+}
+
+/// Why the hub does not take a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// It does not follow on what the hub has.
+    Gap,
+    /// Written by a newer release than the hub's, which reads up to `schema`. The box keeps it, and asks again later.
+    Newer {
+        /// What the hub reads.
+        schema: u16,
+    },
+    /// It does not hold; the code says what of it.
+    Damaged(Code),
+    /// The hub has no room now, or its database is away.
+    Busy {
+        /// When to ask again.
+        after_ms: u32,
+    },
+}
+
+/// A batch was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nak {
+    /// What the hub has of that lane.
+    pub cursor: Cursor,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// The hub's answer to [`Hello`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Release of the hub, for people.
+    pub release: String,
+    /// What it has of every lane named, in the same order; number 0 where nothing.
+    pub cursors: Vec<Cursor>,
+    /// Most bytes that may be under way on all lanes together.
+    pub credit: u32,
+}
+
+/// The hub's word that it verified a box's checkpoint, signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// SHA-256 of the checkpoint's bytes.
+    pub checkpoint: Sha256,
+    /// Milliseconds since 1970 by the hub's clock.
+    pub at: i64,
+    /// Ed25519 by the hub's key over a label, the hash and the time, 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+/// Hub to box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// The answer to a hello.
+    Welcome(Welcome),
+    /// Committed up to here. Cumulative.
+    Ack(Cursor),
+    /// Not taken.
+    Nak(Nak),
+    /// The hub has another chain at this place: two journals share one name.
+    Fork(Cursor),
+    /// A checkpoint holds.
+    Receipt(Receipt),
+    /// This box may not: revoked or quarantined.
+    Refused(Code),
+}
+
+/// Bytes that are no frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a frame: {0}")]
+pub struct BadFrame(String);
+
+impl From<postcard::Error> for BadFrame {
+    fn from(error: postcard::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn framed(kind: u8, body: &impl Serialize) -> Result<Vec<u8>, BadFrame> {
+    Ok(postcard::to_extend(body, vec![kind])?)
+}
+
+/// Further fields of a later release may follow.
+fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadFrame> {
+    Ok(postcard::take_from_bytes(bytes)?.0)
+}
+
+impl Up {
+    /// The frame's bytes.
+    ///
+    /// # Errors
+    /// Where postcard cannot write it, which no frame brings about.
+    pub fn encode(&self) -> Result<Vec<u8>, BadFrame> {
+        match self {
+            Self::Hello(hello) => framed(1, hello),
+            Self::Batch(bytes) => Ok([&[2], bytes.as_slice()].concat()),
+            Self::Checkpoint(checkpoint) => framed(3, checkpoint),
+            Self::Hole(hole) => framed(4, hole),
+        }
+    }
+
+    /// Reads a frame; `None` is one of a later release, to be passed over.
+    ///
+    /// # Errors
+    /// Where it is cut or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, BadFrame> {
+        let (kind, rest) = bytes.split_first().ok_or_else(|| BadFrame("it is empty".into()))?;
+        Ok(Some(match kind {
+            1 => Self::Hello(body(rest)?),
+            2 => Self::Batch(rest.to_vec()),
+            3 => Self::Checkpoint(body(rest)?),
+            4 => Self::Hole(body(rest)?),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl Down {
+    /// The frame's bytes.
+    ///
+    /// # Errors
+    /// Where postcard cannot write it, which no frame brings about.
+    pub fn encode(&self) -> Result<Vec<u8>, BadFrame> {
+        match self {
+            Self::Welcome(welcome) => framed(1, welcome),
+            Self::Ack(cursor) => framed(2, cursor),
+            Self::Nak(nak) => framed(3, nak),
+            Self::Fork(cursor) => framed(4, cursor),
+            Self::Receipt(receipt) => framed(5, receipt),
+            Self::Refused(reason) => framed(6, reason),
+        }
+    }
+
+    /// Reads a frame; `None` is one of a later release, to be passed over.
+    ///
+    /// # Errors
+    /// Where it is cut or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, BadFrame> {
+        let (kind, rest) = bytes.split_first().ok_or_else(|| BadFrame("it is empty".into()))?;
+        Ok(Some(match kind {
+            1 => Self::Welcome(body(rest)?),
+            2 => Self::Ack(body(rest)?),
+            3 => Self::Nak(body(rest)?),
+            4 => Self::Fork(body(rest)?),
+            5 => Self::Receipt(body(rest)?),
+            6 => Self::Refused(body(rest)?),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl LaneState {
+    /// The lane's number and the epoch: which flow this is about.
+    pub fn flow(&self) -> (Epoch, Lane) {
+        (self.epoch, self.head.lane)
+    }
+}
+
+/// What the hub has of a lane of which it has nothing.
+pub fn nothing(epoch: Epoch, lane: Lane) -> Cursor {
+    Cursor { epoch, head: Head { lane, seq: Seq(0), chain: domain::journal::GENESIS } }
+}

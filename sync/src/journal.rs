@@ -1,0 +1,60 @@
+//! What sync needs of a box's journal. The store of the box is one; tests bring their own.
+
+use domain::journal::{BoxId, Epoch, Lane, Seq, SignedCheckpoint};
+use tokio::sync::watch;
+
+use crate::batch::Entry;
+use crate::frame::{Cursor, LaneState};
+
+/// Why a journal could not answer.
+pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+/// How the hub's cursor fits the box's own entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The same chain there: everything up to it is acknowledged.
+    Same,
+    /// Another chain there, or the box has not come so far: a fork.
+    Other,
+    /// It was pruned, so that nobody can tell; the box's entries begin later.
+    Pruned,
+}
+
+/// A journal as the link sees it. Calls block for as long as a disk takes: the driver makes them from a thread of their own.
+pub trait Journal: Send + Sync + 'static {
+    /// The box.
+    fn of(&self) -> BoxId;
+
+    /// Every lane of every epoch that is still here, oldest epoch first.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read.
+    fn lanes(&self) -> Result<Vec<LaneState>, Trouble>;
+
+    /// Entries behind `after`, in order, at most `most`: only those that survive a power cut.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read.
+    fn entries(&self, epoch: Epoch, lane: Lane, after: Seq, most: u32) -> Result<Vec<Entry>, Trouble>;
+
+    /// The hub has everything up to here: keeps that, if the chain there is ours.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read or written.
+    fn acknowledge(&self, cursor: Cursor) -> Result<Fit, Trouble>;
+
+    /// Signed checkpoints of an epoch behind the number given, with their numbers, oldest first, at most `most`.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read.
+    fn checkpoints(&self, after: u64, most: u32) -> Result<Vec<(u64, SignedCheckpoint)>, Trouble>;
+
+    /// The hub has another journal under this box's name and epoch. Begins a new epoch, and carries what the hub may not have over into it.
+    ///
+    /// # Errors
+    /// Where the journal cannot be written.
+    fn forked(&self, at: Cursor) -> Result<(), Trouble>;
+
+    /// Counts commits.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
