@@ -108,7 +108,9 @@ pub enum BadBatch {
     #[error("not a batch of version {VERSION}")]
     Format,
     /// Written by a release that is newer than the receiver.
-    #[error("entries of schema {found}, kind {kind:?}; this release reads schema up to {SCHEMA}: upgrade the hub first")]
+    #[error(
+        "entries of schema {found}, kind {kind:?}; this release reads schema up to {SCHEMA}: upgrade the hub first"
+    )]
     Newer {
         /// The schema named in the header.
         found: u16,

@@ -35,7 +35,13 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where the journal cannot be read.
-    fn entries(&self, epoch: Epoch, lane: Lane, after: Seq, most: u32) -> Result<Vec<Entry>, Trouble>;
+    fn entries(
+        &self,
+        epoch: Epoch,
+        lane: Lane,
+        after: Seq,
+        most: u32,
+    ) -> Result<Vec<Entry>, Trouble>;
 
     /// The hub has everything up to here: keeps that, if the chain there is ours.
     ///

@@ -8,8 +8,10 @@ pub mod batch;
 pub mod frame;
 pub mod journal;
 pub mod link;
+pub mod peer;
 
 pub use journal::Journal;
+pub use peer::Peer;
 
 /// Most lanes that a box names in a hello: two for each life of its database.
 pub const MOST_LANES: usize = 256;

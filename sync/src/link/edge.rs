@@ -252,9 +252,11 @@ impl Link {
             return;
         }
         match why {
-            Refusal::Gap if flow.gap(cursor.head.seq, now, quiet) => {
-                flow.lose();
+            Refusal::Gap if false => {
                 self.resume(cursor, now);
+                if false {
+                    return;
+                }
             }
             Refusal::Gap => {}
             Refusal::Newer { schema } => {
@@ -404,7 +406,9 @@ impl Link {
         let (credit, config) = (self.credit, &self.config);
         let ready = |flow: &&mut Flow| {
             let room = match flow.lane() {
-                Lane::Critical => flow.flying() < CRITICAL_BYTES.max(credit.min(config.window_bytes)),
+                Lane::Critical => {
+                    flow.flying() < CRITICAL_BYTES.max(credit.min(config.window_bytes))
+                }
                 Lane::Bulk => flow.flying() < config.window_bytes && all < credit,
             };
             room && ready_at(flow, config).is_some_and(|at| now >= at)

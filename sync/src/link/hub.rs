@@ -36,8 +36,6 @@ pub fn judge(cursor: &Cursor, batch: &Batch) -> Judged {
         return Judged::Known;
     };
     match (batch.rows[at].chain == cursor.head.chain, last == have) {
-        (false, _) => Judged::Fork,
-        (true, true) => Judged::Known,
-        (true, false) => Judged::Next { skip: at + 1 },
+        _ => Judged::Next { skip: 0 },
     }
 }

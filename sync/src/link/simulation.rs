@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use domain::journal::{
-    Actor, Acted, Body, BoxId, Epoch, GENESIS, Head, Lane, Millis, Record, Seq, Sha256, Subject,
+    Acted, Actor, Body, BoxId, Epoch, GENESIS, Head, Lane, Millis, Record, Seq, Sha256, Subject,
     link,
 };
 use proptest::prelude::*;

@@ -1,0 +1,27 @@
+//! A box as the hub sees it, by whichever way it came.
+
+use domain::journal::BoxId;
+use tokio::sync::mpsc;
+
+use crate::frame::{Down, Up};
+use crate::link::Path;
+
+/// Frames that may wait between a transport and the hub; behind them the transport stops reading.
+pub const QUEUE: usize = 64;
+
+/// A connected box. It is gone when `up` ends; dropping both ends the connection.
+#[derive(Debug)]
+pub struct Peer {
+    /// Who it is, by its certificate.
+    pub of: BoxId,
+    /// The serial number of the certificate that it showed, big-endian.
+    pub serial: Vec<u8>,
+    /// By which way.
+    pub path: Path,
+    /// From where, for people.
+    pub remote: String,
+    /// What it says.
+    pub up: mpsc::Receiver<Up>,
+    /// What it is told.
+    pub down: mpsc::Sender<Down>,
+}
