@@ -252,11 +252,9 @@ impl Link {
             return;
         }
         match why {
-            Refusal::Gap if false => {
+            Refusal::Gap if flow.gap(cursor.head.seq, now, quiet) => {
+                flow.lose();
                 self.resume(cursor, now);
-                if false {
-                    return;
-                }
             }
             Refusal::Gap => {}
             Refusal::Newer { schema } => {

@@ -148,7 +148,6 @@ impl Flow {
             self.flying.pop_front();
         }
         self.cursor = head;
-        self.sent = head;
         self.progress = now;
         self.gone_back = None;
         if self.sent.seq < head.seq {

@@ -36,6 +36,8 @@ pub fn judge(cursor: &Cursor, batch: &Batch) -> Judged {
         return Judged::Known;
     };
     match (batch.rows[at].chain == cursor.head.chain, last == have) {
-        _ => Judged::Next { skip: 0 },
+        (false, _) => Judged::Fork,
+        (true, true) => Judged::Known,
+        (true, false) => Judged::Next { skip: at + 1 },
     }
 }
