@@ -346,3 +346,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], BadBatch> {
     *bytes = rest;
     Ok(*head)
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -239,3 +239,68 @@ impl LaneState {
 pub fn nothing(epoch: Epoch, lane: Lane) -> Cursor {
     Cursor { epoch, head: Head { lane, seq: Seq(0), chain: domain::journal::GENESIS } }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use domain::journal::GENESIS;
+
+    use super::*;
+
+    fn head(seq: u64) -> Head {
+        Head { lane: Lane::Bulk, seq: Seq(seq), chain: GENESIS }
+    }
+
+    /// Written down by hand from the module's table and postcard's specification.
+    #[test]
+    fn frames_have_these_bytes() {
+        let state = LaneState { epoch: Epoch(300), base: head(0), head: head(2) };
+        let hello = Hello { release: "1".into(), schema: 1, lanes: vec![state] };
+        let zeros = [0u8; 32];
+        let expected = [&[1u8, 1, b'1', 1, 1, 0xac, 2, 1, 0][..], &zeros, &[1, 2], &zeros].concat();
+        assert_eq!(Up::Hello(hello).encode().unwrap(), expected);
+        assert_eq!(Up::Batch(vec![7, 8]).encode().unwrap(), [2, 7, 8]);
+        let cursor = Cursor { epoch: Epoch(300), head: head(5) };
+        let ack = [&[2u8, 0xac, 2, 1, 5][..], &zeros].concat();
+        assert_eq!(Down::Ack(cursor).encode().unwrap(), ack);
+        let nak = Down::Nak(Nak { cursor, why: Refusal::Busy { after_ms: 200 } });
+        let bytes = [&[3u8, 0xac, 2, 1, 5][..], &zeros, &[3, 0xc8, 1]].concat();
+        assert_eq!(nak.encode().unwrap(), bytes);
+    }
+
+    #[test]
+    fn every_frame_reads_back_also_with_what_a_later_release_adds() {
+        let cursor = Cursor { epoch: Epoch(1), head: head(1) };
+        let signed = SignedCheckpoint { bytes: vec![1], signature: vec![2; 64] };
+        let ups = [
+            Up::Hello(Hello { release: "r".into(), schema: 1, lanes: vec![] }),
+            Up::Checkpoint(signed),
+            Up::Hole(Hole { from: cursor, to: head(9) }),
+        ];
+        for up in ups {
+            let mut bytes = up.encode().unwrap();
+            assert!(Up::decode(&bytes[..bytes.len() - 1]).is_err(), "cut");
+            bytes.push(77);
+            assert_eq!(Up::decode(&bytes).unwrap(), Some(up));
+        }
+        let damaged = Refusal::Damaged("chain".parse().unwrap());
+        let downs = [
+            Down::Welcome(Welcome { release: "r".into(), cursors: vec![cursor], credit: 9 }),
+            Down::Ack(cursor),
+            Down::Nak(Nak { cursor, why: damaged }),
+            Down::Fork(cursor),
+            Down::Receipt(Receipt { checkpoint: GENESIS, at: -1, signature: vec![3; 64] }),
+            Down::Refused("revoked".parse().unwrap()),
+        ];
+        for down in downs {
+            let mut bytes = down.encode().unwrap();
+            assert!(Down::decode(&bytes[..bytes.len() - 1]).is_err(), "cut");
+            bytes.push(77);
+            assert_eq!(Down::decode(&bytes).unwrap(), Some(down));
+        }
+        assert_eq!(Up::decode(&[200, 1]).unwrap(), None);
+        assert_eq!(Down::decode(&[200, 1]).unwrap(), None);
+        assert!(Up::decode(&[]).is_err() && Down::decode(&[]).is_err());
+    }
+}
