@@ -113,6 +113,8 @@ struct Hub {
     cursors: BTreeMap<(u64, Lane), Cursor>,
     rows: Vec<(u64, Lane, u64, Vec<u8>)>,
     holes: Vec<Hole>,
+    /// Rows that came, also those that were known.
+    heard_rows: usize,
 }
 
 impl Hub {
@@ -141,6 +143,7 @@ impl Hub {
     }
 
     fn batch(&mut self, batch: &Batch) -> Down {
+        self.heard_rows += batch.rows.len();
         let cursor = self.cursor(batch.epoch, batch.lane);
         match judge(&cursor, batch) {
             Judged::Next { skip } => {
@@ -443,6 +446,58 @@ fn critical_entries_overtake_a_backlog() {
     world.carry(&[]);
     assert_eq!(world.link.lag_of(Lane::Critical), 0);
     assert!(world.link.lag_of(Lane::Bulk) > 0 && world.link.lag_of(Lane::Bulk) < waiting);
+}
+
+#[test]
+fn of_two_lanes_the_critical_one_is_read_first() {
+    let mut world = World::new(Path::Quic);
+    world.carry(&[]);
+    world.paper.write(Lane::Bulk, 1);
+    world.paper.write(Lane::Critical, 2);
+    world.link.lanes(&world.paper.states(), world.now);
+    let Some(Act::Read { after, .. }) = world.link.next(world.now) else { panic!() };
+    assert_eq!(after.lane, Lane::Critical);
+}
+
+#[test]
+fn a_batch_that_is_lost_is_sent_again_at_once_and_nothing_else_is() {
+    let mut world = World::new(Path::Mqtt);
+    world.carry(&[]);
+    world.write(Lane::Bulk, 70);
+    let batches = world.up.len();
+    assert!(batches > 3);
+    world.carry(&[Fate::Arrive, Fate::Lose]);
+    for _ in 0..10 {
+        world.carry(&[]);
+    }
+    assert_eq!(world.link.lag(), 0, "no time has passed");
+    world.check();
+    // In order all through: nothing is sent twice.
+    let mut world = World::new(Path::Quic);
+    world.carry(&[]);
+    world.write(Lane::Bulk, 250);
+    while world.link.lag() > 0 {
+        assert!(!world.up.is_empty());
+        world.carry(&[]);
+    }
+    assert_eq!(world.hub.heard_rows, 250);
+}
+
+#[test]
+fn a_clone_that_has_come_further_than_the_hub_is_told_by_its_chain() {
+    let mut world = World::new(Path::Quic);
+    world.write(Lane::Bulk, 10);
+    let mut clone = world.paper.clone();
+    world.write(Lane::Bulk, 10);
+    assert!(world.settle());
+    world.marks += 100;
+    (0..30).for_each(|mark| clone.write(Lane::Bulk, 1000 + mark));
+    world.paper = clone;
+    world.begin();
+    assert!(world.settle());
+    assert_eq!(world.forks, 1);
+    let others: Vec<_> = world.hub.rows.iter().filter(|row| row.2 > 20).collect();
+    assert!(others.is_empty(), "nothing of the clone's went on top of the other's: {others:?}");
 }
 
 #[test]
