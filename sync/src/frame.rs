@@ -2,7 +2,9 @@
 //!
 //! # Layout
 //! One byte that numbers the kind, then its body: a batch as [`crate::batch`] lays it out, anything else in postcard. On a QUIC
-//! stream four bytes of length (little-endian) go before each frame; over MQTT a frame is one message.
+//! stream four bytes of length (little-endian) go before each frame. Over MQTT a frame is one message, with four bytes before it that
+//! name the session: the box draws a number for each hello, the hub answers under it, and what goes under another one is
+//! passed over. A connection needs none: nothing outlives it.
 //!
 //! # Invariants
 //! - Numbers are never used twice; a kind that is not known is passed over, so that a later release may say more.

@@ -43,7 +43,9 @@ pub trait Journal: Send + Sync + 'static {
         most: u32,
     ) -> Result<Vec<Entry>, Trouble>;
 
-    /// The hub has everything up to here: keeps that, if the chain there is ours.
+    /// The hub has everything up to here and nothing behind it: keeps that, if the chain there is ours. It may be less than before,
+    /// where the hub was restored from a copy; what it lacks must not be pruned. Where it was pruned already, nothing that
+    /// is still here counts as acknowledged.
     ///
     /// # Errors
     /// Where the journal cannot be read or written.

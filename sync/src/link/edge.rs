@@ -28,7 +28,7 @@ pub struct Config {
     pub window_bytes: usize,
     /// How long a few bulk entries wait for more while others are under way.
     pub linger: Duration,
-    /// Without progress for so long, everything behind the cursor is sent again.
+    /// Without progress for so long, the hub is asked anew where it stands, and gets everything behind that again.
     pub retry_quic: Duration,
     /// The same where nothing else would notice a loss.
     pub retry_mqtt: Duration,
@@ -214,13 +214,20 @@ impl Link {
         if cursor.head.seq > flow.state.head.seq {
             return self.fork(cursor);
         }
+        if cursor.head.seq < flow.cursor.seq {
+            flow.cursor = cursor.head;
+        }
         if cursor.head.seq.0 > 0 && cursor.head.seq >= flow.state.base.seq {
             flow.standing = Standing::Checking(cursor);
             self.acts.push_back(Act::Check(cursor));
         } else if flow.state.base.seq > cursor.head.seq {
             let hole = Hole { from: cursor, to: flow.state.base };
             flow.standing = Standing::Hole(cursor);
-            self.acts.extend([Act::Lost(hole), Act::Send(Up::Hole(hole))]);
+            flow.progress = now;
+            flow.kept = cursor.head.seq;
+            // So that the journal knows that what it holds is not acknowledged any more, and keeps it.
+            let acts = [Act::Check(cursor), Act::Lost(hole), Act::Send(Up::Hole(hole))];
+            self.acts.extend(acts);
         } else {
             flow.restart(cursor.head, now);
         }
@@ -235,6 +242,9 @@ impl Link {
         match standing {
             Standing::Forked | Standing::Unknown => {}
             Standing::Hole(_) if cursor.head == flow.state.base => flow.restart(cursor.head, now),
+            // What was sent before still came through: the hole is smaller, or gone.
+            Standing::Hole(from) if cursor.head.seq > from.head.seq => self.resume(cursor, now),
+            Standing::Hole(_) => {}
             _ if flow.acked(cursor.head, now) => {}
             _ => self.fork(cursor),
         }
@@ -313,6 +323,7 @@ impl Link {
             Fit::Pruned if asked => {
                 let hole = Hole { from: cursor, to: flow.state.base };
                 flow.standing = Standing::Hole(cursor);
+                flow.progress = now;
                 self.acts.extend([Act::Lost(hole), Act::Send(Up::Hole(hole))]);
             }
             Fit::Pruned => {}
@@ -376,19 +387,17 @@ impl Link {
             State::Greeting(..) => {}
             State::Open(path) => {
                 let retry = self.retry_after(path);
+                let stuck = |flow: &Flow| match flow.standing {
+                    Standing::Clear => flow.is_flying() && now >= flow.progress + retry,
+                    Standing::Hole(_) => now >= flow.progress + retry,
+                    _ => false,
+                };
+                if self.flows.iter().any(stuck) {
+                    return self.connected(path, now);
+                }
                 for flow in &mut self.flows {
-                    let cursor = flow.cursor;
-                    match flow.standing {
-                        Standing::Clear if flow.is_flying() && now >= flow.progress + retry => {
-                            flow.restart(cursor, now);
-                        }
-                        Standing::Later(until) if now >= until => flow.restart(cursor, now),
-                        Standing::Hole(from) if now >= flow.progress + retry => {
-                            flow.progress = now;
-                            let hole = Hole { from, to: flow.state.base };
-                            self.acts.push_back(Act::Send(Up::Hole(hole)));
-                        }
-                        _ => {}
+                    if matches!(flow.standing, Standing::Later(until) if now >= until) {
+                        flow.restart(flow.cursor, now);
                     }
                 }
             }
