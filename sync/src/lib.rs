@@ -6,9 +6,11 @@
 
 pub mod batch;
 pub mod frame;
+pub mod identity;
 pub mod journal;
 pub mod link;
 pub mod peer;
+pub mod quic;
 
 pub use journal::Journal;
 pub use peer::Peer;
