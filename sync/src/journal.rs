@@ -4,7 +4,7 @@ use domain::journal::{BoxId, Epoch, Lane, Seq, SignedCheckpoint};
 use tokio::sync::watch;
 
 use crate::batch::Entry;
-use crate::frame::{Cursor, LaneState};
+use crate::frame::{Cursor, LaneState, Receipt};
 
 /// Why a journal could not answer.
 pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
@@ -51,11 +51,17 @@ pub trait Journal: Send + Sync + 'static {
     /// Where the journal cannot be read or written.
     fn acknowledge(&self, cursor: Cursor) -> Result<Fit, Trouble>;
 
-    /// Signed checkpoints of an epoch behind the number given, with their numbers, oldest first, at most `most`.
+    /// Signed checkpoints for which the hub has given no receipt and whose number is behind `after`, oldest first, at most `most`.
     ///
     /// # Errors
     /// Where the journal cannot be read.
     fn checkpoints(&self, after: u64, most: u32) -> Result<Vec<(u64, SignedCheckpoint)>, Trouble>;
+
+    /// Keeps the hub's receipt for the checkpoint of a number.
+    ///
+    /// # Errors
+    /// Where the journal cannot be written.
+    fn receipted(&self, checkpoint: u64, receipt: &Receipt) -> Result<(), Trouble>;
 
     /// The hub has another journal under this box's name and epoch. Begins a new epoch, and carries what the hub may not have over into it.
     ///

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod driver;
 pub mod frame;
 pub mod identity;
 pub mod journal;

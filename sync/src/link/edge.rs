@@ -135,7 +135,7 @@ impl Link {
         for state in lanes {
             match self.flows.iter_mut().find(|flow| flow.state.flow() == state.flow()) {
                 Some(flow) => {
-                    flow.state = *state;
+                    flow.told(state);
                     if flow.waiting.is_none() && state.head.seq > flow.sent.seq {
                         flow.waiting = Some(now);
                     }
@@ -219,6 +219,7 @@ impl Link {
         }
         if cursor.head.seq.0 > 0 && cursor.head.seq >= flow.state.base.seq {
             flow.standing = Standing::Checking(cursor);
+            flow.progress = now;
             self.acts.push_back(Act::Check(cursor));
         } else if flow.state.base.seq > cursor.head.seq {
             let hole = Hole { from: cursor, to: flow.state.base };
@@ -389,7 +390,7 @@ impl Link {
                 let retry = self.retry_after(path);
                 let stuck = |flow: &Flow| match flow.standing {
                     Standing::Clear => flow.is_flying() && now >= flow.progress + retry,
-                    Standing::Hole(_) => now >= flow.progress + retry,
+                    Standing::Hole(_) | Standing::Checking(_) => now >= flow.progress + retry,
                     _ => false,
                 };
                 if self.flows.iter().any(stuck) {
@@ -443,7 +444,7 @@ impl Link {
             let retry = match flow.standing {
                 Standing::Later(until) => Some(until),
                 Standing::Clear if flow.is_flying() => Some(flow.progress + open),
-                Standing::Hole(_) => Some(flow.progress + open),
+                Standing::Hole(_) | Standing::Checking(_) => Some(flow.progress + open),
                 _ => None,
             };
             [kept, retry, ready_at(flow, config)]

@@ -71,6 +71,16 @@ impl Flow {
         }
     }
 
+    /// How the journal stands. What was read may be newer than what is told here.
+    pub fn told(&mut self, state: &LaneState) {
+        if state.head.seq > self.state.head.seq {
+            self.state.head = state.head;
+        }
+        if state.base.seq > self.state.base.seq {
+            self.state.base = state.base;
+        }
+    }
+
     pub fn epoch(&self) -> Epoch {
         self.state.epoch
     }
@@ -128,6 +138,9 @@ impl Flow {
             self.progress = now;
         }
         let last = Head { lane: self.lane(), seq: packed.last, chain: packed.chain };
+        if last.seq > self.state.head.seq {
+            self.state.head = last;
+        }
         self.sent = last;
         self.flying.push_back(Flight { last, bytes: packed.bytes.len() });
         self.waiting = (self.state.head.seq > last.seq).then_some(now);

@@ -166,6 +166,8 @@ impl Hub {
 #[derive(Clone, Debug)]
 enum Step {
     Write(Lane, u8),
+    /// The journal goes on before the link is told.
+    Quiet(Lane, u8),
     /// Let frames through, each by its fate.
     Carry(Vec<Fate>),
     Wait(u16),
@@ -314,6 +316,12 @@ impl World {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Write(lane, many) => self.write(*lane, *many),
+            Step::Quiet(lane, many) => {
+                for _ in 0..*many {
+                    self.marks += 1;
+                    self.paper.write(*lane, self.marks);
+                }
+            }
             // A connection keeps order and loses nothing while it lives.
             Step::Carry(_) if self.path == Path::Quic => self.carry(&[]),
             Step::Carry(fates) => self.carry(fates),
@@ -353,6 +361,8 @@ impl World {
 
     /// The network heals. True once nothing is left to send.
     fn settle(&mut self) -> bool {
+        self.link.lanes(&self.paper.states(), self.now);
+        self.act();
         for _ in 0..2000 {
             self.carry(&[]);
             if self.up.is_empty() && self.down.is_empty() {
@@ -426,6 +436,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (lane(), 1..40u8).prop_map(|(lane, many)| Step::Write(lane, many)),
+        2 => (lane(), 1..9u8).prop_map(|(lane, many)| Step::Quiet(lane, many)),
         8 => prop::collection::vec(fate(), 0..20).prop_map(Step::Carry),
         3 => (0..15_000u16).prop_map(Step::Wait),
         1 => Just(Step::Reconnect),

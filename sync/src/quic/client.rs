@@ -51,6 +51,17 @@ pub enum Failure {
     Refused(String),
 }
 
+/// What happens on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The hub said something.
+    Heard(Down),
+    /// Every stream takes a frame again.
+    Room,
+    /// The connection is gone: [`Connection::failure`] says why.
+    Ended,
+}
+
 /// A connection to the hub.
 #[derive(Debug)]
 pub struct Connection {
@@ -204,16 +215,23 @@ impl Connection {
         self.bulk.capacity() > 0 && self.critical.capacity() > 0 && self.control.capacity() > 0
     }
 
-    /// Comes back once a bulk batch can be sent without waiting, or the connection is gone.
-    pub async fn room(&self) {
-        let _ = self.bulk.reserve().await;
-        let _ = self.critical.reserve().await;
-        let _ = self.control.reserve().await;
-    }
-
-    /// What the hub says next; `None` once the connection is gone.
-    pub async fn heard(&mut self) -> Option<Down> {
-        self.down.recv().await
+    /// What the hub says next. Where room is asked for, comes back with [`Event::Room`] once every stream takes a frame again.
+    pub async fn next(&mut self, room: bool) -> Event {
+        let room = async {
+            if !room {
+                return std::future::pending().await;
+            }
+            // Where a stream is gone, so is what the hub says: the other branch tells.
+            for stream in [&self.bulk, &self.critical, &self.control] {
+                if stream.reserve().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        tokio::select! {
+            down = self.down.recv() => down.map_or(Event::Ended, Event::Heard),
+            () = room => Event::Room,
+        }
     }
 
     /// The share of packets that was lost, once enough were sent to tell.

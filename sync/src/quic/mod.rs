@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::frame::MOST_FRAME_BYTES;
 
-pub use client::{Client, Connection, Failure};
+pub use client::{Client, Connection, Event, Failure};
 pub use server::Server;
 
 /// The protocol's name in the handshake.

@@ -74,12 +74,14 @@ async fn a_box_is_known_by_its_certificate_and_both_hear_each_other() {
     connection.send(&batch).await.unwrap();
     assert_eq!(peer.up.recv().await, Some(batch));
     peer.down.send(ack(3)).await.unwrap();
-    assert_eq!(connection.heard().await, Some(ack(3)));
+    assert_eq!(connection.next(false).await, Event::Heard(ack(3)));
     // The last word arrives before the end.
     peer.down.send(Down::Refused("revoked".parse().unwrap())).await.unwrap();
     drop(peer);
-    assert_eq!(connection.heard().await, Some(Down::Refused("revoked".parse().unwrap())));
-    assert_eq!(connection.heard().await, None);
+    let refused = Down::Refused("revoked".parse().unwrap());
+    assert_eq!(connection.next(true).await, Event::Room);
+    assert_eq!(connection.next(false).await, Event::Heard(refused));
+    assert_eq!(connection.next(false).await, Event::Ended);
     bench.stop.send(true).unwrap();
     bench.serving.await.unwrap();
 }
@@ -108,7 +110,7 @@ async fn refusal(client: &Client, address: &str) -> Failure {
     match client.connect(address, Congestion::Cubic).await {
         Err(failure) => failure,
         Ok(mut connection) => {
-            assert_eq!(connection.heard().await, None);
+            assert_eq!(connection.next(false).await, Event::Ended);
             connection.failure()
         }
     }
