@@ -295,7 +295,8 @@ pub(crate) fn settle(
         kind: SideKind::Words,
         submission: Some(submission.id),
         author: submission.author,
-        text,
+        bytes: text.as_bytes(),
+        salt: None,
     });
     let grave = decision.severity == domain::Severity::Critical;
     let lane = if grave { Lane::Critical } else { Lane::Bulk };

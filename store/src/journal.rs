@@ -1,11 +1,11 @@
 //! The journal as sync reads it: raw bytes from a cursor, side records beside, checkpoints; acknowledging and pruning.
 
-use domain::journal::{Epoch, Head, Lane, Millis, Seq, Sha256, Side, SignedCheckpoint};
-use rusqlite::params;
+use domain::journal::{Epoch, Head, Lane, Seq, Sha256, Side, SignedCheckpoint};
+use rusqlite::{OptionalExtension as _, params};
 
 use crate::{
     Error, Reply, Store,
-    rows::{self, bits},
+    rows::bits,
     store::Way,
     txn::{Place, head_of},
 };
@@ -30,10 +30,23 @@ pub struct LaneState {
     pub epoch: Epoch,
     /// The last entry.
     pub head: Head,
-    /// The last one that was pruned.
-    pub base: Seq,
+    /// The last one that was pruned, and the chain there.
+    pub base: Head,
     /// The last one that the hub acknowledged.
     pub acked: Seq,
+    /// Whether the hub has another journal under this epoch: nothing more of it is sent.
+    pub forked: bool,
+}
+
+/// How the hub's cursor fits our entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// The same chain there.
+    Same,
+    /// Another chain there, or no such entry yet.
+    Other,
+    /// The entry was pruned.
+    Pruned,
 }
 
 impl Store {
@@ -83,70 +96,92 @@ impl Store {
     pub fn lanes(&self) -> Result<Vec<LaneState>, Error> {
         self.read(|conn| {
             let mut statement = conn.prepare_cached(
-                "SELECT epoch, lane, base_seq, acked_seq FROM lanes JOIN epochs USING (epoch) ORDER BY n, lane",
+                "SELECT epoch, lane, base_seq, base_chain, acked_seq, forked_at IS NOT NULL FROM lanes JOIN epochs USING (epoch)
+                 ORDER BY n, lane",
             )?;
-            let lanes: Vec<(i64, u8, i64, i64)> = statement
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-                .collect::<Result<_, _>>()?;
-            lanes
-                .into_iter()
-                .map(|(epoch, lane, base, acked)| {
-                    let lane = Lane::from_number(lane).ok_or_else(|| Error::damaged("no such lane"))?;
-                    let epoch = Epoch(epoch.cast_unsigned());
-                    let head = head_of(conn, epoch, lane)?;
-                    let [base, acked] = [base, acked].map(|seq| Seq(seq.cast_unsigned()));
-                    Ok(LaneState { epoch, head, base, acked })
-                })
-                .collect()
+            let mut rows = statement.query([])?;
+            let mut lanes = Vec::new();
+            while let Some(row) = rows.next()? {
+                let lane =
+                    Lane::from_number(row.get(1)?).ok_or_else(|| Error::damaged("no such lane"))?;
+                let epoch = Epoch(row.get::<_, i64>(0)?.cast_unsigned());
+                let seq = |seq: i64| Seq(seq.cast_unsigned());
+                let base = Head { lane, seq: seq(row.get(2)?), chain: Sha256(row.get(3)?) };
+                let head = head_of(conn, epoch, lane)?;
+                let (acked, forked) = (seq(row.get(4)?), row.get(5)?);
+                lanes.push(LaneState { epoch, head, base, acked, forked });
+            }
+            Ok(lanes)
         })
     }
 
-    /// Checkpoints of an epoch made after a time, in order.
+    /// Checkpoints without a receipt of the hub's, behind the number given, of epochs that did not fork; in order, at most `most`.
     ///
     /// # Errors
     /// Where the database cannot be read.
     pub fn checkpoints(
         &self,
-        epoch: Epoch,
-        after: Millis,
-    ) -> Result<Vec<(Millis, SignedCheckpoint)>, Error> {
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<(u64, SignedCheckpoint)>, Error> {
         self.read(|conn| {
             let mut statement = conn.prepare_cached(
-                "SELECT * FROM checkpoints WHERE epoch = ? AND at > ? ORDER BY n",
+                "SELECT c.* FROM checkpoints c JOIN epochs USING (epoch)
+                 WHERE c.n > ? AND receipt IS NULL AND forked_at IS NULL ORDER BY c.n LIMIT ?",
             )?;
-            let rows = statement.query_map(params![bits(epoch.0), after.0], |row| {
+            let rows = statement.query_map(params![bits(after), most], |row| {
                 let signed =
                     SignedCheckpoint { bytes: row.get("bytes")?, signature: row.get("signature")? };
-                Ok((rows::millis(row, "at")?, signed))
+                Ok((row.get::<_, i64>("n")?.cast_unsigned(), signed))
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 
-    /// The hub has committed everything up to here, and names the chain there. Cumulative; a smaller number than before
-    /// changes nothing.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] where our chain there is another one: a fork.
-    pub fn acknowledge(&self, place: Place, chain: Sha256) -> Reply<()> {
+    /// Keeps the hub's receipt for a checkpoint, as bytes: the store does not look into it.
+    pub fn keep_receipt(&self, checkpoint: u64, receipt: Vec<u8>) -> Reply<()> {
+        self.write(Way::Normal, move |txn| {
+            txn.conn
+                .prepare_cached("UPDATE checkpoints SET receipt = ? WHERE n = ?")?
+                .execute(params![receipt, bits(checkpoint)])?;
+            Ok(())
+        })
+    }
+
+    /// The hub has committed everything up to here and nothing behind it, and names the chain there. Kept where it is ours. It may be
+    /// less than before, where the hub was restored from a copy: what it lacks is not pruned then.
+    pub fn acknowledge(&self, place: Place, chain: Sha256) -> Reply<Acknowledged> {
         self.write(Way::Normal, move |txn| {
             let at = params![bits(place.epoch.0), place.lane.number(), bits(place.seq.0)];
-            let ours: Option<[u8; 32]> = rusqlite::OptionalExtension::optional(
-                txn.conn
-                    .prepare_cached("SELECT chain FROM journal WHERE epoch = ? AND lane = ? AND seq = ?")?
-                    .query_row(at, |row| row.get(0)),
-            )?;
-            match ours {
-                None => return Err(Error::NotFound("entry of the journal")),
-                Some(ours) if ours != chain.0 => {
-                    return Err(Error::Conflict("the hub's chain is another one here: a fork"));
-                }
-                Some(_) => {}
-            }
+            let (base, base_chain): (i64, [u8; 32]) = txn
+                .conn
+                .prepare_cached(
+                    "SELECT base_seq, base_chain FROM lanes WHERE epoch = ? AND lane = ?",
+                )?
+                .query_row(params![bits(place.epoch.0), place.lane.number()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+            let ours: Option<[u8; 32]> = match bits(place.seq.0).cmp(&base) {
+                std::cmp::Ordering::Less => None,
+                std::cmp::Ordering::Equal => Some(base_chain),
+                std::cmp::Ordering::Greater => txn
+                    .conn
+                    .prepare_cached(
+                        "SELECT chain FROM journal WHERE epoch = ? AND lane = ? AND seq = ?",
+                    )?
+                    .query_row(at, |row| row.get(0))
+                    .optional()?,
+            };
+            let pruned = bits(place.seq.0) < base;
+            let acked = match ours {
+                _ if pruned => base,
+                Some(ours) if ours == chain.0 => bits(place.seq.0),
+                _ => return Ok(Acknowledged::Other),
+            };
             txn.conn
-                .prepare_cached("UPDATE lanes SET acked_seq = max(acked_seq, ?3) WHERE epoch = ?1 AND lane = ?2")?
-                .execute(at)?;
-            Ok(())
+                .prepare_cached("UPDATE lanes SET acked_seq = ?3 WHERE epoch = ?1 AND lane = ?2")?
+                .execute(params![bits(place.epoch.0), place.lane.number(), acked])?;
+            Ok(if pruned { Acknowledged::Pruned } else { Acknowledged::Same })
         })
     }
 
@@ -156,7 +191,9 @@ impl Store {
         self.write(Way::Normal, move |txn| {
             let old = txn.now.before(txn.config.journal_keep);
             let mut gone = 0;
-            let mut statement = txn.conn.prepare_cached("SELECT epoch, lane, base_seq, acked_seq FROM lanes")?;
+            let mut statement = txn.conn.prepare_cached(
+                "SELECT epoch, lane, base_seq, max(acked_seq, carried_seq) FROM lanes",
+            )?;
             let lanes: Vec<(i64, u8, i64, i64)> = statement
                 .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
                 .collect::<Result<_, _>>()?;

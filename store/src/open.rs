@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -68,9 +68,11 @@ impl Store {
         let (changes, changes_receiver) = watch::channel(0);
         let tight = space.flag();
         let memory = Arc::new(Memory::default());
+        let epoch = Arc::new(AtomicU64::new(tip.epoch.0));
         let writer = Writer {
             conn,
             tip,
+            epoch: Arc::clone(&epoch),
             config: Arc::clone(&config),
             incarnation,
             space,
@@ -93,7 +95,7 @@ impl Store {
         let store = Self::new(Parts {
             dir: dir.to_owned(),
             of: identity.of,
-            epoch: tip.epoch,
+            epoch,
             config,
             tight,
             urgent,

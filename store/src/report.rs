@@ -293,7 +293,8 @@ fn report(txn: &mut Txn<'_>, new: &NewReport) -> Result<ReportOutcome, Error> {
         kind: SideKind::Report,
         submission: new.submission,
         author: reporter,
-        text,
+        bytes: text.as_bytes(),
+        salt: None,
     });
     let body = Body::Reported(Reported {
         tenant: new.tenant.clone(),
@@ -375,7 +376,13 @@ fn appeal(
     }
     let item = new_item(txn.now)?;
     let author = submission.author;
-    let side = NewSide { kind: SideKind::Appeal, submission: Some(id), author, text };
+    let side = NewSide {
+        kind: SideKind::Appeal,
+        submission: Some(id),
+        author,
+        bytes: text.as_bytes(),
+        salt: None,
+    };
     let body = Body::Appealed(Appealed { tenant: tenant.clone(), appeal: item, decision: against });
     let subject = Subject::Submission(id);
     let place = txn.append(Entry { lane: Lane::Bulk, actor, subject, body, side: Some(side) })?;

@@ -129,29 +129,11 @@ pub(crate) fn begin_epoch(
     remembered: Option<(Epoch, [Head; 2])>,
     config: &Config,
 ) -> Result<(Tip, Vec<(Epoch, Head)>), Error> {
-    let mut previous = heads(conn)?;
-    if let Some((epoch, heads)) = remembered {
-        // What the head file remembers is further on than what the database knows.
-        previous.retain(|(known, _)| *known != epoch);
-        previous.extend(heads.map(|head| (epoch, head)));
-    }
     let mut tip = Tip::mint(identity.of)?;
     let transaction = conn.unchecked_transaction()?;
-    let now = config.clock.now();
-    conn.execute(
-        "INSERT INTO epochs (epoch, cause, at) VALUES (?, ?, ?)",
-        params![bits(tip.epoch.0), format!("{cause:?}").to_lowercase(), now.0],
-    )?;
-    for head in tip.heads {
-        conn.execute(
-            "INSERT INTO lanes VALUES (?, ?, 0, ?, 0)",
-            params![bits(tip.epoch.0), head.lane.number(), head.chain.0],
-        )?;
-    }
-    let body = Body::EpochBegan(EpochBegan { cause, previous: previous.clone() });
     let mut txn = Txn {
         conn,
-        now,
+        now: config.clock.now(),
         tip: &mut tip,
         config,
         incarnation: 0,
@@ -159,8 +141,38 @@ pub(crate) fn begin_epoch(
         truncate_log: false,
         voids: Default::default(),
     };
-    let (actor, subject) = (&Actor::System, Subject::Box);
-    txn.append(Entry { lane: Lane::Critical, actor, subject, body, side: None })?;
+    let previous = begin(&mut txn, cause, remembered)?;
     transaction.commit()?;
     Ok((tip, previous))
+}
+
+/// The same inside a write: the journal's tip becomes that of a new epoch.
+pub(crate) fn begin(
+    txn: &mut Txn<'_>,
+    cause: EpochCause,
+    remembered: Option<(Epoch, [Head; 2])>,
+) -> Result<Vec<(Epoch, Head)>, Error> {
+    let conn = txn.conn;
+    let mut previous = heads(conn)?;
+    if let Some((epoch, heads)) = remembered {
+        // What the head file remembers is further on than what the database knows.
+        previous.retain(|(known, _)| *known != epoch);
+        previous.extend(heads.map(|head| (epoch, head)));
+    }
+    *txn.tip = Tip::mint(txn.tip.of)?;
+    let tip = *txn.tip;
+    conn.execute(
+        "INSERT INTO epochs (epoch, cause, at) VALUES (?, ?, ?)",
+        params![bits(tip.epoch.0), format!("{cause:?}").to_lowercase(), txn.now.0],
+    )?;
+    for head in tip.heads {
+        conn.execute(
+            "INSERT INTO lanes (epoch, lane, base_seq, base_chain, acked_seq) VALUES (?, ?, 0, ?, 0)",
+            params![bits(tip.epoch.0), head.lane.number(), head.chain.0],
+        )?;
+    }
+    let body = Body::EpochBegan(EpochBegan { cause, previous: previous.clone() });
+    let (actor, subject) = (&Actor::System, Subject::Box);
+    txn.append(Entry { lane: Lane::Critical, actor, subject, body, side: None })?;
+    Ok(previous)
 }

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
 };
@@ -35,7 +35,7 @@ type Queue = Sender<Box<dyn Write>>;
 pub(crate) struct Parts {
     pub dir: PathBuf,
     pub of: BoxId,
-    pub epoch: Epoch,
+    pub epoch: Arc<AtomicU64>,
     pub config: Arc<Config>,
     pub tight: Arc<AtomicBool>,
     pub urgent: Queue,
@@ -50,7 +50,7 @@ pub(crate) struct Parts {
 struct Inner {
     dir: PathBuf,
     of: BoxId,
-    epoch: Epoch,
+    epoch: Arc<AtomicU64>,
     config: Arc<Config>,
     tight: Arc<AtomicBool>,
     /// The urgent and the normal queue; taken away at the end.
@@ -117,9 +117,9 @@ impl Store {
         self.inner.of
     }
 
-    /// This life of the database.
+    /// This life of the database. A fork begins another.
     pub fn epoch(&self) -> Epoch {
-        self.inner.epoch
+        Epoch(self.inner.epoch.load(Ordering::Relaxed))
     }
 
     /// The data directory.

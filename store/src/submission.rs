@@ -427,7 +427,8 @@ fn journal(
         kind: SideKind::Caption,
         submission: Some(new.id),
         author,
-        text,
+        bytes: text.as_bytes(),
+        salt: None,
     });
     let lane = if new.critical { Lane::Critical } else { Lane::Bulk };
     let subject = Subject::Submission(new.id);

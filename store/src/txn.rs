@@ -62,7 +62,9 @@ pub(crate) struct NewSide<'a> {
     pub kind: SideKind,
     pub submission: Option<SubmissionId>,
     pub author: Option<domain::journal::AuthorNumber>,
-    pub text: &'a str,
+    pub bytes: &'a [u8],
+    /// That of the record it is a copy of; `None` draws one.
+    pub salt: Option<[u8; 32]>,
 }
 
 /// What a side record holds.
@@ -79,6 +81,13 @@ pub enum SideKind {
 }
 
 impl SideKind {
+    /// What is stored so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Caption, Self::Words, Self::Report, Self::Appeal]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -114,7 +123,10 @@ impl Txn<'_> {
     /// Appends to the journal; it is there when the transaction is.
     pub fn append(&mut self, entry: Entry<'_>) -> Result<Place, Error> {
         let side = match &entry.side {
-            Some(new) => Some(Side { salt: random::<32>()?, bytes: new.text.as_bytes().to_vec() }),
+            Some(new) => {
+                let salt = new.salt.map_or_else(random::<32>, Ok)?;
+                Some(Side { salt, bytes: new.bytes.to_vec() })
+            }
             None => None,
         };
         let Tip { of, epoch, .. } = *self.tip;

@@ -2,7 +2,10 @@
 
 use std::{
     fs::File,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -69,6 +72,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) struct Writer {
     pub conn: Connection,
     pub tip: Tip,
+    /// The tip's epoch, for whoever asks.
+    pub epoch: Arc<AtomicU64>,
     pub config: Arc<Config>,
     pub incarnation: u64,
     pub space: Space,
@@ -171,6 +176,7 @@ impl Writer {
         match outcome {
             Ok((results, voids)) => {
                 self.memory.forget(&voids);
+                self.epoch.store(self.tip.epoch.0, Ordering::Relaxed);
                 if let Err(error) = self.head_file.write(&self.tip) {
                     tracing::warn!(%error, "the head file was not written");
                 }

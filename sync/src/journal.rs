@@ -25,7 +25,7 @@ pub trait Journal: Send + Sync + 'static {
     /// The box.
     fn of(&self) -> BoxId;
 
-    /// Every lane of every epoch that is still here, oldest epoch first.
+    /// Every lane of every epoch that is still here and did not fork, oldest epoch first: the last one is that which grows.
     ///
     /// # Errors
     /// Where the journal cannot be read.

@@ -25,6 +25,8 @@ pub enum EpochCause {
     Restored,
     /// The database is older than what this box had already acknowledged: its log was lost, or an old copy put in its place.
     Rewound,
+    /// The hub has another journal under this box's name and epoch: a disk was copied, or an old one put in.
+    Forked,
 }
 
 /// A submission was accepted. Its caption is the side record.
@@ -266,6 +268,14 @@ pub struct ModelChanged {
     pub control_refused: u64,
 }
 
+/// An entry of an epoch that forked, told again in the next one: the hub takes no more of its own epoch. The side record, if it
+/// has one, lies beside this entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The entry's bytes, with the place that it had.
+    pub record: Vec<u8>,
+}
+
 macro_rules! bodies {
     ($($number:literal $name:ident)*) => {
         /// What happened. The kind is stored as a number of its own, so that a later release can add to the list.
@@ -317,6 +327,7 @@ bodies! {
     15 StandingNote
     16 Acted
     17 ModelChanged
+    18 Carried
 }
 
 fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotRecord> {

@@ -41,8 +41,8 @@ mod record;
 mod tests;
 
 pub use body::{
-    Accepted, Acted, Appealed, BankChanged, BlobDeleted, Body, Decided, EpochBegan, EpochCause,
-    Erased, Fetched, FlagSet, JobChange, JobNote, KeyChanged, MediaNote, ModelChanged,
+    Accepted, Acted, Appealed, BankChanged, BlobDeleted, Body, Carried, Decided, EpochBegan,
+    EpochCause, Erased, Fetched, FlagSet, JobChange, JobNote, KeyChanged, MediaNote, ModelChanged,
     NotifyFailed, PolicyInForce, Reported, StandingNote,
 };
 pub use chain::{BadCheckpoint, Checkpoint, GENESIS, Head, Side, SignedCheckpoint, link};

@@ -109,6 +109,8 @@ pub struct Link {
     state: State,
     /// Critical lanes first, older epochs before newer.
     flows: Vec<Flow>,
+    /// The epoch that grows; the others are closed.
+    current: Option<Epoch>,
     credit: usize,
     paused: Option<Instant>,
     tickets: u64,
@@ -122,6 +124,7 @@ impl Link {
             config,
             state: State::Down,
             flows: Vec::new(),
+            current: None,
             credit: 0,
             paused: None,
             tickets: 0,
@@ -129,8 +132,9 @@ impl Link {
         }
     }
 
-    /// How the lanes of the journal stand; told at the start and after each commit.
+    /// How the lanes of the journal stand, the epoch that grows last; told at the start and after each commit.
     pub fn lanes(&mut self, lanes: &[LaneState], now: Instant) {
+        self.current = lanes.last().map(|state| state.epoch);
         let mut unknown = false;
         for state in lanes {
             match self.flows.iter_mut().find(|flow| flow.state.flow() == state.flow()) {
@@ -212,7 +216,12 @@ impl Link {
             self.acts.push_back(Act::Rewound(cursor));
         }
         if cursor.head.seq > flow.state.head.seq {
-            return self.fork(cursor);
+            if self.current == Some(cursor.epoch) {
+                return self.fork(cursor);
+            }
+            // A restored or salvaged database knows less of its earlier lives than was sent of them.
+            let head = flow.state.head;
+            return flow.restart(head, now);
         }
         if cursor.head.seq < flow.cursor.seq {
             flow.cursor = cursor.head;

@@ -563,6 +563,23 @@ fn a_box_put_back_in_time_forks_and_goes_on_in_a_new_epoch() {
 }
 
 #[test]
+fn a_database_restored_by_command_raises_no_alarm_and_sends_what_is_new() {
+    let mut world = World::new(Path::Quic);
+    world.write(Lane::Bulk, 10);
+    let mut old = world.paper.clone();
+    world.write(Lane::Bulk, 10);
+    assert!(world.settle());
+    old.begin(2);
+    world.paper = old;
+    world.begin();
+    world.write(Lane::Bulk, 5);
+    assert!(world.settle());
+    assert_eq!(world.forks, 0);
+    let rows = |epoch| world.hub.rows.iter().filter(|row| row.0 == epoch).count();
+    assert_eq!((rows(1), rows(2)), (20, 5), "the hub keeps what the box does not know any more");
+}
+
+#[test]
 fn entries_that_nobody_has_any_more_are_told_of() {
     let mut world = World::new(Path::Quic);
     world.write(Lane::Bulk, 12);
