@@ -6,7 +6,7 @@ mod common;
 use std::{collections::BTreeSet, time::Duration};
 
 use common::{
-    Time, approve, code, config, lease_one, open, photo, reject, submission, tell, tenant,
+    approve, code, config, judged, lease_one, open, photo, reject, start, submission, tell, tenant,
 };
 use domain::{
     Status,
@@ -16,19 +16,6 @@ use store::{
     Again, EffectKind, Error, Exhibit, Hash, MediaVerdict, NewBankEntry, NewMedia, NewSubmission,
     Place, SeenPdq, Store, Verdict,
 };
-
-fn start() -> (tempfile::TempDir, Time, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let time = Time::new();
-    let store = open(dir.path(), &time);
-    (dir, time, store)
-}
-
-fn judged(store: &Store, new: NewSubmission) -> store::Settled {
-    store.accept(new).wait().unwrap();
-    let work = lease_one(store);
-    store.commit(work.lease.clone(), approve(&work), tell()).wait().unwrap()
-}
 
 #[test]
 fn a_message_keeps_its_id_through_failures_restarts_and_replay() {

@@ -155,3 +155,18 @@ pub fn tell() -> Tell {
 pub fn lease_one(store: &Store) -> Work {
     store.lease(1).wait().unwrap().pop().unwrap()
 }
+
+/// A new store in a folder of its own, under a clock of its own.
+pub fn start() -> (tempfile::TempDir, Time, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let time = Time::new();
+    let store = open(dir.path(), &time);
+    (dir, time, store)
+}
+
+/// Accepts a submission and approves it.
+pub fn judged(store: &Store, new: NewSubmission) -> store::Settled {
+    store.accept(new).wait().unwrap();
+    let work = lease_one(store);
+    store.commit(work.lease.clone(), approve(&work), tell()).wait().unwrap()
+}
