@@ -1,0 +1,4 @@
+//! `weir-hub`: the central hub.
+#![forbid(unsafe_code)]
+
+fn main() {}
