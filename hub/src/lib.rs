@@ -6,15 +6,21 @@
 
 pub mod alarm;
 mod checkpoint;
+pub mod cli;
+pub mod config;
 mod copy;
 pub mod database;
 pub mod error;
 pub mod fleet;
+pub mod http;
 pub mod ingest;
 mod projection;
 pub mod receipt;
 pub mod schema;
+mod serve;
 pub mod session;
+pub mod token;
+mod transports;
 pub mod verify;
 
 pub use database::{Database, Pool};

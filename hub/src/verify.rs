@@ -52,8 +52,8 @@ pub async fn verify(client: &mut Client, only: Option<BoxId>) -> Result<Verified
     let client = snapshot.client();
     let mut verified = Verified::default();
     let query =
-        "SELECT box, epoch, lane, seq, chain FROM cursors WHERE $1::uuid IS NULL OR box = $1
-                 ORDER BY box, began_at, epoch, lane";
+        "SELECT box, epoch, lane, seq, chain, coalesce(began_at < (SELECT max(dropped_before) FROM retention), false)
+         FROM cursors WHERE $1::uuid IS NULL OR box = $1 ORDER BY box, began_at, epoch, lane";
     let mut last = None;
     for row in client.query(query, &[&only.map(|of| of.0)]).await? {
         let of = BoxId(row.try_get(0)?);
