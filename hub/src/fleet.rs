@@ -186,10 +186,11 @@ async fn follow(database: &Database, barred: &watch::Sender<Barred>) -> Result<(
             changed
         });
         tokio::select! {
-            note = tokio::time::timeout(POLL, told.recv()) => match note {
-                Ok(None) => return Err(Error::Closed),
-                Ok(Some(_)) | Err(_) => {}
-            },
+            note = tokio::time::timeout(POLL, told.recv()) => {
+                if let Ok(None) = note {
+                    return Err(Error::Closed);
+                }
+            }
             () = barred.closed() => return Ok(()),
         }
     }

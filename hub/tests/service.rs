@@ -151,7 +151,7 @@ fn pages(hub: &Service, token: &str, filter: &str) -> Vec<Value> {
     let (mut rows, mut next) = (Vec::new(), String::new());
     loop {
         let mut page = hub.json(&format!("/v1/verdicts?{filter}{next}"), token);
-        rows.extend(page["verdicts"].as_array_mut().unwrap().drain(..));
+        rows.append(page["verdicts"].as_array_mut().unwrap());
         match page["next"].as_str() {
             Some(cursor) => next = format!("&cursor={cursor}"),
             None => return rows,

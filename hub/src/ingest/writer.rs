@@ -110,9 +110,15 @@ impl Writer {
         let (personal, erased) =
             (std::mem::take(&mut plan.rows.personal), std::mem::take(&mut plan.rows.erased));
         self.mark(&plan).await?;
-        for (copy, statement) in plan.rows.copies().into_iter().zip(&self.copies) {
-            self.copy(copy, statement).await?;
-        }
+        let ([a, b, c, d, e], [f, g, h, i, j]) = (plan.rows.copies(), &self.copies);
+        // One behind the other on the wire, without a wait for each answer.
+        tokio::try_join!(
+            self.copy(a, f),
+            self.copy(b, g),
+            self.copy(c, h),
+            self.copy(d, i),
+            self.copy(e, j)
+        )?;
         for (of, author, tenant) in erased {
             self.erase(of, author, &tenant).await?;
         }
