@@ -67,7 +67,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut again = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -87,7 +86,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             Ok(result) => result?,
             Err(_) => tracing::warn!("not everything ended in time"),
         },
-        _ = async { again.recv().await; again.recv().await } => tracing::warn!("ended at once"),
+        _ = interrupt.recv() => tracing::warn!("ended at once"),
+        _ = terminate.recv() => tracing::warn!("ended at once"),
     }
     chores.shutdown().await;
     Ok(())

@@ -52,6 +52,13 @@ impl Service {
         Self { child, base, agent }
     }
 
+    /// SIGTERM; it ends in order.
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+
     fn get(&self, path: &str, token: &str) -> (u16, String) {
         let call = self.agent.get(format!("{}{path}", self.base));
         let mut answer = call.header("authorization", format!("Bearer {token}")).call().unwrap();
@@ -145,6 +152,7 @@ async fn the_api_pages_and_filters_verdicts_and_lets_nobody_in_without_a_token()
     assert_eq!(hub.json("/v1/alarms", &token)["alarms"], Value::Array(vec![]));
     told(&command(&postgres, &["token", "revoke", "ops"]));
     assert_eq!(hub.get("/v1/boxes", &token).0, 401, "revoked at once");
+    hub.end();
 }
 
 fn pages(hub: &Service, token: &str, filter: &str) -> Vec<Value> {
