@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod media;
 pub mod mount;
 pub mod nginx;
+pub mod postgres;
 pub mod power;
 pub mod samples;
 pub mod service;

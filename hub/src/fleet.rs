@@ -1,0 +1,197 @@
+//! The boxes: who is enrolled, and who may no more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::journal::BoxId;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_postgres::{Client, Row};
+
+use crate::Error;
+use crate::database::Database;
+
+/// Whether a box may replicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It may.
+    Enrolled,
+    /// Its certificate has expired: it may renew, and nothing else.
+    Quarantined,
+    /// Never again under this certificate.
+    Revoked,
+}
+
+impl State {
+    /// As stored and told.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enrolled => "enrolled",
+            Self::Quarantined => "quarantined",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    fn read(word: &str) -> Result<Self, Error> {
+        [Self::Enrolled, Self::Quarantined, Self::Revoked]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or_else(|| Error::Damaged(format!("a box in the state `{word}`")))
+    }
+}
+
+/// A box as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Member {
+    /// Its id.
+    #[serde(rename = "box")]
+    pub of: String,
+    /// What its operators call it.
+    pub name: String,
+    /// Whether it may replicate.
+    pub state: State,
+    /// The release that it last said it runs.
+    pub release: Option<String>,
+    /// Serial number of its certificate, hexadecimal.
+    pub serial: String,
+    /// Seconds since 1970.
+    pub enrolled_at: f64,
+    /// Seconds since 1970; nothing where it never said hello.
+    pub seen_at: Option<f64>,
+    /// Entries committed, of all epochs and lanes.
+    pub entries: i64,
+    /// Alarms that nobody has seen to.
+    pub alarms: i64,
+}
+
+const MEMBERS: &str = "SELECT box, name, state, release, encode(serial, 'hex'), extract(epoch FROM enrolled_at)::float8,
+    extract(epoch FROM seen_at)::float8,
+    (SELECT coalesce(sum(seq), 0)::bigint FROM cursors c WHERE c.box = b.box),
+    (SELECT count(*) FROM alarms a WHERE a.box = b.box AND resolved_at IS NULL)
+    FROM boxes b";
+
+/// Enrols a box, or gives an enrolled one a new key and certificate.
+///
+/// # Errors
+/// Where the database is away, or the key has not 32 bytes.
+pub async fn enrol(
+    client: &Client,
+    of: BoxId,
+    name: &str,
+    public_key: &[u8],
+    serial: &[u8],
+) -> Result<(), Error> {
+    client
+        .execute(
+            "INSERT INTO boxes (box, name, public_key, serial) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (box) DO UPDATE SET name = excluded.name, public_key = excluded.public_key,
+             serial = excluded.serial, state = 'enrolled', changed_at = now()",
+            &[&of.0, &name, &public_key, &serial],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Sets whether a box may replicate. Every hub node that is connected to it hears of it.
+///
+/// # Errors
+/// [`Error::NotFound`], or where the database is away.
+pub async fn set_state(client: &Client, of: BoxId, state: State) -> Result<(), Error> {
+    let query = "UPDATE boxes SET state = $2, changed_at = now() WHERE box = $1";
+    match client.execute(query, &[&of.0, &state.as_str()]).await? {
+        0 => Err(Error::NotFound(format!("no box {of} is enrolled here"))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a box may replicate; nothing where it is unknown.
+///
+/// # Errors
+/// Where the database is away.
+pub async fn state(client: &Client, of: BoxId) -> Result<Option<State>, Error> {
+    let row = client.query_opt("SELECT state FROM boxes WHERE box = $1", &[&of.0]).await?;
+    row.map(|row| State::read(row.try_get(0)?)).transpose()
+}
+
+/// All boxes, by name.
+///
+/// # Errors
+/// Where the database is away.
+pub async fn list(client: &Client) -> Result<Vec<Member>, Error> {
+    let rows = client.query(&format!("{MEMBERS} ORDER BY name, box"), &[]).await?;
+    rows.iter().map(member).collect()
+}
+
+/// A box.
+///
+/// # Errors
+/// [`Error::NotFound`], or where the database is away.
+pub async fn show(client: &Client, of: BoxId) -> Result<Member, Error> {
+    let row = client.query_opt(&format!("{MEMBERS} WHERE box = $1"), &[&of.0]).await?;
+    let row = row.ok_or_else(|| Error::NotFound(format!("no box {of} is enrolled here")))?;
+    member(&row)
+}
+
+fn member(row: &Row) -> Result<Member, Error> {
+    Ok(Member {
+        of: row.try_get::<_, uuid::Uuid>(0)?.to_string(),
+        name: row.try_get(1)?,
+        state: State::read(row.try_get(2)?)?,
+        release: row.try_get(3)?,
+        serial: row.try_get(4)?,
+        enrolled_at: row.try_get(5)?,
+        seen_at: row.try_get(6)?,
+        entries: row.try_get(7)?,
+        alarms: row.try_get(8)?,
+    })
+}
+
+/// Boxes that may not replicate, as sessions watch them.
+pub type Barred = Arc<BTreeMap<BoxId, State>>;
+
+/// How often the list is read even though nobody said that it changed.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Keeps the list of barred boxes up to date: told by the database, and by asking every two seconds where telling fails. Ends when
+/// nobody watches any more.
+pub async fn watch(database: Database, barred: watch::Sender<Barred>) {
+    while !barred.is_closed() {
+        if let Err(error) = follow(&database, &barred).await {
+            tracing::warn!(%error, "cannot follow who is revoked");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = barred.closed() => {}
+        }
+    }
+}
+
+async fn follow(database: &Database, barred: &watch::Sender<Barred>) -> Result<(), Error> {
+    let (client, mut told) = database.listen("weir_boxes").await?;
+    loop {
+        let query = "SELECT box, state FROM boxes WHERE state <> 'enrolled'";
+        let rows = tokio::time::timeout(POLL, client.query(query, &[])).await;
+        let rows = rows.map_err(|_| Error::Slow(POLL))??;
+        let now = rows
+            .iter()
+            .map(|row| Ok((BoxId(row.try_get(0)?), State::read(row.try_get(1)?)?)))
+            .collect::<Result<BTreeMap<_, _>, Error>>()?;
+        barred.send_if_modified(|before| {
+            let changed = **before != now;
+            if changed {
+                *before = Arc::new(now);
+            }
+            changed
+        });
+        tokio::select! {
+            note = tokio::time::timeout(POLL, told.recv()) => {
+                if let Ok(None) = note {
+                    return Err(Error::Closed);
+                }
+            }
+            () = barred.closed() => return Ok(()),
+        }
+    }
+}

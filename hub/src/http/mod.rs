@@ -1,0 +1,126 @@
+//! The API of the hub: health, metrics, boxes, verdicts, alarms. `assets/openapi.json` describes it.
+
+mod alarms;
+mod metrics;
+mod problem;
+mod verdicts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use domain::journal::BoxId;
+use serde_json::{Value, json};
+
+use crate::session::Sessions;
+use crate::{Pool, fleet, schema, token};
+use problem::Problem;
+
+/// The API, kept by hand; a test holds it against the routes.
+const OPENAPI: &str = include_str!("../../assets/openapi.json");
+
+/// How long the database may take to answer whether the hub is ready.
+const READY: Duration = Duration::from_secs(2);
+
+/// What calls need.
+#[derive(Clone, Debug)]
+pub struct Api {
+    pool: Arc<Pool>,
+    sessions: Arc<Sessions>,
+}
+
+impl Api {
+    /// Over these sessions, with connections of its own, so that no query waits for the ingest or the other way round.
+    pub fn new(pool: Arc<Pool>, sessions: Arc<Sessions>) -> Self {
+        Self { pool, sessions }
+    }
+
+    /// All routes.
+    pub fn router(self) -> Router {
+        let guarded = Router::new()
+            .route("/v1/boxes", get(boxes))
+            .route("/v1/boxes/{box}", get(one_box))
+            .route("/v1/verdicts", get(verdicts::list))
+            .route("/v1/alarms", get(alarms::list))
+            .route_layer(from_fn_with_state(self.clone(), guard));
+        Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics::metrics))
+            .route("/openapi.json", get(openapi))
+            .merge(guarded)
+            .fallback(async || Problem::not_found())
+            .with_state(self)
+    }
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+}
+
+/// Lets nobody through without a token in force.
+async fn guard(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+    let given = request.headers().get(header::AUTHORIZATION);
+    let given = given.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let secret = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some((_, secret)) = secret else { return Err(Problem::unauthorised()) };
+    if !token::holds(&*api.pool.take().await?, secret.trim()).await? {
+        return Err(Problem::unauthorised());
+    }
+    Ok(next.run(request).await)
+}
+
+/// Ready: the database answers, and has the schema of this release.
+async fn ready(State(api): State<Api>) -> Response {
+    let check = async { schema::check(&*api.pool.take().await?).await };
+    match tokio::time::timeout(READY, check).await {
+        Ok(Ok(())) => "ready\n".into_response(),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
+    }
+}
+
+async fn boxes(State(api): State<Api>) -> Result<axum::Json<Value>, Problem> {
+    let boxes = fleet::list(&*api.pool.take().await?).await?;
+    Ok(axum::Json(json!({ "boxes": boxes })))
+}
+
+async fn one_box(
+    State(api): State<Api>,
+    Path(of): Path<String>,
+) -> Result<axum::Json<fleet::Member>, Problem> {
+    let of: BoxId = of.parse().map_err(|_| Problem::bad(format!("`{of}` is no UUID")))?;
+    Ok(axum::Json(fleet::show(&*api.pool.take().await?, of).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_document_names_every_route() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let routes: Vec<&str> = include_str!("mod.rs")
+            .split(".route(\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|route| route.starts_with('/'))
+            .collect();
+        let mut told: Vec<&str> =
+            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut routes = routes;
+        routes.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(routes, told);
+    }
+}

@@ -1,0 +1,28 @@
+//! The hub: journals of many boxes into one Postgres, and what people ask of them.
+//!
+//! A box's batches go through [`session`] to [`ingest`], which commits them and only then acknowledges. docs/hub.md tells of the
+//! tables and of what holds.
+#![forbid(unsafe_code)]
+
+pub mod alarm;
+mod checkpoint;
+pub mod cli;
+pub mod config;
+mod copy;
+pub mod database;
+pub mod error;
+pub mod fleet;
+pub mod http;
+pub mod ingest;
+mod projection;
+pub mod receipt;
+pub mod schema;
+mod serve;
+pub mod session;
+pub mod token;
+mod transports;
+pub mod verify;
+
+pub use database::{Database, Pool};
+pub use error::Error;
+pub use ingest::Ingest;

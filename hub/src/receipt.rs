@@ -1,0 +1,65 @@
+//! The hub's own key, and its word that a checkpoint holds.
+
+use domain::journal::Sha256;
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use sync::frame::Receipt;
+
+use crate::Error;
+
+/// Goes before what is signed, so that a receipt is a signature over nothing else.
+const LABEL: &[u8] = b"weir checkpoint receipt 1\0";
+
+/// The key by which this hub signs receipts.
+pub struct HubKey(Ed25519KeyPair);
+
+impl std::fmt::Debug for HubKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HubKey")
+    }
+}
+
+impl HubKey {
+    /// A new key as PKCS#8, to be kept where only the hub reads it.
+    ///
+    /// # Errors
+    /// Where the system has no randomness.
+    pub fn generate() -> Result<Vec<u8>, Error> {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
+        let document = document.map_err(|_| Error::Invalid("no randomness for a key".into()))?;
+        Ok(document.as_ref().to_vec())
+    }
+
+    /// Reads what [`HubKey::generate`] made.
+    ///
+    /// # Errors
+    /// Where it is no such key.
+    pub fn new(pkcs8: &[u8]) -> Result<Self, Error> {
+        Ed25519KeyPair::from_pkcs8(pkcs8)
+            .map(Self)
+            .map_err(|_| Error::Invalid("the hub's key is no Ed25519 key in PKCS#8".into()))
+    }
+
+    /// The public half, 32 bytes.
+    pub fn public_key(&self) -> &[u8] {
+        self.0.public_key().as_ref()
+    }
+
+    /// Signs that the checkpoint of this hash was verified at this time (milliseconds since 1970).
+    pub fn receipt(&self, checkpoint: Sha256, at: i64) -> Receipt {
+        let signature = self.0.sign(&signed(checkpoint, at)).as_ref().to_vec();
+        Receipt { checkpoint, at, signature }
+    }
+}
+
+/// Label, hash, time (little-endian).
+fn signed(checkpoint: Sha256, at: i64) -> Vec<u8> {
+    [LABEL, &checkpoint.0, &at.to_le_bytes()].concat()
+}
+
+/// Whether a receipt is by this key (32 bytes).
+pub fn verify(receipt: &Receipt, public_key: &[u8]) -> bool {
+    ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public_key)
+        .verify(&signed(receipt.checkpoint, receipt.at), &receipt.signature)
+        .is_ok()
+}

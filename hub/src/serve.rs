@@ -1,0 +1,131 @@
+//! `weir-hub serve`: everything put together, and its end.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::fleet::{self, Barred};
+use crate::http::Api;
+use crate::receipt::HubKey;
+use crate::session::Sessions;
+use crate::{Ingest, Pool, schema, transports};
+
+/// Connections for hellos, checkpoints and alarms; and those for the API.
+const INGEST_POOL: usize = 4;
+const API_POOL: usize = 8;
+
+/// How often partitions are made ahead and old ones dropped.
+const CHORES: Duration = Duration::from_secs(3600);
+
+/// How long an orderly end may take.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// Where it cannot start: no such database, another schema, no key, the address taken.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let client = config.database.connect().await.context("cannot reach the database")?;
+    schema::check(&client).await?;
+    drop(client);
+    let key = Arc::new(hub_key(&config.key)?);
+    let mut committing = JoinSet::new();
+    let pool = Arc::new(Pool::new(config.database.clone(), INGEST_POOL));
+    let ingest = Ingest::start(config.ingest.clone(), pool, key, &mut committing);
+    let (told, barred) = watch::channel(Barred::default());
+    let sessions = Arc::new(Sessions::new(ingest, barred));
+    let mut chores = JoinSet::new();
+    chores.spawn(fleet::watch(config.database.clone(), told));
+    chores.spawn(keep_days(Pool::new(config.database.clone(), 1), config.retention_days));
+
+    let (stop, stopped) = watch::channel(false);
+    // Held for as long as the hub serves: transports get clones of it.
+    let (_door, arriving) = transports::arrivals();
+    let boxes = tokio::spawn(transports::serve(Arc::clone(&sessions), arriving, stopped.clone()));
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let pool = Arc::new(Pool::new(config.database, API_POOL));
+    let router = Api::new(pool, Arc::clone(&sessions)).router();
+    let mut until = stopped.clone();
+    let api = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is the end too.
+        let _ = until.wait_for(|stop| *stop).await;
+    });
+    let api = tokio::spawn(api.into_future());
+    eprintln!("weir-hub: serving on http://{address}/");
+
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    let drained = async {
+        boxes.await?;
+        api.await??;
+        // The shards end once nobody can bring anything any more.
+        drop(sessions);
+        while committing.join_next().await.is_some() {}
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        result = tokio::time::timeout(DRAIN, drained) => match result {
+            Ok(result) => result?,
+            Err(_) => tracing::warn!("not everything ended in time"),
+        },
+        _ = interrupt.recv() => tracing::warn!("ended at once"),
+        _ = terminate.recv() => tracing::warn!("ended at once"),
+    }
+    chores.shutdown().await;
+    Ok(())
+}
+
+/// Partitions of the days to come, and the end of those that are past their time.
+async fn keep_days(pool: Pool, retention_days: Option<u16>) {
+    loop {
+        let kept = async {
+            let client = pool.take().await?;
+            let ahead = "SELECT ensure_day((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 1) n";
+            client.batch_execute(ahead).await?;
+            if let Some(days) = retention_days {
+                let days = i32::from(days);
+                let drop = "SELECT drop_days_before((now() AT TIME ZONE 'UTC')::date - $1::int)";
+                let gone: i32 = client.query_one(drop, &[&days]).await?.try_get(0)?;
+                if gone > 0 {
+                    tracing::info!(partitions = gone, "dropped by retention");
+                }
+            }
+            Ok::<_, crate::Error>(())
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "partitions were not kept; an hour from now it is tried again");
+        }
+        tokio::time::sleep(CHORES).await;
+    }
+}
+
+/// Reads the hub's key, or makes one that only the hub's user can read.
+fn hub_key(path: &Path) -> anyhow::Result<HubKey> {
+    if !path.exists() {
+        let key = HubKey::generate()?;
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(path);
+        let mut file = file.with_context(|| format!("cannot make the key {}", path.display()))?;
+        file.write_all(&key).and_then(|()| file.sync_all()).context("cannot write the key")?;
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(HubKey::new(&bytes)?)
+}
