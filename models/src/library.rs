@@ -13,6 +13,7 @@ use std::sync::Mutex;
 
 use ring::digest::{Context, SHA256};
 
+use crate::file::hex;
 use crate::manifest::Pin;
 use crate::{Manifest, ModelError, life};
 
@@ -126,8 +127,4 @@ pub(crate) fn digest(path: &Path) -> std::io::Result<Pin> {
 /// Size and SHA-256 of bytes in memory.
 pub(crate) fn digest_of(bytes: &[u8]) -> Pin {
     Pin { sha256: hex(ring::digest::digest(&SHA256, bytes).as_ref()), bytes: bytes.len() as u64 }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -143,6 +143,21 @@ impl TensorRtEngine {
         Ok(plan)
     }
 
+    /// A plan in the place of what is kept and cannot be used.
+    fn replaced(&self, manifest: &Manifest, path: &Path, key: &Key) -> Result<Plan, ModelError> {
+        self.plans.remove(key)?;
+        let bytes = self.build_now(manifest, path, key)?;
+        Plan::new(&self.library, &bytes).map_err(|why| {
+            // It would fail the next time as well, and only cost a build.
+            let _ = self.plans.remove(key);
+            let detail = format!(
+                "a plan that was just built cannot be used ({why}); is trtexec of another version than the library, {}?",
+                self.version()
+            );
+            ModelError::Plan { name: manifest.name.clone(), detail }
+        })
+    }
+
     /// The plan of a model, from memory, from disk, or built now. One that is kept and cannot be used is built anew, once.
     fn plan(&self, manifest: &Manifest, path: &Path) -> Result<Arc<Plan>, ModelError> {
         let key = self.key(manifest, path)?;
@@ -151,22 +166,20 @@ impl TensorRtEngine {
         if let Some(plan) = ready.get(&name).and_then(Weak::upgrade) {
             return Ok(plan);
         }
-        let _lock = self.plans.lock(&key)?;
-        let kept = self.plans.read(&key)?.and_then(|bytes| Plan::new(&self.library, &bytes).ok());
-        let plan = match kept {
+        let kept = || -> Result<Option<Plan>, ModelError> {
+            let bytes = self.plans.read(&key)?;
+            Ok(bytes.and_then(|bytes| Plan::new(&self.library, &bytes).ok()))
+        };
+        // What is kept needs no lock, nor a folder that may be written to.
+        let plan = match kept()? {
             Some(plan) => plan,
             None => {
-                self.plans.remove(&key)?;
-                let bytes = self.build_now(manifest, path, &key)?;
-                Plan::new(&self.library, &bytes).map_err(|why| {
-                    // It would fail the next time as well, and only cost a build.
-                    let _ = self.plans.remove(&key);
-                    let detail = format!(
-                        "a plan that was just built cannot be used ({why}); is trtexec of another version than the library, {}?",
-                        self.version()
-                    );
-                    ModelError::Plan { name: manifest.name.clone(), detail }
-                })?
+                let _lock = self.plans.lock(&key)?;
+                // Somebody else may have built it meanwhile.
+                match kept()? {
+                    Some(plan) => plan,
+                    None => self.replaced(manifest, path, &key)?,
+                }
             }
         };
         let plan = Arc::new(plan);

@@ -2,7 +2,7 @@
 //! renamed, so that a power cut leaves the old state or the new one; whatever else may have happened to it, the hash tells.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::Key;
 use crate::ModelError;
+use crate::file::replace;
 use crate::library::digest_of;
 
 /// Begins every file.
@@ -96,7 +97,7 @@ impl Plans {
             .map_err(|error| ModelError::file("cannot make a folder in", &self.dir, &error))
     }
 
-    /// The plan of a key; `None` where there is none, or none that holds: such a file is removed.
+    /// The plan of a key; `None` where there is none, or none that holds.
     pub(super) fn read(&self, key: &Key) -> Result<Option<Vec<u8>>, ModelError> {
         let path = self.path(key);
         match open(&path) {
@@ -109,7 +110,7 @@ impl Plans {
             Err(error) if error.kind() != io::ErrorKind::InvalidData => {
                 Err(ModelError::file("cannot read", &path, &error))
             }
-            _ => self.remove(key).map(|()| None),
+            _ => Ok(None),
         }
     }
 
@@ -128,17 +129,11 @@ impl Plans {
         };
         let header = serde_json::to_vec(&header).unwrap_or_default();
         let length = u32::try_from(header.len()).unwrap_or(u32::MAX);
-        let write = || -> io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-            file.write_all(MAGIC)?;
-            file.write_all(&length.to_le_bytes())?;
-            file.write_all(&header)?;
-            file.write_all(plan)?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|error| ModelError::file("cannot write", &path, &error))
+        let length = length.to_le_bytes();
+        let parts = [MAGIC.as_slice(), &length, &header, plan];
+        // For whoever may run the service: there is nothing secret in a plan.
+        replace(&path, &parts, 0o644)
+            .map_err(|error| ModelError::file("cannot write", &path, &error))
     }
 
     pub(super) fn remove(&self, key: &Key) -> Result<(), ModelError> {
