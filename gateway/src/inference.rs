@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::bail;
 use clap::ValueEnum;
@@ -15,6 +15,9 @@ use serde::Serialize;
 
 /// Whether the GPU was lost to this process: it comes back to the next one alone.
 static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Warnings of engines that are in the log: each tenant meets the same.
+static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -108,6 +111,11 @@ impl InUse {
         lost
     }
 
+    /// What is amiss although models run, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        self.engine.as_ref().map(|engine| engine.warnings()).unwrap_or_default()
+    }
+
     /// As verdicts cite it.
     pub fn cited(&self) -> Option<Cited> {
         self.engine.as_ref()?;
@@ -182,6 +190,12 @@ fn on_gpu<T>(
     };
     let mut in_use = InUse::of(engine, None);
     let loaded = load(&mut in_use)?;
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    for warning in in_use.warnings() {
+        if told.insert(warning.clone()) {
+            tracing::warn!("{warning}");
+        }
+    }
     Ok(Some((loaded, in_use)))
 }
 

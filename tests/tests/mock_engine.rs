@@ -173,3 +173,31 @@ fn a_library_that_is_not_there_is_told_and_the_cpu_judges() {
     assert!(wrong.stderr.contains("TensorRT 11"), "{wrong:#?}");
     assert_eq!(wrong.line()["engine"]["name"], "cpu");
 }
+
+#[test]
+fn a_plan_that_cannot_be_written_is_used_from_memory_and_told() {
+    let Some(case) = Case::new("") else { return };
+    // In the place of the folder, so that not even root can write there.
+    std::fs::write(case.path("models/engines"), "").unwrap();
+    let service = case.serve("engine = \"tensorrt\"\n");
+    let ids = submit(&service, 2);
+    for (id, red) in &ids {
+        let view = service.decided(id);
+        is_right(&view, *red);
+        assert_eq!(view["engine"]["name"], "tensorrt", "{view}");
+    }
+    let health = service.get("/v1/status").body["health"].clone();
+    assert_eq!(health["notices"][0]["code"], "plans", "{health}");
+    assert!(health["notices"][0]["what"].as_str().unwrap().contains("tiny@1"), "{health}");
+    assert_eq!(service.stop(), Some(0));
+    let doctor = case.run(&["doctor"]);
+    assert!(doctor.stdout.contains("plans for the GPU cannot be kept"), "{doctor:#?}");
+    // Who builds ahead wants them kept.
+    let built = case.run(&["models", "engines", "build", "tiny"]);
+    assert_eq!(built.code, Some(1), "{built:#?}");
+    assert!(built.stderr.contains("models/engines"), "{built:#?}");
+    std::fs::remove_file(case.path("models/engines")).unwrap();
+    let doctor = case.run(&["doctor"]);
+    assert!(doctor.stdout.contains("TensorRT 10.3.0 on Mock"), "{doctor:#?}");
+    assert!(!doctor.stdout.contains("cannot be kept"), "{doctor:#?}");
+}

@@ -6,10 +6,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
+use super::workplace::{self, Workplace};
 use crate::ModelError;
 use crate::file::replace;
 use crate::library::digest_of;
@@ -22,9 +23,6 @@ const HEADER: u32 = 64 << 10;
 
 /// Bytes of a plan at most.
 const PLAN: u64 = 4 << 30;
-
-/// Folders of builds that were cut off stay this long, in case one is still at work.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// What stands before a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,12 +87,25 @@ impl Plans {
     }
 
     /// A folder of one build's own, removed with it.
-    pub(super) fn workplace(&self) -> Result<tempfile::TempDir, ModelError> {
-        self.make_dir()?;
-        tempfile::Builder::new()
-            .prefix(".build-")
-            .tempdir_in(&self.dir)
+    pub(super) fn workplace(&self, key: &Key) -> Result<Workplace, ModelError> {
+        // Where it cannot be made, the build goes on elsewhere and its plan stays in memory.
+        let _ = self.make_dir();
+        let timings = format!("timings-{}-{}", key.tensorrt, key.capability);
+        Workplace::new(&self.dir, &timings)
             .map_err(|error| ModelError::file("cannot make a folder in", &self.dir, &error))
+    }
+
+    /// Whether plans can be kept.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn writable(&self) -> Result<(), ModelError> {
+        let here = self.dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
+        let failed = |error: io::Error| ModelError::file("cannot write below", here, &error);
+        if !here.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
+        access(here, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| failed(error.into()))
     }
 
     /// The plan of a key; `None` where there is none, or none that holds.
@@ -185,14 +196,11 @@ impl Plans {
             pruned.bytes += kept.bytes;
             pruned.paths.push(kept.path);
         }
+        self.sweep();
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
-            let old = entry.metadata().ok().and_then(|m| m.modified().ok()?.elapsed().ok());
-            if name.starts_with(".build-") && old.is_some_and(|age| age > ABANDONED) {
-                // One that is still in use is removed the next time.
-                let _ = fs::remove_dir_all(&path);
-            } else if let Some(plan) = name.strip_suffix(".lock")
+            if let Some(plan) = name.strip_suffix(".lock")
                 && !self.dir.join(plan).exists()
                 && File::open(&path)
                     .is_ok_and(|f| flock(&f, FlockOperation::NonBlockingLockExclusive).is_ok())
@@ -201,6 +209,11 @@ impl Plans {
             }
         }
         Ok(pruned)
+    }
+
+    /// Removes what builds that were cut off left.
+    pub(super) fn sweep(&self) {
+        workplace::sweep(&self.dir);
     }
 
     fn make_dir(&self) -> Result<(), ModelError> {

@@ -145,6 +145,10 @@ pub fn take(app: &Arc<App>) -> Status {
     let gone = app.gone.names().iter().map(|(t, n)| format!("{t}/{n}")).collect::<Vec<_>>();
     let fallback = profiles.iter().find_map(|profile| profile.fallback.clone());
     let withdrawn = app.life.withdrawn();
+    let tenants = app.tenants.all();
+    let engine: BTreeSet<_> =
+        tenants.values().flat_map(|tenant| tenant.engine.runs_on().warnings()).collect();
+    let engine = Vec::from_iter(engine);
     let facts = Facts {
         ending: app.is_draining(),
         drained: app.desk.is_drained(),
@@ -162,6 +166,7 @@ pub fn take(app: &Arc<App>) -> Status {
         pace,
         fence,
         fallback: fallback.as_deref(),
+        engine: &engine,
         gone: &gone,
         withdrawn: &withdrawn,
         hour: &hour,
