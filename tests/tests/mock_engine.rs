@@ -201,3 +201,41 @@ fn a_plan_that_cannot_be_written_is_used_from_memory_and_told() {
     assert!(doctor.stdout.contains("TensorRT 10.3.0 on Mock"), "{doctor:#?}");
     assert!(!doctor.stdout.contains("cannot be kept"), "{doctor:#?}");
 }
+
+#[test]
+fn a_program_that_is_killed_takes_its_build_along_and_the_next_one_tidies_up() {
+    let Some(case) = Case::new("") else { return };
+    // All that the build starts holds this pipe open: it begins with the build, and ends with the last of them. None of
+    // them writes, for that alone would end it.
+    let (pipe, wrapper) = (case.path("pipe"), case.path("trtexec"));
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let script = format!("#!/bin/sh\nexec 9>{}\nsleep 60 &\nwait\n", pipe.display());
+    std::fs::write(&wrapper, script).unwrap();
+    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let mut command = case.command();
+    command.args(["models", "engines", "build", "tiny"]).env("WEIR_TRTEXEC", &wrapper);
+    let mut weir = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let (events, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut open = std::fs::File::open(pipe).unwrap();
+        events.send("begun").unwrap();
+        std::io::copy(&mut open, &mut std::io::sink()).unwrap();
+        events.send("ended").unwrap();
+    });
+    let patience = std::time::Duration::from_secs(30);
+    assert_eq!(heard.recv_timeout(patience), Ok("begun"));
+    weir.kill().unwrap();
+    weir.wait().unwrap();
+    assert_eq!(heard.recv_timeout(patience), Ok("ended"), "the build has no parent and goes on");
+    let left = || {
+        let all = std::fs::read_dir(case.path("models/engines")).unwrap().flatten();
+        let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with(".build-")).collect::<Vec<_>>()
+    };
+    assert_eq!(left().len(), 1, "nobody was there to remove it");
+    let built = case.run(&["models", "engines", "build", "tiny"]);
+    assert!(built.stdout.contains("tiny@1: built in"), "{built:#?}");
+    assert_eq!(left(), Vec::<String>::new());
+}
