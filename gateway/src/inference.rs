@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::bail;
 use clap::ValueEnum;
+use models::life::LeftOut;
 use models::{CpuEngine, Engine, Manifest, ModelError, Place};
 use serde::Serialize;
 
@@ -59,6 +60,9 @@ pub struct InUse {
     pub precisions: BTreeSet<&'static str>,
     /// Why it is not the one that was wanted.
     pub fallback: Option<String>,
+    /// Versions on trial that were to run on it and cannot.
+    #[serde(skip)]
+    left_out: BTreeSet<LeftOut>,
     #[serde(skip)]
     engine: Option<Arc<dyn Engine>>,
 }
@@ -83,13 +87,14 @@ impl InUse {
             device: String::new(),
             precisions: BTreeSet::new(),
             fallback: None,
+            left_out: BTreeSet::new(),
             engine: None,
         }
     }
 
     fn of(engine: Arc<dyn Engine>, fallback: Option<String>) -> Self {
         let Place { engine: name, version, device } = engine.place();
-        Self { name, version, device, precisions: BTreeSet::new(), fallback, engine: Some(engine) }
+        Self { name, version, device, fallback, engine: Some(engine), ..Self::none() }
     }
 
     /// The engine that loads models.
@@ -100,6 +105,22 @@ impl InUse {
     /// Notes a model that runs on it.
     pub fn runs(&mut self, manifest: &Manifest) {
         self.precisions.insert(manifest.precision.as_str());
+    }
+
+    /// Notes a version on trial that cannot be used: the active one judges alone.
+    pub fn leave_out(&mut self, left: LeftOut) {
+        let LeftOut { model, why } = &left;
+        tracing::error!(
+            model,
+            why,
+            "a version on trial cannot be used; the active one judges alone"
+        );
+        self.left_out.insert(left);
+    }
+
+    /// Versions on trial that were to run on it and cannot.
+    pub fn left_out(&self) -> &BTreeSet<LeftOut> {
+        &self.left_out
     }
 
     /// Whether the device was lost; remembered for the whole process.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rig::service::Service;
-use rig::tiny::{self, Tiny};
+use rig::tiny::{self, Maker, Tiny};
 use rig::weir;
 use serde_json::{Value, json};
 
@@ -65,6 +65,36 @@ impl Case {
 
     fn run(&self, arguments: &[&str]) -> weir::Run {
         weir::finish(self.command().args(arguments))
+    }
+
+    /// The same, to its good end.
+    fn must(&self, arguments: &[&str]) -> weir::Run {
+        let run = self.run(arguments);
+        assert_eq!(run.code, Some(0), "{arguments:?}: {run:#?}");
+        run
+    }
+
+    /// Asks the service that runs over the data folder, or changes the state without one.
+    fn promote(&self, arguments: &[&str]) -> weir::Run {
+        let data = self.path("data");
+        let mut command = self.command();
+        command.args(["models", "promote", "tiny", "--data"]).arg(data).args(arguments);
+        weir::finish(&mut command)
+    }
+
+    /// Installs version 2 as a candidate, which the fake TensorRT can run as well.
+    fn install(&self) {
+        let maker = Maker::new();
+        self.must(&["models", "trust", &maker.key]);
+        self.must(&["models", "install", maker.bundle(Tiny::Good, "2").to_str().unwrap()]);
+        self.fault("");
+    }
+
+    /// Gives version 2 a fault on the fake TensorRT, for the next build of its plan.
+    fn fault(&self, fault: &str) {
+        let text = std::fs::read_to_string(self.path("models/tiny-1.onnx.mock")).unwrap();
+        let mock = self.path("models/installed/tiny@2/model.onnx.mock");
+        std::fs::write(mock, format!("{text}{fault}\n")).unwrap();
     }
 }
 
@@ -238,4 +268,59 @@ fn a_program_that_is_killed_takes_its_build_along_and_the_next_one_tidies_up() {
     let built = case.run(&["models", "engines", "build", "tiny"]);
     assert!(built.stdout.contains("tiny@1: built in"), "{built:#?}");
     assert_eq!(left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_version_on_trial_that_cannot_be_loaded_is_told_and_not_promoted() {
+    let Some(case) = Case::new("") else { return };
+    case.install();
+    assert_eq!(case.promote(&[]).code, Some(0));
+    // As on another device: the plan is built anew, and this time it does not fit into its memory.
+    std::fs::remove_dir_all(case.path("models/engines")).unwrap();
+    case.fault("fault no-memory");
+    let service = case.serve("engine = \"tensorrt\"\nrequire_engine = true\n");
+    let told = || {
+        let health = service.get("/v1/status").body["health"].clone();
+        let notices = health["notices"].as_array().unwrap().clone();
+        let trial = notices.into_iter().find(|notice| notice["code"] == "model_trial");
+        let (_, metrics) = service.bytes("/metrics", &[]);
+        let sample = "weir_model_trial_unusable{model=\"tiny@2\"} 1";
+        let counted = String::from_utf8(metrics).unwrap().contains(sample);
+        (trial.map(|notice| notice["what"].as_str().unwrap().to_owned()), counted)
+    };
+    let (notice, counted) = told();
+    let notice = notice.unwrap_or_default();
+    assert!(notice.contains("tiny@2") && notice.contains("out of memory"), "{notice}");
+    assert!(counted);
+    for (id, red) in &submit(&service, 2) {
+        let view = service.decided(id);
+        is_right(&view, *red);
+        assert_eq!(view["models"], json!(["tiny@1"]), "{view}");
+    }
+    let stage = || {
+        let text = std::fs::read_to_string(case.path("models/state.json")).unwrap();
+        let state: Value = serde_json::from_str(&text).unwrap();
+        state["models"]["tiny"]["2"]["stage"].as_str().unwrap().to_owned()
+    };
+    for to in ["canary", "active"] {
+        let refused = case.promote(&["--to", to]);
+        assert_ne!(refused.code, Some(0), "{refused:#?}");
+        assert!(refused.stderr.contains("out of memory"), "{refused:#?}");
+        assert_eq!(stage(), "shadow");
+    }
+    case.fault("");
+    std::fs::remove_dir_all(case.path("models/engines")).unwrap();
+    let promoted = case.promote(&["--to", "canary"]);
+    assert_eq!(promoted.code, Some(0), "{promoted:#?}");
+    assert_eq!(told(), (None, false));
+    // It answers by the plan that is in memory, and cannot be loaded anew: it must not count as promoted.
+    case.fault("fault no-memory");
+    std::fs::remove_dir_all(case.path("models/engines")).unwrap();
+    let before = std::fs::read_to_string(case.path("models/state.json")).unwrap();
+    let refused = case.promote(&["--to", "canary", "--share", "0.5"]);
+    assert!(refused.stderr.contains("tiny@2 cannot be loaded here"), "{refused:#?}");
+    let after = std::fs::read_to_string(case.path("models/state.json")).unwrap();
+    let models = |text: &str| serde_json::from_str::<Value>(text).unwrap()["models"].clone();
+    assert_eq!(models(&after), models(&before));
+    assert_eq!(service.stop(), Some(0));
 }

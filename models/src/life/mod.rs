@@ -29,7 +29,7 @@ pub use error::LifeError;
 pub use golden::{Golden, Parity};
 pub use install::{Installed, install};
 pub use key::{PublicKey, SigningKey, Trusted};
-pub use roster::{Roster, Trial};
+pub use roster::{LeftOut, Roster, Trial};
 pub use state::{Cause, Change, Control, Entry, Ledger, Stage, State};
 
 /// The folder of installed bundles, below the model directory.

@@ -95,6 +95,8 @@ pub struct Facts<'a> {
     pub gone: &'a [String],
     /// Versions of models that were withdrawn by themselves.
     pub withdrawn: &'a [String],
+    /// Versions of models on trial that cannot be used, and why.
+    pub left_out: &'a [String],
     /// The last hour.
     pub hour: &'a Summary,
 }
@@ -260,6 +262,12 @@ fn work(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
         ),
         "The version before judges. Tell whoever makes the models; the log has the numbers.",
     );
+    add(
+        !facts.left_out.is_empty(),
+        "model_trial",
+        format!("On trial, and cannot be used: {}.", facts.left_out.join("; ")),
+        "The active version judges alone. Mend what is named, then weir reload; or withdraw it: weir models rollback.",
+    );
 }
 
 #[cfg(test)]
@@ -294,6 +302,7 @@ mod tests {
             engine: &[],
             gone: &[],
             withdrawn: &[],
+            left_out: &[],
             hour: &hour,
         };
         let told = |facts: Facts<'_>| {
@@ -314,7 +323,7 @@ mod tests {
         }
         let room = Room { free_bytes: 9, total_bytes: 100 };
         let gone = ["shop/main".to_owned()];
-        let attention: [(&str, Facts<'_>); 11] = [
+        let attention: [(&str, Facts<'_>); 12] = [
             ("slowed", Facts { slowed_by: &["over-current 1"], ..fine.clone() }),
             ("throttled", Facts { pace: Pace::Throttled, ..fine.clone() }),
             ("hot", Facts { hottest: Some(&hot), ..fine.clone() }),
@@ -326,6 +335,7 @@ mod tests {
             ("dead_letters", Facts { dead: 1, ..fine.clone() }),
             ("webhook_gone", Facts { gone: &gone, ..fine.clone() }),
             ("model_withdrawn", Facts { withdrawn: &gone, ..fine.clone() }),
+            ("model_trial", Facts { left_out: &gone, ..fine.clone() }),
         ];
         for (code, facts) in attention {
             assert_eq!(told(facts), (Level::Attention, vec![code]));

@@ -14,8 +14,8 @@ use store::QueueDepth;
 use super::health::{self, Facts, Health};
 use super::hour::Summary;
 use super::verdicts::Seen;
-use crate::serve::App;
 use crate::serve::sensors::{self, Clock, Gpu, Room, Zone};
+use crate::serve::{App, tenant};
 
 /// The state of the box.
 #[derive(Clone, Debug, Serialize)]
@@ -149,6 +149,8 @@ pub fn take(app: &Arc<App>) -> Status {
     let engine: BTreeSet<_> =
         tenants.values().flat_map(|tenant| tenant.engine.runs_on().warnings()).collect();
     let engine = Vec::from_iter(engine);
+    let left_out: Vec<_> =
+        tenant::left_out(&tenants).iter().map(|l| format!("{} ({})", l.model, l.why)).collect();
     let facts = Facts {
         ending: app.is_draining(),
         drained: app.desk.is_drained(),
@@ -169,6 +171,7 @@ pub fn take(app: &Arc<App>) -> Status {
         engine: &engine,
         gone: &gone,
         withdrawn: &withdrawn,
+        left_out: &left_out,
         hour: &hour,
     };
     Status {
