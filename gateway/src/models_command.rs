@@ -28,7 +28,7 @@ pub fn run(arguments: ModelsArguments) -> anyhow::Result<ExitCode> {
         ModelsCommand::Bench { names } => shelf()?.bench(&names, arguments.engine),
         ModelsCommand::Engines { command } => {
             let shelf = shelf()?;
-            engines_command::run(shelf.roster.active(), &shelf.library, &command)
+            engines_command::run(&shelf.roster, &shelf.library, &command)
         }
         ModelsCommand::Keygen { file } => life_command::keygen(&file),
         ModelsCommand::Trust { key } => life_command::trust(&dir, key.as_deref()),

@@ -96,6 +96,14 @@ impl Case {
         let mock = self.path("models/installed/tiny@2/model.onnx.mock");
         std::fs::write(mock, format!("{text}{fault}\n")).unwrap();
     }
+
+    /// Files of plans of a version.
+    fn plans(&self, version: &str) -> usize {
+        let all = std::fs::read_dir(self.path("models/engines")).into_iter().flatten().flatten();
+        let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let start = format!("tiny-{version}-");
+        names.filter(|name| name.starts_with(&start) && name.ends_with(".plan")).count()
+    }
 }
 
 /// Submits pictures, red ones first and last; ids, and whether each is red.
@@ -268,6 +276,43 @@ fn a_program_that_is_killed_takes_its_build_along_and_the_next_one_tidies_up() {
     let built = case.run(&["models", "engines", "build", "tiny"]);
     assert!(built.stdout.contains("tiny@1: built in"), "{built:#?}");
     assert_eq!(left(), Vec::<String>::new());
+}
+
+#[test]
+fn plans_of_versions_on_trial_are_built_listed_and_kept_and_they_run_by_them() {
+    let Some(case) = Case::new("") else { return };
+    case.install();
+    assert_eq!(case.promote(&[]).code, Some(0));
+    std::fs::remove_dir_all(case.path("models/engines")).unwrap();
+    let listed = case.must(&["models", "engines", "list"]).stdout;
+    assert!(listed.contains("Without a plan: tiny@1, tiny@2"), "{listed}");
+    let built = case.must(&["models", "engines", "build"]).stdout;
+    assert!(built.contains("tiny@1: built") && built.contains("tiny@2: built"), "{built}");
+    let named = case.must(&["models", "engines", "build", "tiny@2"]).stdout;
+    assert_eq!(named, "tiny@2: kept\n");
+    assert!(case.must(&["models", "engines", "prune"]).stdout.starts_with("0 plans removed"));
+    let listed = case.must(&["models", "engines", "list"]).stdout;
+    let row = |id: &str, stage: &str| {
+        listed.lines().any(|line| line.starts_with(id) && line.contains(stage))
+    };
+    assert!(row("tiny@1", "active") && row("tiny@2", "shadow"), "{listed}");
+    // A start builds what is missing, of the version on trial too.
+    std::fs::remove_dir_all(case.path("models/engines")).unwrap();
+    let service = case.serve("engine = \"tensorrt\"\nrequire_engine = true\n");
+    assert_eq!((case.plans("1"), case.plans("2")), (1, 1));
+    let canary = case.promote(&["--to", "canary", "--share", "1"]);
+    assert!(canary.stderr.contains("answers on tensorrt"), "{canary:#?}");
+    for (id, red) in &submit(&service, 4) {
+        let view = service.decided(id);
+        is_right(&view, *red);
+        assert_eq!(view["models"], json!(["tiny@2"]), "{view}");
+        assert_eq!(view["engine"]["name"], "tensorrt", "{view}");
+    }
+    // What a rollback would bring back has its plan kept, or it would not be back at once.
+    assert_eq!(case.promote(&[]).code, Some(0));
+    assert!(case.must(&["models", "engines", "prune"]).stdout.starts_with("0 plans removed"));
+    assert_eq!((case.plans("1"), case.plans("2")), (1, 1));
+    assert_eq!(service.stop(), Some(0));
 }
 
 #[test]
