@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use models::{Catalogue, Library};
+use models::Library;
+use models::life::Roster;
 
 use crate::cli::EnginesCommand;
 
 /// Runs the command.
 #[cfg(not(any(feature = "tensorrt", feature = "tensorrt-mock")))]
-pub fn run(_: &Catalogue, _: &Library, _: &EnginesCommand) -> anyhow::Result<ExitCode> {
+pub fn run(_: &Roster, _: &Library, _: &EnginesCommand) -> anyhow::Result<ExitCode> {
     anyhow::bail!("this program was built without TensorRT and needs no plans (docs/jetson.md)")
 }
 
@@ -21,38 +22,38 @@ mod built_in {
     use std::io::Write as _;
     use std::time::Instant;
 
-    use anyhow::Context as _;
+    use anyhow::{Context as _, ensure};
     use models::tensorrt::{BuildProgress, Key, Plans, Settings, TensorRtEngine};
     use models::{Engine as _, Manifest};
 
-    use super::{Catalogue, EnginesCommand, ExitCode, Library};
+    use super::{EnginesCommand, ExitCode, Library, Roster};
     use crate::profile;
 
     /// Runs the command.
     pub fn run(
-        catalogue: &Catalogue,
+        roster: &Roster,
         library: &Library,
         command: &EnginesCommand,
     ) -> anyhow::Result<ExitCode> {
         let settings = Settings::for_models(library.dir());
         match command {
-            EnginesCommand::List => list(&Plans::new(settings.plans)),
+            EnginesCommand::List => list(roster, library, &Plans::new(settings.plans)),
             EnginesCommand::Build { names, profile, anew } => {
                 let mut wanted: BTreeSet<String> = names.iter().cloned().collect();
                 if let Some(name) = profile {
                     wanted.extend(profile::load(name)?.models().into_iter().map(str::to_owned));
                 }
-                build(catalogue, library, settings, &wanted, *anew)
+                build(roster, library, settings, &wanted, *anew)
             }
-            EnginesCommand::Prune => prune(catalogue, library, settings),
+            EnginesCommand::Prune => prune(roster, library, settings),
         }
     }
 
-    fn list(plans: &Plans) -> anyhow::Result<ExitCode> {
+    fn list(roster: &Roster, library: &Library, plans: &Plans) -> anyhow::Result<ExitCode> {
         let kept = plans.list()?;
         println!(
-            "{:<26} {:<9} {:<10} {:<18} {:>5} {:>9} {:>8}",
-            "MODEL", "PRECISION", "TENSORRT", "DEVICE", "BATCH", "KB", "BUILT IN"
+            "{:<26} {:<10} {:<9} {:<10} {:<18} {:>5} {:>9} {:>8}",
+            "MODEL", "STAGE", "PRECISION", "TENSORRT", "DEVICE", "BATCH", "KB", "BUILT IN"
         );
         for plan in &kept {
             let Some((key, _, seconds)) = &plan.made else {
@@ -60,15 +61,25 @@ mod built_in {
                 println!("{name}: damaged; it is built anew when its model is loaded");
                 continue;
             };
+            let stage = roster.running().find(|(manifest, _)| manifest.id() == key.model);
+            let stage = stage.map_or("unused", |(_, stage)| stage.as_str());
             let batch = key.shapes.as_ref().and_then(|s| s.sides[2].first().copied()).unwrap_or(1);
             let kb = plan.bytes / 1000;
             println!(
-                "{:<26} {:<9} {:<10} {:<18} {batch:>5} {kb:>9} {seconds:>6.1} s",
+                "{:<26} {stage:<10} {:<9} {:<10} {:<18} {batch:>5} {kb:>9} {seconds:>6.1} s",
                 key.model, key.precision, key.tensorrt, key.device
             );
         }
-        if kept.is_empty() {
-            println!("none; `weir models engines build` builds those of the weights that are here");
+        let has_plan = |id: &str| {
+            let mut made = kept.iter().filter_map(|plan| plan.made.as_ref());
+            made.any(|(key, ..)| key.model == id)
+        };
+        let here = roster.running().filter(|(manifest, _)| library.locate(manifest).is_ok());
+        let without: Vec<_> =
+            here.map(|(manifest, _)| manifest.id()).filter(|id| !has_plan(id)).collect();
+        if !without.is_empty() {
+            println!("\nWithout a plan: {}", without.join(", "));
+            println!("`weir models engines build` builds them; else the next start does");
         }
         println!("\nPlans lie in {}", plans.dir().display());
         Ok(ExitCode::SUCCESS)
@@ -94,18 +105,14 @@ mod built_in {
     }
 
     fn build(
-        catalogue: &Catalogue,
+        roster: &Roster,
         library: &Library,
         settings: Settings,
         wanted: &BTreeSet<String>,
         anew: bool,
     ) -> anyhow::Result<ExitCode> {
         let engine = open(settings)?;
-        let models: Vec<&Manifest> = if wanted.is_empty() {
-            catalogue.iter().filter(|manifest| library.locate(manifest).is_ok()).collect()
-        } else {
-            wanted.iter().map(|name| catalogue.find(name)).collect::<Result<_, _>>()?
-        };
+        let models = wanted_of(roster, library, wanted)?;
         let mut failed = false;
         for manifest in models {
             let start = Instant::now();
@@ -125,23 +132,47 @@ mod built_in {
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    /// Keeps what the models that are here need on this device, with this library.
-    fn prune(
-        catalogue: &Catalogue,
+    /// The versions that these names mean, `NAME` or `NAME@VERSION`; without a name all whose weights are here.
+    fn wanted_of<'a>(
+        roster: &'a Roster,
         library: &Library,
-        settings: Settings,
-    ) -> anyhow::Result<ExitCode> {
+        wanted: &BTreeSet<String>,
+    ) -> anyhow::Result<Vec<&'a Manifest>> {
+        let running = || roster.running().map(|(manifest, _)| manifest);
+        if wanted.is_empty() {
+            return Ok(running().filter(|manifest| library.locate(manifest).is_ok()).collect());
+        }
+        let mut models = Vec::new();
+        for name in wanted {
+            let known = models.len();
+            models.extend(running().filter(|m| m.name == *name || m.id() == *name));
+            ensure!(
+                models.len() > known,
+                "no version that runs is called `{name}`; `weir models list` shows them"
+            );
+        }
+        Ok(models)
+    }
+
+    /// Keeps what the models that are here need on this device with this library, and what a rollback would bring back.
+    fn prune(roster: &Roster, library: &Library, settings: Settings) -> anyhow::Result<ExitCode> {
         let engine = open(settings)?;
-        let keys: Vec<Key> = catalogue
-            .iter()
-            .filter_map(|manifest| engine.key(manifest, &library.locate(manifest).ok()?).ok())
+        let keys: Vec<Key> = roster
+            .running()
+            .filter_map(|(manifest, _)| engine.key(manifest, &library.locate(manifest).ok()?).ok())
             .collect();
-        let pruned = engine.plans().prune(|key| keys.contains(key))?;
+        let before: Vec<_> =
+            roster.active().iter().filter_map(|model| roster.before(&model.name)).collect();
+        let place = engine.place();
+        let comes_back = |key: &Key| {
+            before.contains(&key.model)
+                && (&key.tensorrt, &key.device) == (&place.version, &place.device)
+        };
+        let pruned = engine.plans().prune(|key| keys.contains(key) || comes_back(key))?;
         for path in &pruned.paths {
             println!("removed {}", path.display());
         }
         println!("{} plans removed, {} kB", pruned.paths.len(), pruned.bytes / 1000);
-        let place = engine.place();
         println!("kept: those for TensorRT {} on {}", place.version, place.device);
         Ok(ExitCode::SUCCESS)
     }

@@ -5,16 +5,20 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::bail;
 use clap::ValueEnum;
+use models::life::LeftOut;
 use models::{CpuEngine, Engine, Manifest, ModelError, Place};
 use serde::Serialize;
 
 /// Whether the GPU was lost to this process: it comes back to the next one alone.
 static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Warnings of engines that are in the log: each tenant meets the same.
+static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -56,6 +60,9 @@ pub struct InUse {
     pub precisions: BTreeSet<&'static str>,
     /// Why it is not the one that was wanted.
     pub fallback: Option<String>,
+    /// Versions on trial that were to run on it and cannot.
+    #[serde(skip)]
+    left_out: BTreeSet<LeftOut>,
     #[serde(skip)]
     engine: Option<Arc<dyn Engine>>,
 }
@@ -80,13 +87,14 @@ impl InUse {
             device: String::new(),
             precisions: BTreeSet::new(),
             fallback: None,
+            left_out: BTreeSet::new(),
             engine: None,
         }
     }
 
     fn of(engine: Arc<dyn Engine>, fallback: Option<String>) -> Self {
         let Place { engine: name, version, device } = engine.place();
-        Self { name, version, device, precisions: BTreeSet::new(), fallback, engine: Some(engine) }
+        Self { name, version, device, fallback, engine: Some(engine), ..Self::none() }
     }
 
     /// The engine that loads models.
@@ -99,6 +107,22 @@ impl InUse {
         self.precisions.insert(manifest.precision.as_str());
     }
 
+    /// Notes a version on trial that cannot be used: the active one judges alone.
+    pub fn leave_out(&mut self, left: LeftOut) {
+        let LeftOut { model, why } = &left;
+        tracing::error!(
+            model,
+            why,
+            "a version on trial cannot be used; the active one judges alone"
+        );
+        self.left_out.insert(left);
+    }
+
+    /// Versions on trial that were to run on it and cannot.
+    pub fn left_out(&self) -> &BTreeSet<LeftOut> {
+        &self.left_out
+    }
+
     /// Whether the device was lost; remembered for the whole process.
     pub fn is_lost(&self) -> bool {
         let lost = self.engine.as_ref().is_some_and(|engine| engine.lost());
@@ -106,6 +130,11 @@ impl InUse {
             LOST.store(true, Ordering::Relaxed);
         }
         lost
+    }
+
+    /// What is amiss although models run, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        self.engine.as_ref().map(|engine| engine.warnings()).unwrap_or_default()
     }
 
     /// As verdicts cite it.
@@ -182,6 +211,12 @@ fn on_gpu<T>(
     };
     let mut in_use = InUse::of(engine, None);
     let loaded = load(&mut in_use)?;
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    for warning in in_use.warnings() {
+        if told.insert(warning.clone()) {
+            tracing::warn!("{warning}");
+        }
+    }
     Ok(Some((loaded, in_use)))
 }
 

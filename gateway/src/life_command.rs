@@ -60,12 +60,14 @@ pub fn bundle(recipe: &Recipe, key: &Path, out: &Path) -> anyhow::Result<ExitCod
 
 /// Installs a bundle.
 pub fn install_bundle(dir: &Path, file: &Path, older: bool) -> anyhow::Result<ExitCode> {
-    let Installed { name, version, signer, new } = install(dir, file, older, now_ms())?;
+    let Installed { name, version, signer, new, repaired } = install(dir, file, older, now_ms())?;
     if new {
         eprintln!("weir: {name}@{version} is installed as a candidate, signed by {signer}");
         eprintln!(
             "weir: `weir models promote {name}@{version}` lets it run beside the active version"
         );
+    } else if repaired {
+        eprintln!("weir: {name}@{version} is again as it was installed; `weir reload` takes it up");
     } else {
         eprintln!("weir: {name}@{version} is installed already; nothing has changed");
     }

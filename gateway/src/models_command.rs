@@ -28,7 +28,7 @@ pub fn run(arguments: ModelsArguments) -> anyhow::Result<ExitCode> {
         ModelsCommand::Bench { names } => shelf()?.bench(&names, arguments.engine),
         ModelsCommand::Engines { command } => {
             let shelf = shelf()?;
-            engines_command::run(shelf.roster.active(), &shelf.library, &command)
+            engines_command::run(&shelf.roster, &shelf.library, &command)
         }
         ModelsCommand::Keygen { file } => life_command::keygen(&file),
         ModelsCommand::Trust { key } => life_command::trust(&dir, key.as_deref()),
@@ -87,6 +87,7 @@ impl Shelf {
                 );
             }
         }
+        self.unusable().iter().for_each(|line| println!("{line}"));
         println!("\nWeights lie in {}", self.library.dir().display());
         match chosen(wish) {
             Ok(engine) => {
@@ -98,6 +99,17 @@ impl Shelf {
             Err(error) => println!("Models cannot run: {error:#}"),
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Why versions on trial cannot be used, a line each. What only shows when they are loaded, the service tells.
+    fn unusable(&self) -> Vec<String> {
+        let left = self.roster.left_out().iter().map(|left| (left.model.clone(), left.why.clone()));
+        let trials = self.roster.running().filter(|(_, stage)| stage.is_trial());
+        let without = trials.filter_map(|(manifest, _)| {
+            Some((manifest.id(), self.library.locate(manifest).err()?.to_string()))
+        });
+        let line = |(id, why)| format!("{id} is on trial and cannot be used: {why}");
+        left.chain(without).map(line).collect()
     }
 
     fn row(&self, manifest: &Manifest, stage: &str, entry: Option<&Entry>) {

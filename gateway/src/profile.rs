@@ -9,7 +9,7 @@ use domain::Policy;
 use domain::journal::{Code, Sha256};
 use domain::profile::{Detector, Profile, policy_of};
 use models::Catalogue;
-use models::life::{LifeError, Roster, Stage};
+use models::life::{Roster, Stage};
 use pipeline::decode::Limits;
 use pipeline::decode::video::chain::{Chain, Codec, Family, choose};
 use pipeline::hash::{Bank, BankSet};
@@ -274,13 +274,7 @@ pub fn catalogue(dir: &Path) -> anyhow::Result<Catalogue> {
     roster(dir).map(Roster::into_active)
 }
 
-/// The same with the versions on trial. One that cannot be used is left out.
+/// The same with the versions on trial. One that cannot be used is left out, and named there.
 pub fn roster(dir: &Path) -> anyhow::Result<Roster> {
-    roster_with(dir, &mut |_| ())
-}
-
-/// The same; `broken` is told of what is left out.
-pub fn roster_with(dir: &Path, broken: &mut dyn FnMut(LifeError)) -> anyhow::Result<Roster> {
-    Roster::load(dir, broken)
-        .map_err(|lines| anyhow!("some models cannot be used:\n{}", lines.join("\n")))
+    Roster::load(dir).map_err(|lines| anyhow!("some models cannot be used:\n{}", lines.join("\n")))
 }

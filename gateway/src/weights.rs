@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use domain::profile::{Detector, Profile};
-use models::life::{Roster, Stage, Trial};
+use models::life::{LeftOut, Roster, Stage, Trial};
 use models::{Engine, Library, ModelError, Runner, RunnerConfig};
 use pipeline::inspect::Neural;
 
 use crate::inference::{InUse, Inference, with_engine};
 use crate::paths;
-use crate::profile::{Effort, roster_with};
+use crate::profile::{Effort, roster};
 
 /// How far a model that runs beside another gives way to all else (nice value): as far as there is.
 const BESIDE: u8 = 19;
@@ -30,18 +30,18 @@ impl Weights {
     /// # Errors
     /// Those that are missing, with the command that brings them.
     pub fn new(profile: &Profile, effort: Effort) -> anyhow::Result<Self> {
-        let roster = roster_with(&paths::models_dir(), &mut |error| {
-            if effort.trials {
-                tracing::error!(%error, "a version on trial cannot be used; the active one judges alone");
-            }
-        })?;
+        let roster = roster(&paths::models_dir())?;
         let library = Library::new(paths::models_dir());
         let names = profile.models();
         let (mut missing, mut unknown) = (Vec::new(), Vec::new());
+        let mut fetched = false;
         for name in &names {
             match roster.active().find(name).map(|manifest| library.locate(manifest)) {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => missing.push(format!("  {error}")),
+                Ok(Err(error)) => {
+                    fetched |= !error.is_bundled();
+                    missing.push(format!("  {error}"));
+                }
                 Err(error) => unknown.push(format!("  {error}")),
             }
         }
@@ -54,9 +54,14 @@ impl Weights {
             );
         }
         if !missing.is_empty() {
+            let name = &profile.name;
+            // What came in a bundle nobody can fetch.
+            let bring = match fetched {
+                true => format!("\nBring them with\n  weir models fetch --profile {name}"),
+                false => String::new(),
+            };
             bail!(
-                "the profile `{0}` needs weights that are not here:\n{1}\nBring them with\n  weir models fetch --profile {0}",
-                profile.name,
+                "the profile `{name}` needs weights that are not here:\n{}{bring}",
                 missing.join("\n")
             );
         }
@@ -88,6 +93,13 @@ impl Weights {
                 };
                 loaded.insert(name.clone(), self.neural(in_use, name, model, min_score)?);
             }
+            let names = profile.models();
+            for left in self.roster.left_out().iter().filter(|_| self.trials) {
+                let used = left.model.split('@').next().is_some_and(|name| names.contains(&name));
+                if used {
+                    in_use.leave_out(left.clone());
+                }
+            }
             Ok(loaded)
         })
     }
@@ -107,8 +119,7 @@ impl Weights {
         let (trial, precise) = match trial.map(|trial| (trial, self.trial(engine, trial))) {
             Some((trial, Ok(runner))) => (Some(runner), Some(&trial.manifest)),
             Some((trial, Err(error))) => {
-                let model = trial.manifest.id();
-                tracing::error!(%error, model, "a version on trial cannot be loaded; the active one judges alone");
+                in_use.leave_out(LeftOut { model: trial.manifest.id(), why: error.to_string() });
                 (None, None)
             }
             None => (None, None),

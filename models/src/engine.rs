@@ -57,6 +57,11 @@ pub trait Engine: Send + Sync {
         false
     }
 
+    /// What is amiss although models run, in words.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The most pictures of one run beyond which a larger batch gains nothing here; at least 1.
     fn best_batch(&self, _manifest: &Manifest) -> usize {
         usize::MAX

@@ -12,21 +12,27 @@ pub enum ModelError {
         name: String,
     },
     /// The weights are not in the model directory.
-    #[error("the weights of {name} are not at {}; run `weir models fetch {name}`", path.display())]
+    #[error("the weights of {name} are not at {}; {}", path.display(), remedy(name, *bundled))]
     Missing {
         /// Name of the model.
         name: String,
+        /// Whether they came in a bundle.
+        bundled: bool,
         /// Where they were looked for.
         path: PathBuf,
     },
     /// The weights are not those that the manifest pins.
     #[error(
-        "{} is not what the manifest of {name} pins ({found}); remove it and run `weir models fetch {name}`",
-        path.display()
+        "{} is not what the manifest of {name} pins ({found}); {}{}",
+        path.display(),
+        if *bundled { "" } else { "remove it and " },
+        remedy(name, *bundled)
     )]
     Corrupt {
         /// Name of the model.
         name: String,
+        /// Whether it came in a bundle.
+        bundled: bool,
         /// The file.
         path: PathBuf,
         /// What was found in its place: size or SHA-256.
@@ -106,7 +112,21 @@ pub enum ModelError {
     },
 }
 
+/// What brings weights.
+fn remedy(name: &str, bundled: bool) -> String {
+    if bundled {
+        "install its bundle again with `weir models install`".to_owned()
+    } else {
+        format!("run `weir models fetch {name}`")
+    }
+}
+
 impl ModelError {
+    /// Whether it is about weights that came in a bundle, and cannot be fetched.
+    pub fn is_bundled(&self) -> bool {
+        matches!(self, Self::Missing { bundled: true, .. } | Self::Corrupt { bundled: true, .. })
+    }
+
     /// Wraps an I/O error with what was tried on which path.
     pub(crate) fn file(what: &'static str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::File { what, path: path.to_owned(), error: error.to_string() }

@@ -16,6 +16,7 @@ pub mod cpu;
 pub mod engine;
 pub mod error;
 pub mod fetch;
+mod file;
 pub mod image;
 pub mod library;
 pub mod life;

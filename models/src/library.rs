@@ -13,6 +13,7 @@ use std::sync::Mutex;
 
 use ring::digest::{Context, SHA256};
 
+use crate::file::hex;
 use crate::manifest::Pin;
 use crate::{Manifest, ModelError, life};
 
@@ -39,9 +40,21 @@ impl Library {
 
     /// Where the runnable file of a model lies or belongs: in its bundle where one is installed, else beside the others.
     pub fn path(&self, manifest: &Manifest) -> PathBuf {
-        let place = life::folder(&self.dir, &manifest.name, &manifest.version);
-        let bundled = place.join(life::bundle::WEIGHTS);
-        if bundled.is_file() { bundled } else { self.dir.join(manifest.file_name()) }
+        if self.is_bundled(manifest) {
+            let place = life::folder(&self.dir, &manifest.name, &manifest.version);
+            return place.join(life::bundle::WEIGHTS);
+        }
+        self.dir.join(manifest.file_name())
+    }
+
+    /// Whether the version was installed as a bundle.
+    fn is_bundled(&self, manifest: &Manifest) -> bool {
+        life::folder(&self.dir, &manifest.name, &manifest.version).is_dir()
+    }
+
+    fn missing(&self, manifest: &Manifest, path: PathBuf) -> ModelError {
+        let (name, bundled) = (manifest.name.clone(), self.is_bundled(manifest));
+        ModelError::Missing { name, bundled, path }
     }
 
     /// The runnable file of a model, verified.
@@ -54,7 +67,7 @@ impl Library {
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ModelError::Missing { name: manifest.name.clone(), path });
+                return Err(self.missing(manifest, path));
             }
             Err(error) => return Err(ModelError::file("cannot read", &path, &error)),
         };
@@ -79,7 +92,7 @@ impl Library {
         let found = match digest(&path) {
             Ok(found) => found,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ModelError::Missing { name: manifest.name.clone(), path });
+                return Err(self.missing(manifest, path));
             }
             Err(error) => return Err(ModelError::file("cannot read", &path, &error)),
         };
@@ -87,7 +100,8 @@ impl Library {
             return Ok(found.sha256);
         }
         let found = format!("it has {} bytes and SHA-256 {}", found.bytes, found.sha256);
-        Err(ModelError::Corrupt { name: manifest.name.clone(), path, found })
+        let (name, bundled) = (manifest.name.clone(), self.is_bundled(manifest));
+        Err(ModelError::Corrupt { name, bundled, path, found })
     }
 
     /// A poisoned memo is still a memo: nothing panics while it is held.
@@ -126,8 +140,4 @@ pub(crate) fn digest(path: &Path) -> std::io::Result<Pin> {
 /// Size and SHA-256 of bytes in memory.
 pub(crate) fn digest_of(bytes: &[u8]) -> Pin {
     Pin { sha256: hex(ring::digest::digest(&SHA256, bytes).as_ref()), bytes: bytes.len() as u64 }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

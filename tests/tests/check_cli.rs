@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rig::media::{Clip, encode_mp4, scene};
 use rig::weir;
+use serde_json::Value;
 
 /// A detailed picture as binary PPM: a deterministic pattern with edges at every scale.
 fn sharp_picture(side: u32) -> Vec<u8> {
@@ -257,4 +259,22 @@ fn a_profile_that_would_ignore_one_of_its_detectors_is_refused() {
     let run = weir::run(["policy".as_ref(), "check".as_ref(), file.as_os_str()]);
     assert_eq!(run.code, Some(1), "{run:#?}");
     assert!(run.stderr.contains("is of kind hash already"), "{}", run.stderr);
+}
+
+#[test]
+fn a_verdict_names_what_decoded_a_video_and_nothing_of_a_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let (video, photo) = (dir.path().join("a.mp4"), dir.path().join("b.jpg"));
+    let clip = Clip { fps: 5, frames: 10, key_frames: 5 };
+    std::fs::write(&video, encode_mp4(clip, |n| scene(128, 96, n)).unwrap()).unwrap();
+    std::fs::write(&photo, scene(128, 96, 1).jpeg(85).unwrap()).unwrap();
+    let decoder = |path: &Path| {
+        let run = weir::finish(weir::command().args(["check", "--json"]).arg(path));
+        run.line()["media"][0]["decoder"].clone()
+    };
+    let of_video = decoder(&video);
+    assert_eq!(of_video["hardware"], false, "{of_video}");
+    // Of those that read H.264, whichever this machine has.
+    assert!(of_video["element"].as_str().unwrap().contains("h264"), "{of_video}");
+    assert_eq!(decoder(&photo), Value::Null);
 }

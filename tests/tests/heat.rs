@@ -95,6 +95,7 @@ fn a_hot_box_looks_at_less_where_the_policy_permits_it_says_so_and_goes_back() {
     assert_eq!((&usual["status"], &usual["complete"]), (&json!("approved"), &json!(true)));
     assert_eq!(usual["coverage"]["throttled"], false);
     assert_eq!(usual["coverage"]["gap_in_force_ms"], 1000);
+    assert_eq!(usual["media"][0]["decoder"]["hardware"], false, "{usual}");
     let seen = |view: &Value| view["coverage"]["frames_seen"].as_u64().unwrap();
     assert!(seen(&usual) >= 8, "{usual}");
 

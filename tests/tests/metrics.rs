@@ -232,8 +232,8 @@ fn the_dashboard_asks_for_nothing_that_is_not_there() {
     assert!(asked.len() >= 10, "{asked:?}");
     let dir = tempfile::tempdir().unwrap();
     let families = scrape(&Service::start(dir.path(), &[]));
-    for query in asked {
-        let named = names(&query);
+    for query in &asked {
+        let named = names(query);
         assert!(!named.is_empty(), "{query}");
         for name in named {
             let known = families.iter().any(|(family, of)| match of.kind.as_str() {
@@ -244,6 +244,20 @@ fn the_dashboard_asks_for_nothing_that_is_not_there() {
             });
             assert!(known, "{name} of `{query}` is not in /metrics");
         }
+    }
+    // What nobody looks at is not found when it matters.
+    let named: BTreeSet<_> = asked.iter().flat_map(|query| names(query)).collect();
+    for name in [
+        "weir_engine_info",
+        "weir_engine_fallback",
+        "weir_pace",
+        "weir_throttled",
+        "weir_model_trial_unusable",
+        "weir_model_verdicts_total",
+        "weir_model_shadow_total",
+        "weir_model_withdrawals_total",
+    ] {
+        assert!(named.contains(name), "no panel shows {name}");
     }
     let ids: Vec<_> =
         dashboard["panels"].as_array().unwrap().iter().map(|p| p["id"].as_u64()).collect();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use domain::{
     Action, Category, Coverage, Decision, Failure, Finding, Media, Scores, Severity, Status,
 };
+use pipeline::decode::VideoDecoder;
 use pipeline::inspect::Inspection;
 use serde::Serialize;
 
@@ -60,6 +61,8 @@ pub struct MediaView {
     pdq: Option<String>,
     pdq_quality: Option<u8>,
     faces: Vec<FaceView>,
+    /// What decoded it; `None` of what is no video.
+    decoder: Option<VideoDecoder>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,7 +107,7 @@ impl Verdict {
             reasons: decision.reasons,
             categories: decision.categories,
             scores: evidence.scores,
-            media: evidence.media.into_iter().map(MediaView::from).collect(),
+            media: MediaView::all(evidence.media, &inspection.decoders).collect(),
             findings: evidence.findings.into_iter().map(FindingView::from).collect(),
             coverage: evidence.coverage,
             policy: decision.policy,
@@ -166,6 +169,17 @@ impl FindingView {
 }
 
 impl MediaView {
+    /// Media in order, with what decoded each by its place.
+    pub fn all(
+        media: Vec<Media>,
+        decoders: &BTreeMap<usize, VideoDecoder>,
+    ) -> impl Iterator<Item = Self> {
+        media.into_iter().enumerate().map(|(index, media)| Self {
+            decoder: decoders.get(&index).cloned(),
+            ..Self::from(media)
+        })
+    }
+
     /// What it turned out to be.
     pub fn kind(&self) -> domain::MediaKind {
         self.kind
@@ -189,6 +203,7 @@ impl From<Media> for MediaView {
             pdq: media.pdq,
             pdq_quality: media.pdq_quality,
             faces: faces.collect(),
+            decoder: None,
         }
     }
 }

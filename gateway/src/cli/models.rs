@@ -119,7 +119,7 @@ pub enum EnginesCommand {
     List,
     /// Build what is missing, so that no start has to wait for it.
     Build {
-        /// Names from the catalogue; none = those that `--profile` needs, or all that are here.
+        /// NAME (the active version and the one on trial) or NAME@VERSION; none = those that `--profile` needs, or all that are here.
         names: Vec<String>,
         /// Build what this profile needs.
         #[arg(long, value_name = "NAME")]

@@ -12,24 +12,37 @@ pub(super) fn check(machine: &Machine) -> Vec<Line> {
 
 /// What a program that was built for it finds of TensorRT; others have nothing to say of it.
 #[cfg(any(feature = "tensorrt", feature = "tensorrt-mock"))]
-fn gpu() -> Option<Line> {
+fn gpu() -> Vec<Line> {
     use models::Engine as _;
-    Some(match crate::inference::tensorrt() {
-        Ok(engine) => {
-            let place = engine.place();
-            Line::ok(format!("TensorRT {} on {}", place.version, place.device))
-        }
+    let engine = match crate::inference::tensorrt() {
+        Ok(engine) => engine,
         Err(error) => {
             let remedy =
                 "install libnvinfer10 and libnvinfer-bin of the same version (docs/jetson.md)";
-            Line::note(format!("{error}. Models run on the CPU"), Some(remedy.into()))
+            return vec![Line::note(
+                format!("{error}. Models run on the CPU"),
+                Some(remedy.into()),
+            )];
         }
-    })
+    };
+    let place = engine.place();
+    let mut lines = vec![Line::ok(format!("TensorRT {} on {}", place.version, place.device))];
+    if let Err(error) = engine.plans().writable() {
+        let remedy = format!(
+            "let the service's user write in {}, or build them there: weir models engines build",
+            engine.plans().dir().display()
+        );
+        lines.push(Line::note(
+            format!("plans for the GPU cannot be kept ({error}): each start builds them anew"),
+            Some(remedy),
+        ));
+    }
+    lines
 }
 
 #[cfg(not(any(feature = "tensorrt", feature = "tensorrt-mock")))]
-fn gpu() -> Option<Line> {
-    None
+fn gpu() -> Vec<Line> {
+    Vec::new()
 }
 
 fn cpu(machine: &Machine) -> Vec<Line> {

@@ -307,6 +307,7 @@ impl Engine {
             broken: BTreeSet::new(),
             shadow: Shadow::default(),
             instead: None,
+            decoders: BTreeMap::new(),
             timings: Timings::default(),
         };
         let mut ran = Ran::default();
@@ -376,7 +377,7 @@ impl Sum {
         self.detail.findings.extend(findings.into_iter().map(view));
         self.detail.shadow.extend(part.inspection.shadow.findings.into_iter().map(view));
         self.ran.add(part.ran);
-        self.detail.media.extend(media.into_iter().map(MediaView::from));
+        self.detail.media.extend(MediaView::all(media, &part.inspection.decoders));
         self.detail.models.extend(part.inspection.models);
         self.errors.extend(failures.iter().map(|f| format!("{}: {}", f.reason, f.detail)));
         merge_scores(&mut self.detail.scores, scores);

@@ -1,6 +1,6 @@
 //! A tenant made ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use domain::Profile;
 use domain::journal::{Actor, SubmissionId, TenantId};
 use domain::standing::Ladder;
+use models::life::LeftOut;
 use ring::hmac;
 use store::Store;
 
@@ -99,6 +100,16 @@ impl Tenant {
         let text = [&b"stranger\0"[..], about.0.as_bytes(), &bytes].concat();
         hashed(&self.secret, &text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// Versions of models on trial that some tenant's profile was to use and cannot.
+pub fn left_out(all: &All) -> BTreeSet<LeftOut> {
+    all.values().flat_map(|tenant| tenant.engine.runs_on().left_out()).cloned().collect()
+}
+
+/// The same for one version, by `name@version`.
+pub fn find_left_out(all: &All, id: &str) -> Option<LeftOut> {
+    left_out(all).into_iter().find(|left| left.model == id)
 }
 
 /// HMAC-SHA-256 of the platform's name with the tenant's secret, so that the box keeps no name of a person.

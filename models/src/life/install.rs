@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::bundle::{GOLDEN, LIST, MANIFEST, WEIGHTS};
-use super::raw::List;
+use super::raw::{List, Member};
 use super::unpack::{Opened, unpack};
 use super::{
     Entry, Golden, INSTALLED, Ledger, LifeError, PublicKey, Stage, Trusted, folder, version,
 };
-use crate::library::digest_of;
+use crate::library::{digest, digest_of};
 use crate::{Catalogue, Manifest};
 
 /// What an install came to.
@@ -25,12 +25,26 @@ pub struct Installed {
     pub signer: PublicKey,
     /// Whether it was not here before.
     pub new: bool,
+    /// Whether files of it that were changed or gone are there again.
+    pub repaired: bool,
+}
+
+/// What of a bundle is here already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Here {
+    /// Nothing.
+    Nothing,
+    /// Some of it, or what was changed since.
+    Damaged,
+    /// All of it.
+    Whole,
 }
 
 /// How folders begin that are not complete yet.
 const UNFINISHED: &str = ".new-";
 
-/// Installs a bundle as a candidate. The same bundle again changes nothing. With `older`, a version may be lower than one
+/// Installs a bundle as a candidate. The same bundle again changes nothing but what of it was changed or lost meanwhile; its
+/// version stays at its stage. With `older`, a version may be lower than one
 /// that is known. `now_ms` is the time in milliseconds since 1970.
 ///
 /// # Errors
@@ -42,11 +56,13 @@ pub fn install(dir: &Path, path: &Path, older: bool, now_ms: i64) -> Result<Inst
     let trusted = Trusted::read(dir)?;
     let mut ledger = Ledger::open(dir)?;
     sweep(&root);
+    let mut repaired = false;
     let take = |opened: &Opened| {
-        if known(dir, path, opened)? {
-            return Ok(None);
+        match here(dir, path, opened, &ledger)? {
+            Here::Whole => return Ok(None),
+            Here::Damaged => repaired = true,
+            Here::Nothing => rises(dir, &ledger, path, &opened.list, older)?,
         }
-        rises(dir, &ledger, path, &opened.list, older)?;
         let made = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&root);
         Ok(Some(made.map_err(|e| LifeError::file("cannot write below", &root, &e))?))
     };
@@ -57,6 +73,12 @@ pub fn install(dir: &Path, path: &Path, older: bool, now_ms: i64) -> Result<Inst
         check(path, &opened.list, unpacked.path())?;
         let failed = |error: std::io::Error| LifeError::file("cannot write", &place, &error);
         fs::set_permissions(unpacked.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        if repaired && place.exists() {
+            // Out of the way under a name that the next install sweeps, should this one be cut off here.
+            let old = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&root);
+            let old = old.map_err(failed)?;
+            fs::rename(&place, old.path().join("old")).map_err(failed)?;
+        }
         fs::rename(unpacked.path(), &place).map_err(failed)?;
         // It has another name now, under which nothing removes it.
         let _ = unpacked.keep();
@@ -68,24 +90,40 @@ pub fn install(dir: &Path, path: &Path, older: bool, now_ms: i64) -> Result<Inst
         let entry = Entry::new(Stage::Candidate, bundle, now_ms);
         ledger.change(|state| state.put(&name, &version, entry))?;
     }
-    Ok(Installed { name, version, signer: opened.signer, new })
+    Ok(Installed { name, version, signer: opened.signer, new, repaired })
 }
 
-/// Whether the very same bundle is here.
-fn known(dir: &Path, path: &Path, opened: &Opened) -> Result<bool, LifeError> {
-    let List { name, version, .. } = &opened.list;
+/// What of the very same bundle is here. One of the same name and version with other bytes is refused.
+fn here(dir: &Path, path: &Path, opened: &Opened, ledger: &Ledger) -> Result<Here, LifeError> {
+    let List { name, version, members, .. } = &opened.list;
     let place = folder(dir, name, version);
-    match fs::read(place.join(LIST)) {
-        Ok(text) if text == opened.text => Ok(true),
-        Ok(_) => Err(LifeError::bundle(
+    let known = ledger.state().entry(name, version).map(|entry| entry.bundle.as_str());
+    let listed = match fs::read(place.join(LIST)) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(LifeError::file("cannot read", &place, &error)),
+    };
+    let same = match known {
+        Some(bundle) => bundle == digest_of(&opened.text).sha256,
+        // An install that was cut off before the state knew of it.
+        None => listed.as_ref().is_none_or(|text| *text == opened.text),
+    };
+    if !same {
+        return Err(LifeError::bundle(
             path,
             format!(
                 "{name}@{version} is installed with other bytes; give what has changed a version of its own"
             ),
-        )),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(LifeError::file("cannot read", &place, &error)),
+        ));
     }
+    let whole = |member: &Member| {
+        digest(&place.join(&member.file)).is_ok_and(|found| found == member.pin())
+    };
+    Ok(match listed {
+        None if known.is_none() => Here::Nothing,
+        Some(text) if text == opened.text && members.iter().all(whole) => Here::Whole,
+        _ => Here::Damaged,
+    })
 }
 
 /// Versions only rise, unless `older`; and never does a bundle take the name of a version that the catalogue has.

@@ -12,7 +12,8 @@ use std::str::FromStr;
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
-use super::{LifeError, hex, replace, unhex};
+use super::{LifeError, unhex};
+use crate::file::{hex, replace};
 
 /// The file of public keys in the model directory.
 pub const TRUSTED: &str = "trusted-keys";
@@ -159,7 +160,7 @@ impl Trusted {
             text.push('\n');
         }
         text.push_str(&format!("{key}\n"));
-        replace(&self.path, text.as_bytes(), 0o644).map_err(failed)?;
+        replace(&self.path, &[text.as_bytes()], 0o644).map_err(failed)?;
         self.keys.push(key);
         Ok(true)
     }

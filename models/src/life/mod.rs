@@ -22,8 +22,6 @@ pub mod state;
 mod unpack;
 pub mod version;
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 pub use bundle::Recipe;
@@ -31,7 +29,7 @@ pub use error::LifeError;
 pub use golden::{Golden, Parity};
 pub use install::{Installed, install};
 pub use key::{PublicKey, SigningKey, Trusted};
-pub use roster::{Roster, Trial};
+pub use roster::{LeftOut, Roster, Trial};
 pub use state::{Cause, Change, Control, Entry, Ledger, Stage, State};
 
 /// The folder of installed bundles, below the model directory.
@@ -40,23 +38,6 @@ pub const INSTALLED: &str = "installed";
 /// Where the members of a version lie. Neither names nor versions hold an `@`.
 pub fn folder(dir: &Path, name: &str, version: &str) -> PathBuf {
     dir.join(INSTALLED).join(format!("{name}@{version}"))
-}
-
-/// Puts bytes in a file's place: whole or not at all, also in a power cut.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
-    temporary.write_all(bytes)?;
-    temporary.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    File::open(dir)?.sync_all()
-}
-
-/// Hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bytes of hexadecimal digits.

@@ -20,31 +20,41 @@ pub struct Trial {
     pub share: f64,
 }
 
+/// A version on trial that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// `name@version`.
+    pub model: String,
+    /// Why not.
+    pub why: String,
+}
+
 /// The models of a box at this moment.
 #[derive(Clone, Debug)]
 pub struct Roster {
     dir: PathBuf,
     /// The catalogue with the active versions in it.
     active: Catalogue,
-    /// Names that the catalogue has without what is installed.
-    base: Vec<String>,
+    /// The catalogue without what is installed.
+    base: Catalogue,
     trials: Vec<Trial>,
+    left_out: Vec<LeftOut>,
     state: State,
 }
 
 impl Roster {
     /// Reads catalogue, state and the manifests of what is in use. An active version that is not as it was installed is an
-    /// error; a shadow or canary is left out, and told by `broken`.
+    /// error; a shadow or canary is left out, and told by [`Roster::left_out`].
     ///
     /// # Errors
     /// Every problem, a line each.
-    pub fn load(dir: &Path, broken: &mut dyn FnMut(LifeError)) -> Result<Self, Vec<String>> {
+    pub fn load(dir: &Path) -> Result<Self, Vec<String>> {
         let of = |errors: Vec<_>| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut active =
             Catalogue::load(dir).map_err(|errors: Vec<crate::ManifestError>| of(errors))?;
         let state = State::read(dir).map_err(|error| vec![error.to_string()])?;
-        let base = active.iter().map(|manifest| manifest.name.clone()).collect();
-        let (mut problems, mut trials) = (Vec::new(), Vec::new());
+        let base = active.clone();
+        let (mut problems, mut trials, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for name in state.names() {
             if let Some((version, entry)) = state.active(name) {
                 match installed(dir, name, version, entry) {
@@ -58,18 +68,20 @@ impl Roster {
         for name in state.names() {
             let Some((version, entry)) = state.trial(name) else { continue };
             let kind = active.find(name).map(|manifest| manifest.kind);
-            match installed(dir, name, version, entry) {
+            let why = match installed(dir, name, version, entry) {
                 Ok(manifest) if kind == Ok(manifest.kind) => {
                     trials.push(Trial { manifest, stage: entry.stage, share: entry.share });
+                    continue;
                 }
-                Ok(manifest) => broken(other_kind(&manifest)),
-                Err(error) => broken(error),
-            }
+                Ok(manifest) => other_kind(&manifest),
+                Err(error) => error,
+            };
+            left_out.push(LeftOut { model: format!("{name}@{version}"), why: why.to_string() });
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { dir: dir.to_owned(), active, base, trials, state })
+        Ok(Self { dir: dir.to_owned(), active, base, trials, left_out, state })
     }
 
     /// The models that judge.
@@ -87,6 +99,28 @@ impl Roster {
         self.trials.iter().find(|trial| trial.manifest.name == name)
     }
 
+    /// All that runs, and how far each has come: the active versions, and behind each the one on trial.
+    pub fn running(&self) -> impl Iterator<Item = (&Manifest, Stage)> {
+        self.active.iter().flat_map(|manifest| {
+            let trial = self.trial(&manifest.name).map(|trial| (&trial.manifest, trial.stage));
+            std::iter::once((manifest, Stage::Active)).chain(trial)
+        })
+    }
+
+    /// Versions on trial that cannot be used.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// `name@version` of what comes back when the active version is withdrawn.
+    pub fn before(&self, name: &str) -> Option<String> {
+        let (_, entry) = self.state.active(name)?;
+        match &entry.replaced {
+            Some(version) => Some(format!("{name}@{version}")),
+            None => self.base.find(name).ok().map(Manifest::id),
+        }
+    }
+
     /// The state that this rests on.
     pub fn state(&self) -> &State {
         &self.state
@@ -94,7 +128,7 @@ impl Roster {
 
     /// Whether there is a version of the name that nobody installed.
     pub fn has_base(&self, name: &str) -> bool {
-        self.base.iter().any(|known| known == name)
+        self.base.find(name).is_ok()
     }
 
     /// Runs an installed version on this device against its golden vectors.
@@ -149,7 +183,12 @@ fn installed(dir: &Path, name: &str, version: &str, entry: &Entry) -> Result<Man
 /// The list that was signed when the version was installed.
 fn list(place: &Path, entry: &Entry, id: &str) -> Result<List, LifeError> {
     let path = place.join(LIST);
-    let text = fs::read(&path).map_err(|e| LifeError::file("cannot read", &path, &e))?;
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(changed(id, LIST));
+        }
+        text => text.map_err(|e| LifeError::file("cannot read", &path, &e))?,
+    };
     if digest_of(&text).sha256 != entry.bundle {
         return Err(changed(id, LIST));
     }
@@ -159,7 +198,12 @@ fn list(place: &Path, entry: &Entry, id: &str) -> Result<List, LifeError> {
 /// The bytes of a small member.
 fn pinned(place: &Path, list: &List, file: &str, id: &str) -> Result<Vec<u8>, LifeError> {
     let path = place.join(file);
-    let bytes = fs::read(&path).map_err(|e| LifeError::file("cannot read", &path, &e))?;
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(changed(id, file));
+        }
+        bytes => bytes.map_err(|e| LifeError::file("cannot read", &path, &e))?,
+    };
     match list.member(file) {
         Some(member) if member.pin() == digest_of(&bytes) => Ok(bytes),
         _ => Err(changed(id, file)),
@@ -168,6 +212,6 @@ fn pinned(place: &Path, list: &List, file: &str, id: &str) -> Result<Vec<u8>, Li
 
 fn changed(id: &str, file: &str) -> LifeError {
     LifeError::Refused(format!(
-        "{file} of {id} is not the one that was installed: remove its folder and install the bundle again"
+        "{file} of {id} is not the one that was installed: install its bundle again with `weir models install`"
     ))
 }

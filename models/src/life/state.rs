@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{LifeError, replace, version};
+use super::{LifeError, version};
+use crate::file::replace;
 
 /// The file.
 pub const FILE: &str = "state.json";
@@ -305,12 +306,12 @@ impl Ledger {
         next.generation = self.state.generation + 1;
         let failed = |error: std::io::Error| LifeError::file("cannot write", &path, &error);
         match std::fs::read(&path) {
-            Ok(now) => replace(&self.dir.join(BACKUP), &now, 0o644).map_err(failed)?,
+            Ok(now) => replace(&self.dir.join(BACKUP), &[&now], 0o644).map_err(failed)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
         let text = serde_json::to_string_pretty(&next).map_err(|e| damaged(e.to_string()))?;
-        replace(&path, (text + "\n").as_bytes(), 0o644).map_err(failed)?;
+        replace(&path, &[text.as_bytes(), b"\n"], 0o644).map_err(failed)?;
         self.state = next;
         Ok(())
     }

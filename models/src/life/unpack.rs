@@ -10,7 +10,8 @@ use tar::{Archive, Entries, EntryType};
 use super::bundle::{LIST, SIGNATURE};
 use super::key::SIGNATURE_BYTES;
 use super::raw::{List, Member, TEXT_BYTES};
-use super::{LifeError, PublicKey, Trusted, hex};
+use super::{LifeError, PublicKey, Trusted};
+use crate::file::hex;
 
 /// A bundle whose signature holds, before its members are read.
 pub(super) struct Opened {

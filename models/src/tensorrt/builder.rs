@@ -26,6 +26,15 @@ const BEAT: Duration = Duration::from_secs(5);
 /// Where NVIDIA's packages put the program.
 const PACKAGED: &str = "/usr/src/tensorrt/bin/trtexec";
 
+/// Runs what follows it and ends with its exit status. When standard input ends, for whoever started it has ended in
+/// whatever way, all of the process group is killed: nobody would wait for the plan any more.
+const LEASH: &str = r#"exec 3<&0 </dev/null
+"$@" 3<&- & work=$!
+{ read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 & leash=$!
+wait "$work"; code=$?
+kill "$leash"
+exit "$code""#;
+
 /// How far a build has come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BuildProgress {
@@ -79,16 +88,20 @@ pub(super) fn build(
 ) -> Result<Vec<u8>, String> {
     let plan = request.dir.join("plan");
     let start = Instant::now();
-    let mut child = Command::new(request.program)
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", LEASH, "sh"])
+        .arg(request.program)
         .args(arguments(request, &plan))
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .current_dir(request.dir)
         // A group of its own: what it starts ends with it.
         .process_group(0)
         .spawn()
-        .map_err(|error| format!("{} cannot be started: {error}", request.program.display()))?;
+        .map_err(|error| format!("/bin/sh, which runs trtexec, cannot be started: {error}"))?;
+    // Waiting would close it, and that ends the build.
+    let _leash = child.stdin.take();
     let (sender, lines) = bounded(64);
     let outputs: [Option<Box<dyn Read + Send>>; 2] = [
         child.stdout.take().map(|pipe| Box::new(pipe) as _),
@@ -135,7 +148,12 @@ pub(super) fn build(
         ));
     }
     if !status.success() {
-        return Err(format!("trtexec failed ({status}); its last words:\n  {said}"));
+        let how = match status.code() {
+            // As a shell tells of signals.
+            Some(code) if code > 128 => format!("signal {}", code - 128),
+            _ => status.to_string(),
+        };
+        return Err(format!("trtexec failed ({how}); its last words:\n  {said}"));
     }
     fs::read(&plan)
         .map_err(|error| format!("trtexec left no plan: {error}; its last words:\n  {said}"))

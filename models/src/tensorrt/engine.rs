@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::builder::{self, BuildProgress, Request};
@@ -11,6 +11,7 @@ use super::ffi::{Gpu, Library, MAJOR, Plan};
 use super::key::Key;
 use super::plans::Plans;
 use super::session::TensorRtSession;
+use super::unkept;
 use crate::library::digest;
 use crate::{Engine, Manifest, ModelError, Place, Session};
 
@@ -59,6 +60,8 @@ pub struct TensorRtEngine {
     /// Plans in use, so that runners share them.
     ready: Mutex<HashMap<String, Weak<Plan>>>,
     lost: Arc<AtomicBool>,
+    /// What builds that were cut off left is removed before the first model is loaded.
+    swept: Once,
 }
 
 /// The libraries that are open. They stay so, and each once.
@@ -80,6 +83,7 @@ impl TensorRtEngine {
             heard: Mutex::new(heard),
             ready: Mutex::default(),
             lost: Arc::default(),
+            swept: Once::new(),
         })
     }
 
@@ -111,62 +115,97 @@ impl TensorRtEngine {
     /// Why it cannot be built.
     pub fn build(&self, manifest: &Manifest, path: &Path, anew: bool) -> Result<bool, ModelError> {
         let key = self.key(manifest, path)?;
+        self.plans.sweep();
         let _lock = self.plans.lock(&key)?;
         if !anew && self.plans.read(&key)?.is_some() {
             return Ok(false);
         }
-        self.build_now(manifest, path, &key).map(|_| true)
+        let (plan, took) = self.build_now(manifest, path, &key)?;
+        self.plans.write(&key, &plan, took)?;
+        unkept::forget(&self.plans.path(&key));
+        Ok(true)
     }
 
+    /// A plan's bytes, and how long it took to build it.
     fn build_now(
         &self,
         manifest: &Manifest,
         path: &Path,
         key: &Key,
-    ) -> Result<Vec<u8>, ModelError> {
+    ) -> Result<(Vec<u8>, Duration), ModelError> {
         let failed = |detail| ModelError::Plan { name: manifest.name.clone(), detail };
         let program = builder::find(self.settings.trtexec.as_deref()).map_err(failed)?;
-        let dir = self.plans.workplace()?;
+        let place = self.plans.workplace(key)?;
         let onnx = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let request = Request {
             program: &program,
             onnx: &onnx,
             key,
-            dir: dir.path(),
-            timings: &self.plans.dir().join(format!("timings-{}-{}", key.tensorrt, key.capability)),
+            dir: place.path(),
+            timings: place.timings(),
             limit: self.settings.build_limit,
         };
         let start = Instant::now();
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = builder::build(&request, &mut **heard).map_err(failed)?;
-        self.plans.write(key, &plan, start.elapsed())?;
+        Ok((plan, start.elapsed()))
+    }
+
+    /// A plan in the place of what is kept and cannot be used. One that cannot be written stays in memory.
+    fn made(&self, manifest: &Manifest, path: &Path, key: &Key) -> Result<Plan, ModelError> {
+        // What is of no use only takes room.
+        let _ = self.plans.remove(key);
+        let (bytes, took) = self.build_now(manifest, path, key)?;
+        // What cannot be used is not kept: it would fail the next time as well.
+        let plan = Plan::new(&self.library, &bytes).map_err(|why| {
+            let detail = format!(
+                "a plan that was just built cannot be used ({why}); is trtexec of another version than the library, {}?",
+                self.version()
+            );
+            ModelError::Plan { name: manifest.name.clone(), detail }
+        })?;
+        if let Err(why) = self.plans.write(key, &bytes, took) {
+            unkept::put(self.plans.path(key), &key.model, &why, bytes.into(), took);
+        }
         Ok(plan)
+    }
+
+    /// A plan that could not be written when it was built, and is tried again.
+    fn unkept(&self, key: &Key) -> Option<Plan> {
+        let file = self.plans.path(key);
+        let (bytes, took) = unkept::get(&file)?;
+        let plan = Plan::new(&self.library, &bytes).ok();
+        if plan.is_none() || self.plans.write(key, &bytes, took).is_ok() {
+            unkept::forget(&file);
+        }
+        plan
     }
 
     /// The plan of a model, from memory, from disk, or built now. One that is kept and cannot be used is built anew, once.
     fn plan(&self, manifest: &Manifest, path: &Path) -> Result<Arc<Plan>, ModelError> {
+        self.swept.call_once(|| self.plans.sweep());
         let key = self.key(manifest, path)?;
         let name = key.file_name();
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = ready.get(&name).and_then(Weak::upgrade) {
             return Ok(plan);
         }
-        let _lock = self.plans.lock(&key)?;
-        let kept = self.plans.read(&key)?.and_then(|bytes| Plan::new(&self.library, &bytes).ok());
-        let plan = match kept {
+        // A file that cannot be read is as good as none: whether another can be written shows when it is.
+        let kept = || {
+            let bytes = self.plans.read(&key).ok().flatten();
+            bytes.and_then(|bytes| Plan::new(&self.library, &bytes).ok())
+        };
+        // What is kept needs no lock, nor a folder that may be written to.
+        let plan = match kept().or_else(|| self.unkept(&key)) {
             Some(plan) => plan,
             None => {
-                self.plans.remove(&key)?;
-                let bytes = self.build_now(manifest, path, &key)?;
-                Plan::new(&self.library, &bytes).map_err(|why| {
-                    // It would fail the next time as well, and only cost a build.
-                    let _ = self.plans.remove(&key);
-                    let detail = format!(
-                        "a plan that was just built cannot be used ({why}); is trtexec of another version than the library, {}?",
-                        self.version()
-                    );
-                    ModelError::Plan { name: manifest.name.clone(), detail }
-                })?
+                // Without a lock two may build the same plan: better twice than never.
+                let lock = self.plans.lock(&key).ok();
+                // Somebody else may have built it meanwhile.
+                match lock.as_ref().and_then(|_| kept()) {
+                    Some(plan) => plan,
+                    None => self.made(manifest, path, &key)?,
+                }
             }
         };
         let plan = Arc::new(plan);
@@ -200,6 +239,10 @@ impl Engine for TensorRtEngine {
 
     fn lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        unkept::warnings(self.plans.dir())
     }
 }
 

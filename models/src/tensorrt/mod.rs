@@ -10,6 +10,8 @@ mod ffi;
 mod key;
 mod plans;
 mod session;
+mod unkept;
+mod workplace;
 
 pub use builder::BuildProgress;
 pub use engine::{Settings, TensorRtEngine};

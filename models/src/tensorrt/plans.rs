@@ -2,15 +2,17 @@
 //! renamed, so that a power cut leaves the old state or the new one; whatever else may have happened to it, the hash tells.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
+use super::workplace::{self, Workplace};
 use crate::ModelError;
+use crate::file::replace;
 use crate::library::digest_of;
 
 /// Begins every file.
@@ -21,9 +23,6 @@ const HEADER: u32 = 64 << 10;
 
 /// Bytes of a plan at most.
 const PLAN: u64 = 4 << 30;
-
-/// Folders of builds that were cut off stay this long, in case one is still at work.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// What stands before a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,15 +87,28 @@ impl Plans {
     }
 
     /// A folder of one build's own, removed with it.
-    pub(super) fn workplace(&self) -> Result<tempfile::TempDir, ModelError> {
-        self.make_dir()?;
-        tempfile::Builder::new()
-            .prefix(".build-")
-            .tempdir_in(&self.dir)
+    pub(super) fn workplace(&self, key: &Key) -> Result<Workplace, ModelError> {
+        // Where it cannot be made, the build goes on elsewhere and its plan stays in memory.
+        let _ = self.make_dir();
+        let timings = format!("timings-{}-{}", key.tensorrt, key.capability);
+        Workplace::new(&self.dir, &timings)
             .map_err(|error| ModelError::file("cannot make a folder in", &self.dir, &error))
     }
 
-    /// The plan of a key; `None` where there is none, or none that holds: such a file is removed.
+    /// Whether plans can be kept.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn writable(&self) -> Result<(), ModelError> {
+        let here = self.dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
+        let failed = |error: io::Error| ModelError::file("cannot write below", here, &error);
+        if !here.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
+        access(here, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| failed(error.into()))
+    }
+
+    /// The plan of a key; `None` where there is none, or none that holds.
     pub(super) fn read(&self, key: &Key) -> Result<Option<Vec<u8>>, ModelError> {
         let path = self.path(key);
         match open(&path) {
@@ -109,7 +121,7 @@ impl Plans {
             Err(error) if error.kind() != io::ErrorKind::InvalidData => {
                 Err(ModelError::file("cannot read", &path, &error))
             }
-            _ => self.remove(key).map(|()| None),
+            _ => Ok(None),
         }
     }
 
@@ -128,17 +140,11 @@ impl Plans {
         };
         let header = serde_json::to_vec(&header).unwrap_or_default();
         let length = u32::try_from(header.len()).unwrap_or(u32::MAX);
-        let write = || -> io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-            file.write_all(MAGIC)?;
-            file.write_all(&length.to_le_bytes())?;
-            file.write_all(&header)?;
-            file.write_all(plan)?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|error| ModelError::file("cannot write", &path, &error))
+        let length = length.to_le_bytes();
+        let parts = [MAGIC.as_slice(), &length, &header, plan];
+        // For whoever may run the service: there is nothing secret in a plan.
+        replace(&path, &parts, 0o644)
+            .map_err(|error| ModelError::file("cannot write", &path, &error))
     }
 
     pub(super) fn remove(&self, key: &Key) -> Result<(), ModelError> {
@@ -190,14 +196,11 @@ impl Plans {
             pruned.bytes += kept.bytes;
             pruned.paths.push(kept.path);
         }
+        self.sweep();
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
-            let old = entry.metadata().ok().and_then(|m| m.modified().ok()?.elapsed().ok());
-            if name.starts_with(".build-") && old.is_some_and(|age| age > ABANDONED) {
-                // One that is still in use is removed the next time.
-                let _ = fs::remove_dir_all(&path);
-            } else if let Some(plan) = name.strip_suffix(".lock")
+            if let Some(plan) = name.strip_suffix(".lock")
                 && !self.dir.join(plan).exists()
                 && File::open(&path)
                     .is_ok_and(|f| flock(&f, FlockOperation::NonBlockingLockExclusive).is_ok())
@@ -206,6 +209,11 @@ impl Plans {
             }
         }
         Ok(pruned)
+    }
+
+    /// Removes what builds that were cut off left.
+    pub(super) fn sweep(&self) {
+        workplace::sweep(&self.dir);
     }
 
     fn make_dir(&self) -> Result<(), ModelError> {

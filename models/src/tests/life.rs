@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::repair::says_install;
 use super::{engine, tiny_manifest_text, tiny_model};
 use crate::life::bundle::{GOLDEN, LIST, MANIFEST, WEIGHTS};
 use crate::life::state::{BACKUP, FILE, Wish};
@@ -12,13 +13,13 @@ use crate::life::{
 };
 
 /// Where bundles are made.
-struct Maker {
-    dir: tempfile::TempDir,
+pub(super) struct Maker {
+    pub(super) dir: tempfile::TempDir,
     key: SigningKey,
 }
 
 impl Maker {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = SigningKey::make(&dir.path().join("key")).unwrap();
         let golden = dir.path().join("golden");
@@ -38,7 +39,7 @@ impl Maker {
         Recipe { manifest: path("manifest.toml"), weights: path("weights"), golden: path("golden") }
     }
 
-    fn bundle(&self, version: &str) -> PathBuf {
+    pub(super) fn bundle(&self, version: &str) -> PathBuf {
         let out = self.dir.path().join(format!("tiny-{version}.weirmodel"));
         let manifest = self.recipe(version).make(&self.key, &out).unwrap();
         assert_eq!(manifest.id(), format!("tiny@{version}"));
@@ -46,14 +47,14 @@ impl Maker {
     }
 
     /// A model directory that trusts the key.
-    fn models(&self) -> tempfile::TempDir {
+    pub(super) fn models(&self) -> tempfile::TempDir {
         let models = tempfile::tempdir().unwrap();
         assert!(Trusted::read(models.path()).unwrap().add(self.key.public()).unwrap());
         models
     }
 }
 
-fn png(path: &Path, colour: [u8; 3]) {
+pub(super) fn png(path: &Path, colour: [u8; 3]) {
     let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), 4, 4);
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header().unwrap().write_image_data(&colour.repeat(16)).unwrap();
@@ -111,7 +112,7 @@ fn a_bundle_is_installed_once_and_only_later_versions_follow() {
     let models = maker.models();
     let dir = models.path();
     let one = maker.bundle("1");
-    let Installed { name, version, signer, new } = install(dir, &one, false, 7).unwrap();
+    let Installed { name, version, signer, new, .. } = install(dir, &one, false, 7).unwrap();
     assert_eq!((name.as_str(), version.as_str(), new), ("tiny", "1", true));
     assert_eq!(signer, maker.key.public());
     let before = (below(dir), fs::read(dir.join(FILE)).unwrap());
@@ -251,7 +252,7 @@ fn a_version_that_answers_otherwise_than_its_golden_vectors_is_told_with_the_num
     };
     fs::write(&golden, text(0.7698)).unwrap();
     install(dir, &maker.bundle("1"), false, 1).unwrap();
-    let roster = Roster::load(dir, &mut |error| panic!("{error}")).unwrap();
+    let roster = Roster::load(dir).unwrap();
     let parity = roster.parity(&engine(), "tiny", "1").unwrap();
     assert_eq!((parity.engine.as_str(), parity.cases), ("cpu", 1));
     assert!(parity.worst < 0.1, "{parity:?}");
@@ -273,7 +274,7 @@ fn what_was_changed_after_its_install_does_not_run() {
     let mut ledger = crate::life::Ledger::open(dir).unwrap();
     let wish = Wish { name: "tiny".into(), version: None, to: Some(Stage::Active), share: None };
     ledger.change(|state| state.promote(&wish, false, None, 2)).unwrap().unwrap();
-    let load = || Roster::load(dir, &mut |error| panic!("{error}"));
+    let load = || Roster::load(dir);
     assert_eq!(load().unwrap().active().find("tiny").unwrap().version, "1");
     let place = folder(dir, "tiny", "1");
     for file in [LIST, MANIFEST] {
@@ -288,6 +289,10 @@ fn what_was_changed_after_its_install_does_not_run() {
     let roster = load().unwrap();
     let error = crate::Library::new(dir).locate(roster.active().find("tiny").unwrap());
     assert!(matches!(error, Err(crate::ModelError::Corrupt { .. })), "{error:?}");
+    says_install(&error.unwrap_err());
+    fs::remove_file(place.join(WEIGHTS)).unwrap();
+    let error = crate::Library::new(dir).locate(roster.active().find("tiny").unwrap());
+    says_install(&error.unwrap_err());
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod library;
 mod life;
 mod manifest;
 mod pixels;
+mod repair;
 mod runner;
 
 use std::path::{Path, PathBuf};

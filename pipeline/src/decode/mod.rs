@@ -124,8 +124,28 @@ pub struct Tally {
     pub unseen: BTreeSet<Unseen>,
     /// Words of text tracks, a line each.
     pub words: String,
-    /// Whether a decoder in hardware made the frames.
+    /// What decoded the frames of a video; `None` of stills and sound.
+    pub decoder: Option<VideoDecoder>,
+}
+
+/// What decodes a video.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoDecoder {
+    /// The name of its GStreamer element, such as `avdec_h264`.
+    pub element: String,
+    /// Whether it is a decoder in hardware; otherwise the cores decode.
     pub hardware: bool,
+}
+
+/// Most letters of an element's name; GStreamer's own are shorter.
+const ELEMENT: usize = 64;
+
+impl VideoDecoder {
+    /// Whether it names what could be an element: a worker that was taken over may say anything.
+    pub(crate) fn is_sound(&self) -> bool {
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        (1..=ELEMENT).contains(&self.element.len()) && self.element.chars().all(letter)
+    }
 }
 
 /// Why an item cannot be decoded.

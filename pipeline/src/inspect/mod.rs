@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Context, Coverage, Evidence, Failure, Format, Media, MediaKind, Sampling};
 
-use crate::decode::{DecodeError, Limits, Unseen};
+use crate::decode::{DecodeError, Limits, Unseen, VideoDecoder};
 use crate::hash::BankSet;
 use crate::sandbox::protocol::{Request, WorkError};
 use crate::sandbox::{Item, Level, Sandbox};
@@ -100,6 +100,8 @@ pub struct Inspection {
     pub shadow: Shadow,
     /// The evidence as it would be, had those judged; `None` where none ran, or not on all.
     pub instead: Option<Evidence>,
+    /// What decoded each video, by the place of the medium from 0.
+    pub decoders: BTreeMap<usize, VideoDecoder>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -170,8 +172,8 @@ impl Inspector {
         seen.failed.retain(|name, _| missing.contains(name));
         let models = self.detectors.models(seen.pictures, watch.trials);
         let instead = seen.shadow.instead(&evidence, &self.detectors, watch.trials);
-        let Seen { failed: unseen, broken, shadow, .. } = seen;
-        Inspection { evidence, models, unseen, broken, shadow, instead, timings }
+        let Seen { failed: unseen, broken, shadow, decoders, .. } = seen;
+        Inspection { evidence, models, unseen, broken, shadow, instead, decoders, timings }
     }
 
     /// The detectors.
@@ -304,6 +306,10 @@ impl Inspector {
             seen.shadow.add(gather.beside());
             let report = result.as_ref().cloned().unwrap_or_default();
             gather.close(evidence, item, &report, format);
+            // What is appended to a still comes after its own frames, and does not speak for them.
+            if let Some(decoder) = report.tally.decoder.clone().filter(|_| !format.is_still()) {
+                seen.decoders.entry(index).or_insert(decoder);
+            }
             let words = &report.tally.words;
             let cut = self.detectors.read_text(words, Some(index), &mut evidence.findings);
             seen.note(cut);
@@ -404,6 +410,8 @@ struct Seen {
     broken: BTreeSet<String>,
     /// What versions beside have seen.
     shadow: Shadow,
+    /// What decoded each video.
+    decoders: BTreeMap<usize, VideoDecoder>,
 }
 
 /// Why a detector of words did not see all.

@@ -28,8 +28,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::config::Level;
+use super::hardware::Decodes;
 use super::protocol::{Report, Request};
-use crate::decode::video::chain::Codec;
 use crate::decode::{DecodeError, Facts};
 use crate::measure::{Measures, qr};
 
@@ -84,7 +84,7 @@ pub(super) struct Order {
     /// Where pixels go.
     pub ring: Ring,
     /// What the decoders in hardware decode; their socket and memory come behind item and ring where there are any.
-    pub hardware: Vec<Codec>,
+    pub hardware: Vec<Decodes>,
 }
 
 /// What a worker says (`Exited` is its zygote's).

@@ -13,7 +13,7 @@ use super::problem::{Outcome, Problem};
 use crate::serve::App;
 use crate::serve::metrics::Page;
 use crate::serve::sensors::{self, Readings};
-use crate::serve::tenant::All;
+use crate::serve::tenant::{self, All};
 
 /// Methods by name; others are counted together, for a client may make up any.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
@@ -58,6 +58,11 @@ fn engines(tenants: &All, page: &mut Page) {
     for (profile, engine) in known {
         let fallback = f64::from(u8::from(engine.fallback.is_some()));
         page.sample("", &[("profile", profile)], fallback);
+    }
+    let help = "Versions of models on trial that cannot be used; 1 for each.";
+    page.family("weir_model_trial_unusable", "gauge", help);
+    for left in tenant::left_out(tenants) {
+        page.sample("", &[("model", left.model.as_str())], 1.0);
     }
 }
 

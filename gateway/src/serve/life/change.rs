@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use domain::journal::{Actor, Code, ModelChanged};
 use models::life::state::Wish;
 use models::life::{Cause, Change, Ledger, Stage};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Grounds;
 use crate::inference::{InUse, chosen};
 use crate::life_command::{self, parity};
-use crate::serve::{App, reload};
+use crate::serve::{App, reload, tenant};
 use crate::{paths, profile};
 
 /// Promotes a version.
@@ -30,7 +30,7 @@ pub fn promote(app: &App, dir: &Path, wish: &Wish) -> anyhow::Result<Value> {
     let wish = Wish { version: Some(version), ..wish.clone() };
     let base = roster.has_base(&wish.name);
     let now = app.store.now().0;
-    let changes = swap(app, &turn, dir, &Actor::Console, |state| {
+    let changes = swap(app, &turn, dir, &Actor::Console, Some(&id), |state| {
         Ok(state.promote(&wish, base, control, now)?)
     })?;
     note(app, &changes, Cause::Command, Grounds::default(), &Actor::Console);
@@ -61,7 +61,7 @@ pub fn rollback(app: &App, dir: &Path, name: &str, version: Option<&str>) -> any
     same_folder(dir)?;
     let turn = app.reload.turn();
     let (base, now) = (base(dir, name), app.store.now().0);
-    let changes = swap(app, &turn, dir, &Actor::Console, |state| {
+    let changes = swap(app, &turn, dir, &Actor::Console, None, |state| {
         Ok(state.rollback(name, version, base, Cause::Command, now)?)
     })?;
     note(app, &changes, Cause::Command, Grounds::default(), &Actor::Console);
@@ -80,7 +80,7 @@ pub(super) fn withdraw(
     let dir = paths::models_dir();
     let turn = app.reload.turn();
     let (base, now) = (base(&dir, name), app.store.now().0);
-    let changes = swap(app, &turn, &dir, actor, |state| {
+    let changes = swap(app, &turn, &dir, actor, None, |state| {
         match state.entry(name, version).map(|entry| entry.stage) {
             Some(stage) if stage.is_trial() || stage == Stage::Active => {
                 Ok(state.rollback(name, Some(version), base, cause, now)?)
@@ -107,12 +107,14 @@ pub(super) fn proven(app: &App, name: &str, version: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Changes the state, then what is served; back again where that cannot be made ready.
+/// Changes the state, then what is served; back again where that cannot be made ready, or where it lacks the version that
+/// must be in it.
 fn swap(
     app: &App,
     turn: &reload::Turn<'_>,
     dir: &Path,
     actor: &Actor,
+    must: Option<&str>,
     change: impl FnOnce(&mut models::life::State) -> anyhow::Result<Vec<Change>>,
 ) -> anyhow::Result<Vec<Change>> {
     let mut ledger = Ledger::open(dir)?;
@@ -126,6 +128,11 @@ fn swap(
     if let Err(error) = reload::remake(app, turn, actor) {
         ledger.set(before).context("the state before cannot be written again")?;
         return Err(error);
+    }
+    if let Some(left) = must.and_then(|id| tenant::find_left_out(&app.tenants.all(), id)) {
+        ledger.set(before).context("the state before cannot be written again")?;
+        reload::remake(app, turn, actor)?;
+        bail!("{} cannot be loaded here, and stays where it was: {}", left.model, left.why);
     }
     app.life.follow(ledger.state(), &app.tenants.all());
     Ok(changes)

@@ -89,10 +89,14 @@ pub struct Facts<'a> {
     pub fence: Fence,
     /// Why models run on another engine than the wanted one.
     pub fallback: Option<&'a str>,
+    /// What is amiss with the engine although models run.
+    pub engine: &'a [String],
     /// Endpoints of webhooks that are not called any more.
     pub gone: &'a [String],
     /// Versions of models that were withdrawn by themselves.
     pub withdrawn: &'a [String],
+    /// Versions of models on trial that cannot be used, and why.
+    pub left_out: &'a [String],
     /// The last hour.
     pub hour: &'a Summary,
 }
@@ -215,6 +219,12 @@ fn work(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
         "Run `weir doctor` on the box. After a repair, restart the service: systemctl restart weir.",
     );
     add(
+        !facts.engine.is_empty(),
+        "plans",
+        format!("Plans for the GPU cannot be kept: {}.", facts.engine.join("; ")),
+        "Make room on the disk, or let the service's user write in the folder of plans; then weir reload.",
+    );
+    add(
         oldest > LONG_WAIT,
         "slow",
         format!("The oldest submission has waited {}.", super::words::span(oldest)),
@@ -252,6 +262,12 @@ fn work(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
         ),
         "The version before judges. Tell whoever makes the models; the log has the numbers.",
     );
+    add(
+        !facts.left_out.is_empty(),
+        "model_trial",
+        format!("On trial, and cannot be used: {}.", facts.left_out.join("; ")),
+        "The active version judges alone. Mend what is named, then weir reload; or withdraw it: weir models rollback.",
+    );
 }
 
 #[cfg(test)]
@@ -283,8 +299,10 @@ mod tests {
             pace: Pace::Warm,
             fence: Fence::Floor,
             fallback: None,
+            engine: &[],
             gone: &[],
             withdrawn: &[],
+            left_out: &[],
             hour: &hour,
         };
         let told = |facts: Facts<'_>| {
@@ -305,17 +323,19 @@ mod tests {
         }
         let room = Room { free_bytes: 9, total_bytes: 100 };
         let gone = ["shop/main".to_owned()];
-        let attention: [(&str, Facts<'_>); 10] = [
+        let attention: [(&str, Facts<'_>); 12] = [
             ("slowed", Facts { slowed_by: &["over-current 1"], ..fine.clone() }),
             ("throttled", Facts { pace: Pace::Throttled, ..fine.clone() }),
             ("hot", Facts { hottest: Some(&hot), ..fine.clone() }),
             ("little_room", Facts { room: Some(room), ..fine.clone() }),
             ("engine", Facts { fallback: Some("no driver"), ..fine.clone() }),
+            ("plans", Facts { engine: &gone, ..fine.clone() }),
             ("slow", Facts { oldest: Some(Duration::from_secs(61)), ..fine.clone() }),
             ("failing", Facts { hour: &failing, ..fine.clone() }),
             ("dead_letters", Facts { dead: 1, ..fine.clone() }),
             ("webhook_gone", Facts { gone: &gone, ..fine.clone() }),
             ("model_withdrawn", Facts { withdrawn: &gone, ..fine.clone() }),
+            ("model_trial", Facts { left_out: &gone, ..fine.clone() }),
         ];
         for (code, facts) in attention {
             assert_eq!(told(facts), (Level::Attention, vec![code]));

@@ -14,8 +14,8 @@ use store::QueueDepth;
 use super::health::{self, Facts, Health};
 use super::hour::Summary;
 use super::verdicts::Seen;
-use crate::serve::App;
 use crate::serve::sensors::{self, Clock, Gpu, Room, Zone};
+use crate::serve::{App, tenant};
 
 /// The state of the box.
 #[derive(Clone, Debug, Serialize)]
@@ -145,6 +145,12 @@ pub fn take(app: &Arc<App>) -> Status {
     let gone = app.gone.names().iter().map(|(t, n)| format!("{t}/{n}")).collect::<Vec<_>>();
     let fallback = profiles.iter().find_map(|profile| profile.fallback.clone());
     let withdrawn = app.life.withdrawn();
+    let tenants = app.tenants.all();
+    let engine: BTreeSet<_> =
+        tenants.values().flat_map(|tenant| tenant.engine.runs_on().warnings()).collect();
+    let engine = Vec::from_iter(engine);
+    let left_out: Vec<_> =
+        tenant::left_out(&tenants).iter().map(|l| format!("{} ({})", l.model, l.why)).collect();
     let facts = Facts {
         ending: app.is_draining(),
         drained: app.desk.is_drained(),
@@ -162,8 +168,10 @@ pub fn take(app: &Arc<App>) -> Status {
         pace,
         fence,
         fallback: fallback.as_deref(),
+        engine: &engine,
         gone: &gone,
         withdrawn: &withdrawn,
+        left_out: &left_out,
         hour: &hour,
     };
     Status {

@@ -197,6 +197,27 @@ fn two_that_want_one_plan_build_it_once() {
 }
 
 #[test]
+fn a_plan_that_is_kept_is_used_while_somebody_builds_it_anew() {
+    let bench = Bench::new(TINY);
+    let engine = bench.engine();
+    engine.build(&bench.manifest, &bench.weights(), false).unwrap();
+    let key = engine.key(&bench.manifest, &bench.weights()).unwrap();
+    let building = bench.engine().plans().lock(&key).unwrap();
+    let (done, waiting) = crossbeam_channel::bounded(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| done.send(engine.load(&bench.manifest, &bench.weights(), 1).is_ok()));
+        let loaded = waiting.recv_timeout(Duration::from_secs(10));
+        // Let it go before the thread is waited for, or a failure would never end.
+        drop(building);
+        assert_eq!(loaded, Ok(true));
+    });
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(&bench.plans()[0]).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o644, "built by root, read by the service");
+}
+
+#[test]
 fn prune_keeps_what_is_wanted_and_removes_the_rest() {
     let bench = Bench::new(TINY);
     let (engine, weights) = (bench.engine(), bench.weights());

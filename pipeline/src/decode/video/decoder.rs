@@ -52,6 +52,8 @@ pub struct Shape {
 
 /// The decoder with what is around it. Stops when dropped.
 pub struct Decoder {
+    /// The name of the element that decodes.
+    element: String,
     pipeline: gst::Pipeline,
     source: app::AppSrc,
     sink: app::AppSink,
@@ -125,7 +127,9 @@ impl Decoder {
             let mask = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::BUFFER;
             pad.add_probe(mask, move |_, info| framer.probe(info));
         }
-        let decoder = Self { pipeline, source, sink, shape };
+        let factory = elements.first().and_then(|decoder| decoder.factory());
+        let element = factory.map(|factory| factory.name().to_string()).unwrap_or_default();
+        let decoder = Self { element, pipeline, source, sink, shape };
         decoder.pipeline.set_state(gst::State::Playing).map_err(|_| {
             DecodeError::Unsupported(format!(
                 "{}: the decoder refuses it",
@@ -133,6 +137,11 @@ impl Decoder {
             ))
         })?;
         Ok(decoder)
+    }
+
+    /// The name of the element that decodes.
+    pub(super) fn element(&self) -> &str {
+        &self.element
     }
 
     /// Where units go in.

@@ -12,8 +12,8 @@ use super::decoder::{Shape, Task, rank_of, time_of};
 /// The line to a decoder in another process. Units are put in from a streaming thread while answers are waited for in
 /// another.
 pub trait Distant: Send + Sync {
-    /// What it decodes.
-    fn codecs(&self) -> &[Codec];
+    /// The element that decodes a codec there; `None` where none does.
+    fn element(&self, codec: Codec) -> Option<&str>;
     /// Begins; nothing was put in before.
     ///
     /// # Errors

@@ -135,7 +135,7 @@ fn look(
         damaged: outcome.damaged,
         unseen: scan.unseen.clone(),
         words: scan.words.clone(),
-        hardware: outcome.hardware,
+        decoder: Some(outcome.decoder),
     })
 }
 

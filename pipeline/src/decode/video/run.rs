@@ -14,7 +14,7 @@ use super::distant::{Answer, Distant, Lost, codec_of};
 use super::plan::Plan;
 use super::scan::Scan;
 use super::sys;
-use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink};
+use crate::decode::{DecodeError, Facts, Flow, Frame, Limits, Need, Sink, VideoDecoder};
 
 /// CPU time over all threads after which decoding stops and the tally tells how far it came: below the worker's limit.
 const CPU_BUDGET: Duration = Duration::from_secs(20);
@@ -33,8 +33,8 @@ pub(super) struct Outcome {
     pub damaged: bool,
     /// Whether the sink said that it has enough.
     pub stopped: bool,
-    /// Whether a decoder elsewhere made the frames.
-    pub hardware: bool,
+    /// What made the frames.
+    pub decoder: VideoDecoder,
 }
 
 /// Where units go: into a decoder here or elsewhere.
@@ -112,23 +112,25 @@ impl Units for Feeder {
 /// Where frames come from.
 enum Source {
     Here(Decoder),
-    There { distant: Arc<dyn Distant>, shape: Shape, done: Option<Option<String>> },
+    There { distant: Arc<dyn Distant>, element: String, shape: Shape, done: Option<Option<String>> },
 }
 
 impl Source {
     /// A decoder elsewhere where there is one for the codec, else one here.
     fn open(job: &Job<'_>, task: &Task) -> Result<(Self, Way), DecodeError> {
         let codec = codec_of(&job.scan.caps);
-        let distant = job.distant.filter(|d| codec.is_some_and(|c| d.codecs().contains(&c)));
-        let (Some(distant), Some(codec)) = (distant, codec) else {
+        let there = job.distant.zip(codec).and_then(|(distant, codec)| {
+            Some((distant, codec, distant.element(codec)?.to_owned()))
+        });
+        let Some((distant, codec, element)) = there else {
             let decoder = Decoder::by_cores(task, &job.scan.caps)?;
             let way = Way::Here(decoder.inlet());
             return Ok((Self::Here(decoder), way));
         };
         distant.begin(codec, task).map_err(lost)?;
         let way = Way::There { distant: Arc::clone(distant), caps: Mutex::default() };
-        let source =
-            Self::There { distant: Arc::clone(distant), shape: Shape::default(), done: None };
+        let (distant, shape) = (Arc::clone(distant), Shape::default());
+        let source = Self::There { distant, element, shape, done: None };
         Ok((source, way))
     }
 
@@ -136,7 +138,7 @@ impl Source {
     fn next(&mut self, wait: Duration) -> Result<Option<gst::Sample>, DecodeError> {
         match self {
             Self::Here(decoder) => Ok(decoder.next(wait)),
-            Self::There { distant, shape, done } => match distant.next(wait).map_err(lost)? {
+            Self::There { distant, shape, done, .. } => match distant.next(wait).map_err(lost)? {
                 Some(Answer::Shape(new)) => {
                     *shape = new;
                     Ok(None)
@@ -151,6 +153,18 @@ impl Source {
                 }
                 None => Ok(None),
             },
+        }
+    }
+
+    /// What decodes.
+    fn decoder(&self) -> VideoDecoder {
+        match self {
+            Self::Here(decoder) => {
+                VideoDecoder { element: decoder.element().to_owned(), hardware: false }
+            }
+            Self::There { element, .. } => {
+                VideoDecoder { element: element.clone(), hardware: true }
+            }
         }
     }
 
@@ -275,8 +289,8 @@ fn collect(
     sink: &mut dyn Sink,
 ) -> Result<Outcome, DecodeError> {
     let (scan, planned) = (job.scan, job.plan.targets.len());
-    let hardware = matches!(run.source, Source::There { .. });
-    let mut out = Outcome { looked: Vec::new(), damaged: scan.damaged, stopped: false, hardware };
+    let decoder = run.source.decoder();
+    let mut out = Outcome { looked: Vec::new(), damaged: scan.damaged, stopped: false, decoder };
     let mut converter = Converter::default();
     let mut moved = Instant::now();
     let mut ended = false;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{pread, pwrite};
 
-use super::{Answered, Asked, FRAME_BYTES, FRAME_SLOTS, UNIT_BYTES, UNIT_SLOTS};
+use super::{Answered, Asked, Decodes, FRAME_BYTES, FRAME_SLOTS, UNIT_BYTES, UNIT_SLOTS};
 use crate::decode::video::chain::Codec;
 use crate::decode::video::decoder::Task;
 use crate::decode::video::distant::{Answer, Distant, Lost, Picture};
@@ -21,7 +21,7 @@ pub struct Link {
     socket: OwnedFd,
     units: OwnedFd,
     frames: OwnedFd,
-    codecs: Vec<Codec>,
+    decodes: Vec<Decodes>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -40,14 +40,14 @@ struct State {
 }
 
 impl Link {
-    /// A line over these descriptors, to a process that decodes `codecs`.
+    /// A line over these descriptors, to a process that has these decoders.
     pub(in crate::sandbox) fn new(
         [socket, units, frames]: [OwnedFd; 3],
-        codecs: Vec<Codec>,
+        decodes: Vec<Decodes>,
     ) -> Self {
         let state = State { room: UNIT_SLOTS, put: 0, taken: 0, unfit: None, closed: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Self { socket, units, frames, codecs, state, changed }
+        Self { socket, units, frames, decodes, state, changed }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -99,8 +99,9 @@ impl Link {
 }
 
 impl Distant for Link {
-    fn codecs(&self) -> &[Codec] {
-        &self.codecs
+    fn element(&self, codec: Codec) -> Option<&str> {
+        let known = self.decodes.iter().find(|(known, _)| *known == codec);
+        known.map(|(_, element)| element.as_str())
     }
 
     fn begin(&self, codec: Codec, task: &Task) -> Result<(), Lost> {

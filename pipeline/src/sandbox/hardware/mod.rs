@@ -49,9 +49,12 @@ pub(super) struct Outfit {
     pub nice: u8,
 }
 
-/// What it says then: the codecs whose chains can be built, or why there are none.
+/// A codec, and the element that decodes it.
+pub(super) type Decodes = (Codec, String);
+
+/// What it says then: what it decodes, or why there is nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Ready(pub Result<Vec<Codec>, String>);
+pub(super) struct Ready(pub Result<Vec<Decodes>, String>);
 
 /// What it is told from then on.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -30,8 +30,8 @@ pub fn main() -> ExitCode {
     };
     let status = match prepare(&control) {
         Ok(chains) => {
-            let codecs = chains.keys().copied().collect();
-            match wire::tell(&control, &Ready(Ok(codecs)), &[]) {
+            let decodes = chains.iter().map(|(codec, chain)| (*codec, chain.decoder.clone()));
+            match wire::tell(&control, &Ready(Ok(decodes.collect())), &[]) {
                 Ok(()) => serve(&control, &Arc::new(chains)),
                 Err(_) => 1,
             }

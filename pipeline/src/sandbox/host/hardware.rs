@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{program, sealed};
 use crate::decode::video::chain::{Chain, Codec};
 use crate::sandbox::hardware::{
-    Call, FRAME_BYTES, FRAME_SLOTS, HARDWARE, Outfit, Ready, UNIT_BYTES, UNIT_SLOTS,
+    Call, Decodes, FRAME_BYTES, FRAME_SLOTS, HARDWARE, Outfit, Ready, UNIT_BYTES, UNIT_SLOTS,
 };
 use crate::sandbox::wire::{self, LinkError};
 
@@ -43,7 +43,7 @@ struct Process {
     child: Child,
     started: Instant,
     /// What it decodes, once it has said so.
-    codecs: Option<Vec<Codec>>,
+    decodes: Option<Vec<Decodes>>,
 }
 
 impl Drop for Process {
@@ -57,7 +57,7 @@ impl Drop for Process {
 /// What a worker gets of a session: socket, units, frames, and what may be asked for.
 pub(super) struct Line {
     pub fds: [OwnedFd; 3],
-    pub codecs: Vec<Codec>,
+    pub decodes: Vec<Decodes>,
     /// The process that it leads to.
     pub id: u32,
 }
@@ -114,7 +114,7 @@ impl Hardware {
     /// The process's id, once it is ready.
     pub(super) fn id(&self) -> Option<u32> {
         let state = self.lock();
-        let ready = state.process.as_ref().filter(|process| process.codecs.is_some());
+        let ready = state.process.as_ref().filter(|process| process.decodes.is_some());
         ready.map(|process| process.child.id())
     }
 
@@ -126,7 +126,7 @@ impl Hardware {
             .stdout(Stdio::null())
             .spawn()
             .map_err(|e| format!("cannot run {}: {e}", self.program.display()))?;
-        let process = Process { control, child, started: Instant::now(), codecs: None };
+        let process = Process { control, child, started: Instant::now(), decodes: None };
         let outfit = Outfit { chains: self.chains.clone(), nice: self.nice };
         wire::tell(&process.control, &outfit, &[]).map_err(|e| e.to_string())?;
         Ok(process)
@@ -140,14 +140,14 @@ impl Hardware {
 impl Process {
     /// Whether it has said what it decodes; asks, and waits for nothing.
     fn ready(&mut self) -> Result<bool, String> {
-        if self.codecs.is_some() {
+        if self.decodes.is_some() {
             return Ok(true);
         }
         match wire::hear(&self.control, Some(Instant::now())) {
-            Ok(Ready(codecs)) => {
-                let codecs = codecs?;
-                tracing::info!(?codecs, "decoders in hardware are ready");
-                self.codecs = Some(codecs);
+            Ok(Ready(decodes)) => {
+                let decodes = decodes?;
+                tracing::info!(?decodes, "decoders in hardware are ready");
+                self.decodes = Some(decodes);
                 Ok(true)
             }
             Err(LinkError::TimedOut) if self.started.elapsed() < START => Ok(false),
@@ -172,6 +172,6 @@ fn open(process: &Process) -> Result<Line, String> {
     let frames = sealed("weir-frames", u64::from(FRAME_SLOTS) * FRAME_BYTES).map_err(failed)?;
     let fds = [theirs.as_fd(), units.as_fd(), frames.as_fd()];
     wire::tell(&process.control, &Call::Session, &fds).map_err(|e| e.to_string())?;
-    let codecs = process.codecs.clone().unwrap_or_default();
-    Ok(Line { fds: [ours, units, frames], codecs, id: process.child.id() })
+    let decodes = process.decodes.clone().unwrap_or_default();
+    Ok(Line { fds: [ours, units, frames], decodes, id: process.child.id() })
 }

@@ -85,8 +85,8 @@ impl Sandbox {
         let memory = memory.map_err(|e| unavailable("memory for pixels", &e))?;
         let hardware = self.hardware.as_ref().filter(|_| request.hardware && role == Role::Streams);
         let line = hardware.and_then(Hardware::line);
-        let codecs = line.as_ref().map_or_else(Vec::new, |line| line.codecs.clone());
-        let order = Order { request: request.clone(), ring, hardware: codecs };
+        let hardware_there = line.as_ref().map_or_else(Vec::new, |line| line.decodes.clone());
+        let order = Order { request: request.clone(), ring, hardware: hardware_there };
         let mut fds = vec![item.as_fd(), memory.as_fd()];
         fds.extend(line.iter().flat_map(|line| &line.fds).map(AsFd::as_fd));
         let worker = self.hand_to_worker(role, &order, &fds)?;

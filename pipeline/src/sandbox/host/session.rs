@@ -8,7 +8,7 @@ use models::{Fit, Rendition, RgbImage};
 use rustix::io::{Errno, pread};
 
 use super::zygote::Worker;
-use crate::decode::{DecodeError, Facts, Flow};
+use crate::decode::{DecodeError, Facts, Flow, VideoDecoder};
 use crate::measure::{Measures, Ocr, Plan, quality};
 use crate::sandbox::protocol::{Observer, Report, Request, Seen, WorkError};
 use crate::sandbox::wire::{self, Command, Head, LinkError, MAX_QR, MAX_TEXT, Ring, Said};
@@ -192,6 +192,12 @@ impl<'a> Session<'a> {
         // What cannot be decoded is an error; only sound has nothing to look at.
         if self.frames == 0 && facts.kind != MediaKind::Audio && !self.stopped {
             return Err(lied("it decoded a picture and shows none"));
+        }
+        let odd = |decoder: &VideoDecoder| {
+            !decoder.is_sound() || (decoder.hardware && !self.request.hardware)
+        };
+        if report.tally.decoder.as_ref().is_some_and(odd) {
+            return Err(lied("it names a decoder that it cannot have"));
         }
         Ok(report)
     }
