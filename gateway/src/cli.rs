@@ -35,6 +35,8 @@ pub enum Command {
     Reload(ReloadArguments),
     /// Tell what this machine has of what Weir needs, and what to install.
     Doctor(DoctorArguments),
+    /// Make this box one of a hub's.
+    Enroll(EnrollArguments),
     /// Show and check the settings of `serve`.
     Config(ConfigArguments),
     /// Make, list and revoke API keys.
@@ -157,6 +159,20 @@ pub struct ServeArguments {
     /// Profile of tenants that name none [default: starter].
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
+}
+
+/// Make this box one of a hub's. Works whether the service runs or not; one that runs connects by itself.
+#[derive(Args, Debug)]
+pub struct EnrollArguments {
+    /// The line that `weir-hub token enroll` printed; `-` reads it from standard input.
+    #[arg(value_name = "TOKEN")]
+    pub token: String,
+    /// What people call the box; shown by the hub.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The service's data folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 /// Make, list and revoke API keys. Works whether the service runs or not.

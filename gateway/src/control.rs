@@ -63,6 +63,13 @@ pub enum Request {
     },
     /// List feature flags.
     FlagList,
+    /// Enrol the box at a hub.
+    Enroll {
+        /// What the hub's command printed.
+        token: String,
+        /// What people call the box.
+        name: Option<String>,
+    },
     /// Take up the settings of tenants, and their profiles, as the files are now.
     Reload,
     /// Call an endpoint again that said 410.
@@ -140,6 +147,9 @@ pub fn execute(store: &Store, request: Request) -> Result<Value, store::Error> {
         Request::Reload => {
             let why = "no service runs over this data folder; the next start reads the files";
             return Err(store::Error::Invalid(why));
+        }
+        Request::Enroll { .. } => {
+            return Err(store::Error::Invalid("a box enrols over the network, not in the store"));
         }
         Request::ModelPromote { .. } | Request::ModelRollback { .. } => {
             return Err(store::Error::Invalid(

@@ -8,6 +8,7 @@ mod config_command;
 mod control;
 mod doctor;
 mod engines_command;
+mod enrolment;
 mod erase_command;
 mod eval;
 mod inference;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Reload(arguments) => reload_command::run(arguments),
         Command::Token(arguments) => token_command::token(arguments),
         Command::Flag(arguments) => token_command::flag(arguments),
+        Command::Enroll(arguments) => enrolment::run(arguments),
         Command::Webhook(arguments) => webhook_command::run(arguments),
         Command::Store(arguments) => store_command::run(arguments),
         Command::Erase(arguments) => erase_command::run(arguments),

@@ -4,14 +4,14 @@
 //! only for what is new; `generation` rises with every change of list or policy, and with it all that the gate remembers is void.
 
 use domain::journal::{
-    Actor, BankChanged, Body, Code, ItemId, Lane, Millis, PolicyInForce, Sha256, Subject,
-    SubmissionId, TenantId,
+    Actor, BankChanged, Body, Code, Hashed, ItemId, Lane, Millis, PdqNote, PolicyInForce, Sha256,
+    Subject, SubmissionId, TenantId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::{
     Error, Reply, Store,
-    decision::SeenPdq,
+    decision::{SeenPdq, Verdict},
     memory::Void,
     rows::{self, bits},
     store::Way,
@@ -291,6 +291,30 @@ pub(crate) fn bump(txn: &Txn<'_>, tenant: &TenantId, lists: bool) -> Result<Basi
         .execute(params![tenant.as_str(), lists])?;
     txn.void(Void::Gate);
     basis(txn.conn, tenant)
+}
+
+/// Tells in the journal by which PDQ each medium of a decision can be found: the first of each, for the others are its mirror image
+/// and lesser frames.
+pub(crate) fn tell_hashes(
+    txn: &mut Txn<'_>,
+    submission: &Submission,
+    verdict: &Verdict,
+    lane: Lane,
+) -> Result<(), Error> {
+    let mut pdqs: Vec<PdqNote> = Vec::new();
+    for seen in &verdict.pdqs {
+        let index = u8::try_from(seen.media).unwrap_or(u8::MAX);
+        if pdqs.iter().all(|note| note.index != index) {
+            pdqs.push(PdqNote { index, pdq: Sha256(seen.pdq), quality: seen.quality });
+        }
+    }
+    if pdqs.is_empty() {
+        return Ok(());
+    }
+    let body = Body::Hashed(Hashed { tenant: submission.tenant.clone(), pdqs });
+    let (actor, subject) = (&Actor::Machine, Subject::Submission(submission.id));
+    txn.append(Entry { lane, actor, subject, body, side: None })?;
+    Ok(())
 }
 
 /// Refuses a verdict where an entry that came or went after its match concerns one of its media.

@@ -303,6 +303,7 @@ pub(crate) fn settle(
     let subject = Subject::Submission(submission.id);
     let place = txn.append(Entry { lane, actor, subject, body, side })?;
     insert(txn, submission.id, number, supersedes, actor, verdict, place)?;
+    bank::tell_hashes(txn, submission, verdict, lane)?;
     record_media(txn, submission, verdict)?;
     let settled = Settled {
         submission: submission.id,

@@ -40,6 +40,12 @@ impl Identity {
         Self::read(dir)
     }
 
+    /// Reads the key as it is stored, for a certificate request.
+    pub fn pkcs8(dir: &Path) -> Result<Vec<u8>, Error> {
+        let path = dir.join("device.key");
+        fs::read(&path).map_err(Error::io("read", &path))
+    }
+
     /// Reads it.
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let name = dir.join("box");

@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Config, Error, Reply,
+    identity::Identity,
     memory::Memory,
     txn::Txn,
     writer::{Call, Write},
@@ -120,6 +121,14 @@ impl Store {
     /// This life of the database. A fork begins another.
     pub fn epoch(&self) -> Epoch {
         Epoch(self.inner.epoch.load(Ordering::Relaxed))
+    }
+
+    /// The device key (Ed25519, PKCS#8): the box proves by it that it is the box.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn device_key(&self) -> Result<Vec<u8>, Error> {
+        Identity::pkcs8(&self.inner.dir)
     }
 
     /// The data directory.

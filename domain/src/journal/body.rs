@@ -276,6 +276,26 @@ pub struct Carried {
     pub record: Vec<u8>,
 }
 
+/// The PDQs by which media of a submission were matched: near ones are looked for at the hub. Follows the decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// Whose submission.
+    pub tenant: TenantId,
+    /// Of a video its best frames.
+    pub pdqs: Vec<PdqNote>,
+}
+
+/// A PDQ of a medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PdqNote {
+    /// Place in the submission.
+    pub index: u8,
+    /// 256 bits, as PDQ's reference writes them.
+    pub pdq: Sha256,
+    /// 0 to 100.
+    pub quality: Option<u8>,
+}
+
 macro_rules! bodies {
     ($($number:literal $name:ident)*) => {
         /// What happened. The kind is stored as a number of its own, so that a later release can add to the list.
@@ -328,6 +348,7 @@ bodies! {
     16 Acted
     17 ModelChanged
     18 Carried
+    19 Hashed
 }
 
 fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotRecord> {

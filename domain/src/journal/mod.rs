@@ -42,8 +42,8 @@ mod tests;
 
 pub use body::{
     Accepted, Acted, Appealed, BankChanged, BlobDeleted, Body, Carried, Decided, EpochBegan,
-    EpochCause, Erased, Fetched, FlagSet, JobChange, JobNote, KeyChanged, MediaNote, ModelChanged,
-    NotifyFailed, PolicyInForce, Reported, StandingNote,
+    EpochCause, Erased, Fetched, FlagSet, Hashed, JobChange, JobNote, KeyChanged, MediaNote,
+    ModelChanged, NotifyFailed, PdqNote, PolicyInForce, Reported, StandingNote,
 };
 pub use chain::{BadCheckpoint, Checkpoint, GENESIS, Head, Side, SignedCheckpoint, link};
 pub use code::{Code, NotCode, TenantId};

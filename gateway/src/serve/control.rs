@@ -10,6 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{App, life, reload};
 use crate::control::{Answer, LINE_BYTES, Request, SOCKET, execute};
+use crate::enrolment;
 
 /// How long a request may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,6 +61,9 @@ async fn one(app: &Arc<App>, stream: UnixStream) -> anyhow::Result<()> {
         Ok(Request::Reload) => reload::reload(app)
             .await
             .map_or_else(|error| Answer::Refused(format!("{error:#}")), Answer::Done),
+        Ok(Request::Enroll { token, name }) => {
+            blocking(app, move |app| enrolment::enrol(&app.store, &token, name.as_deref())).await
+        }
         Ok(Request::ModelPromote { dir, wish }) => {
             blocking(app, move |app| life::promote(app, &dir, &wish)).await
         }

@@ -26,6 +26,7 @@ mod progress;
 mod pulse;
 mod reload;
 mod rematch;
+mod replication;
 pub mod sensors;
 mod server;
 mod spool;
@@ -65,6 +66,7 @@ pub use page::self_test::OWN;
 use progress::{Progress, Stage};
 use pulse::{Manager, Pulse};
 use reload::Reload;
+use replication::Replication;
 use server::Server;
 use spool::Spool;
 pub use tenant::author_key;
@@ -118,6 +120,8 @@ pub struct App {
     pulse: Pulse,
     /// How hot the box is.
     climate: Climate,
+    /// How the hub is reached.
+    replication: Replication,
     stop: watch::Receiver<bool>,
 }
 
@@ -299,6 +303,7 @@ async fn serve(
     let pulse = tokio::spawn(pulse::run(Arc::clone(&app)));
     let life = tokio::spawn(life::run(Arc::clone(&app)));
     let climate = tokio::spawn(climate::run(Arc::clone(&app)));
+    let replication = tokio::spawn(replication::run(Arc::clone(&app)));
     let reload = tokio::spawn(reload::run(Arc::clone(&app), reload::hang_up()?));
     let certificate = app.config.tls.as_ref().map(Certificate::open).transpose()?;
     let server = Server {
@@ -341,6 +346,7 @@ async fn serve(
         ("models", life),
         ("reload", reload),
         ("climate", climate),
+        ("replication", replication),
         ("control", control),
     ] {
         if let Err(error) = task.await {
@@ -443,6 +449,7 @@ fn open(
         queued: AtomicU64::new(0),
         pulse: Pulse::new(),
         climate,
+        replication: Replication::default(),
         stop,
     })
 }

@@ -12,6 +12,7 @@ use domain::Pace;
 use super::problem::{Outcome, Problem};
 use crate::serve::App;
 use crate::serve::metrics::Page;
+use crate::serve::replication::View;
 use crate::serve::sensors::{self, Readings};
 use crate::serve::tenant::{self, All};
 
@@ -66,6 +67,26 @@ fn engines(tenants: &All, page: &mut Page) {
     }
 }
 
+/// The way to the hub; nothing where the box is no hub's.
+fn replication(view: &View, page: &mut Page) {
+    let help = "1 for the way by which the hub is reached, 0 for others.";
+    page.family("weir_replication_path", "gauge", help);
+    for path in ["quic", "mqtt"] {
+        page.sample("", &[("path", path)], f64::from(u8::from(view.path == Some(path))));
+    }
+    let help = "Entries of the journal that the hub has not acknowledged.";
+    page.family("weir_replication_lag_entries", "gauge", help);
+    page.sample("", &[("lane", "critical")], view.critical_lag as f64);
+    page.sample("", &[("lane", "bulk")], view.bulk_lag as f64);
+    let away = view.away_seconds as f64;
+    page.gauge("weir_replication_away_seconds", "Time without a connection to the hub.", away);
+    page.family("weir_replication_receipts_total", "counter", "Receipts for checkpoints.");
+    page.sample("", &[], view.receipts as f64);
+    let help = "Forks: the hub had another journal under this box's name.";
+    page.family("weir_replication_forks_total", "counter", help);
+    page.sample("", &[], view.forks as f64);
+}
+
 /// All metrics as text.
 ///
 /// # Errors
@@ -95,6 +116,9 @@ pub async fn text(app: &App) -> Outcome<String> {
     page.gauge("weir_store_waiting_writes", "Writes that wait.", app.store.waiting() as f64);
     let gone = app.gone.names().len() as f64;
     page.gauge("weir_webhooks_gone", "Endpoints that said 410 and are not called.", gone);
+    if let Some(view) = app.replication.view() {
+        replication(&view, &mut page);
+    }
     let drained = f64::from(u8::from(app.desk.is_drained()));
     page.gauge("weir_drained", "1 while a technician has stopped new work.", drained);
     if let Some(room) = room {

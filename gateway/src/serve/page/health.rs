@@ -7,10 +7,14 @@ use pipeline::sandbox::Level as Fence;
 use serde::Serialize;
 
 use super::hour::Summary;
+use crate::serve::replication::View;
 use crate::serve::sensors::{Room, Zone};
 
 /// Wait of the oldest job beyond which somebody should look.
 const LONG_WAIT: Duration = Duration::from_secs(60);
+
+/// Time without the hub beyond which somebody should look.
+const LONG_AWAY: Duration = Duration::from_secs(600);
 
 /// Share of the disk below which somebody should look.
 const LITTLE_ROOM: f64 = 0.10;
@@ -97,6 +101,8 @@ pub struct Facts<'a> {
     pub withdrawn: &'a [String],
     /// Versions of models on trial that cannot be used, and why.
     pub left_out: &'a [String],
+    /// How the hub is reached; `None` where the box is no hub's.
+    pub replication: Option<&'a View>,
     /// The last hour.
     pub hour: &'a Summary,
 }
@@ -107,6 +113,7 @@ pub fn tell(facts: &Facts<'_>) -> Health {
     stopped(facts, &mut notices);
     machine(facts, &mut notices);
     work(facts, &mut notices);
+    hub(facts, &mut notices);
     // Stable: of equals the first in the order of the code.
     notices.sort_by_key(|n| std::cmp::Reverse(n.level));
     let level = notices.first().map_or(Level::Ok, |n| n.level);
@@ -270,10 +277,55 @@ fn work(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
     );
 }
 
+/// What lies between the box and its hub.
+fn hub(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
+    let Some(view) = facts.replication else { return };
+    let mut add = |is: bool, code, what: String, todo| {
+        if is {
+            notices.push(Notice { level: Level::Attention, code, what, todo });
+        }
+    };
+    let away = Duration::from_secs(view.away_seconds);
+    let waiting = view.critical_lag + view.bulk_lag;
+    add(
+        view.path.is_none() && away > LONG_AWAY,
+        "hub_away",
+        format!(
+            "The hub was not reached for {}; {waiting} entries wait on this box, none is lost.",
+            super::words::span(away)
+        ),
+        "Check the uplink: UDP to the hub's port must be open. The box goes on without it.",
+    );
+    let trouble = view.problem.as_ref().filter(|p| p.code != "unreachable");
+    if let Some(trouble) = trouble {
+        let todo = match trouble.code {
+            "hub_too_old" => "Upgrade the hub.",
+            "certificate_expired" => {
+                "It renews by itself while the hub's HTTPS port is open. Else enrol the box again: weir enroll."
+            }
+            "damaged" => "Run `weir store verify`, save a support bundle and call support.",
+            _ => "Tell whoever runs the hub. The box goes on without it.",
+        };
+        add(
+            true,
+            "hub_refuses",
+            format!("Entries do not get to the hub: {}.", trouble.detail),
+            todo,
+        );
+    }
+    add(
+        view.forks > 0,
+        "fork",
+        "The hub knows another journal under this box's name.".into(),
+        "Was the disk copied, or an old one put in? If another box runs with the copy, take it away and tell whoever runs the hub.",
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::serve::page::hour::Hour;
+    use crate::serve::replication::Trouble;
 
     #[test]
     fn every_trouble_is_told_with_the_worst_first() {
@@ -303,6 +355,7 @@ mod tests {
             gone: &[],
             withdrawn: &[],
             left_out: &[],
+            replication: None,
             hour: &hour,
         };
         let told = |facts: Facts<'_>| {
@@ -323,7 +376,30 @@ mod tests {
         }
         let room = Room { free_bytes: 9, total_bytes: 100 };
         let gone = ["shop/main".to_owned()];
-        let attention: [(&str, Facts<'_>); 12] = [
+        let near = View {
+            path: Some("quic"),
+            hub: None,
+            critical_lag: 0,
+            bulk_lag: 9,
+            acknowledged_seconds: None,
+            away_seconds: 0,
+            rtt_ms: None,
+            receipts: 0,
+            forks: 0,
+            problem: None,
+        };
+        assert_eq!(told(Facts { replication: Some(&near), ..fine.clone() }), (Level::Ok, vec![]));
+        let trouble = |code| Some(Trouble { code, detail: String::new() });
+        let lately =
+            View { path: None, away_seconds: 500, problem: trouble("unreachable"), ..near.clone() };
+        assert_eq!(told(Facts { replication: Some(&lately), ..fine.clone() }), (Level::Ok, vec![]));
+        let away = View { away_seconds: 700, ..lately };
+        let refused = View { problem: trouble("damaged"), ..near.clone() };
+        let forked = View { forks: 1, ..near };
+        let attention: [(&str, Facts<'_>); 15] = [
+            ("hub_away", Facts { replication: Some(&away), ..fine.clone() }),
+            ("hub_refuses", Facts { replication: Some(&refused), ..fine.clone() }),
+            ("fork", Facts { replication: Some(&forked), ..fine.clone() }),
             ("slowed", Facts { slowed_by: &["over-current 1"], ..fine.clone() }),
             ("throttled", Facts { pace: Pace::Throttled, ..fine.clone() }),
             ("hot", Facts { hottest: Some(&hot), ..fine.clone() }),

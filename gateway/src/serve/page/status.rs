@@ -14,6 +14,7 @@ use store::QueueDepth;
 use super::health::{self, Facts, Health};
 use super::hour::Summary;
 use super::verdicts::Seen;
+use crate::serve::replication::View;
 use crate::serve::sensors::{self, Clock, Gpu, Room, Zone};
 use crate::serve::{App, tenant};
 
@@ -52,6 +53,8 @@ pub struct Status {
     pub cpu: Option<Clock>,
     /// The power mode of a Jetson.
     pub power_mode: Option<String>,
+    /// How the hub is reached; none where the box is no hub's.
+    pub replication: Option<View>,
     /// The last hour.
     pub hour: Summary,
     /// The last verdicts, the newest first.
@@ -151,6 +154,7 @@ pub fn take(app: &Arc<App>) -> Status {
     let engine = Vec::from_iter(engine);
     let left_out: Vec<_> =
         tenant::left_out(&tenants).iter().map(|l| format!("{} ({})", l.model, l.why)).collect();
+    let replication = app.replication.view();
     let facts = Facts {
         ending: app.is_draining(),
         drained: app.desk.is_drained(),
@@ -172,6 +176,7 @@ pub fn take(app: &Arc<App>) -> Status {
         gone: &gone,
         withdrawn: &withdrawn,
         left_out: &left_out,
+        replication: replication.as_ref(),
         hour: &hour,
     };
     Status {
@@ -203,6 +208,7 @@ pub fn take(app: &Arc<App>) -> Status {
         gpus: readings.gpus.clone(),
         cpu: readings.cpu,
         power_mode: readings.power_mode.clone(),
+        replication: replication.clone(),
         hour,
         verdicts: app.desk.verdicts.newest(),
     }

@@ -136,6 +136,7 @@ fn now(html: &mut String, status: &Status) {
         None => ("none", "the profile has no models".to_owned()),
     };
     tile(html, "engine", "Engine", engine, &more);
+    hub(html, status);
     let (fence, more) = match status.sandbox {
         Fence::None => ("none", "it does not start"),
         Fence::Floor => ("floor", "seccomp and limits"),
@@ -152,6 +153,28 @@ fn now(html: &mut String, status: &Status) {
         html.push_str("</ul>");
     }
     html.push_str("</section>");
+}
+
+/// The way to the hub.
+fn hub(html: &mut String, status: &Status) {
+    let Some(view) = &status.replication else {
+        return tile(html, "hub", "Hub", "none", "this box stands alone");
+    };
+    let waiting = view.critical_lag + view.bulk_lag;
+    let lag = match waiting {
+        0 => "it has everything".to_owned(),
+        1 => "1 entry waits".to_owned(),
+        n => format!("{n} entries wait"),
+    };
+    let acknowledged = view.acknowledged_seconds.map_or_else(String::new, |seconds| {
+        format!("; last word {} ago", words::span(Duration::from_secs(seconds)))
+    });
+    let value = match view.path {
+        Some("mqtt") => "over MQTT",
+        Some(_) => "over QUIC",
+        None => "away",
+    };
+    tile(html, "hub", "Hub", value, &format!("{lag}{acknowledged}"));
 }
 
 /// Pace and graphics processors.
