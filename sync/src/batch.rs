@@ -17,9 +17,8 @@
 //! | 29 | 32 | previous | the chain before the first entry |
 //! | 61 | 32 | last | the chain behind the last entry |
 //!
-//! Rows: a postcard list of {rest of the record, option of {salt, bytes}}. What every record of a batch begins with (schema, box,
-//! epoch, lane, number) is not sent: the receiver knows the box from its certificate and the rest from the header, and
-//! puts it back. The salt and bytes are the side record, absent where there is none or it was erased.
+//! Rows: as [`crate::columns`] lays them out, then compressed. The receiver knows the box from its certificate and the rest of a row's
+//! place from the header. A side record is absent where there is none or it was erased.
 //!
 //! # Invariants
 //! - What [`Batch::open`] gives back links from `previous` to `last`, whole; nothing altered on the way gets through.
@@ -27,7 +26,8 @@
 //! - No batch makes the receiver hold more than [`MOST_RAW_BYTES`] of rows.
 
 use domain::journal::{BoxId, Epoch, Lane, NotRecord, Record, SCHEMA, Seq, Sha256, Side, link};
-use serde::{Deserialize, Serialize};
+
+use crate::columns::{self, Place};
 
 /// Most entries of a batch.
 pub const MOST_ROWS: usize = 512;
@@ -37,6 +37,9 @@ pub const TARGET_BYTES: usize = 32 * 1024;
 
 /// Most bytes of rows before compression: what a receiver is ready to hold for one batch.
 pub const MOST_RAW_BYTES: usize = 1024 * 1024;
+
+/// What a row may cost besides record and side record, at most.
+const ROW_BYTES: usize = 16;
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 93;
@@ -136,21 +139,6 @@ pub enum BadBatch {
     Side(Seq),
 }
 
-#[derive(Serialize, Deserialize)]
-struct WireRow<'a> {
-    #[serde(borrow)]
-    rest: &'a [u8],
-    #[serde(borrow)]
-    side: Option<WireSide<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireSide<'a> {
-    salt: [u8; 32],
-    #[serde(borrow)]
-    bytes: &'a [u8],
-}
-
 struct Header {
     codec: u8,
     lane: Lane,
@@ -176,26 +164,23 @@ pub fn pack(
 ) -> Result<Packed, BadBatch> {
     let first = entries.first().ok_or_else(|| BadBatch::Damaged("no entry to send".into()))?;
     let (mut rows, mut bytes, mut last) = (Vec::new(), 0, first);
-    for (entry, seq) in entries.iter().zip(first.seq.0..).take(MOST_ROWS) {
-        let rest = Record::beginning(of, epoch, lane, Seq(seq))
-            .ok()
-            .and_then(|beginning| entry.record.strip_prefix(beginning.as_slice()))
-            .ok_or(BadBatch::Chain(Seq(seq)))?;
-        let side = entry.side.as_ref().map(|s| WireSide { salt: s.salt, bytes: &s.bytes });
-        bytes += rest.len() + side.as_ref().map_or(0, |side| 32 + side.bytes.len()) + 8;
+    for entry in entries.iter().take(MOST_ROWS) {
+        let side = entry.side.as_ref();
+        bytes += entry.record.len() + side.map_or(0, |side| 32 + side.bytes.len()) + ROW_BYTES;
         if bytes > MOST_RAW_BYTES {
             if rows.is_empty() {
                 return Err(BadBatch::TooLarge { rows: 1, bytes });
             }
             break;
         }
-        rows.push(WireRow { rest, side });
+        rows.push((entry.record.as_slice(), side));
         last = entry;
         if bytes >= TARGET_BYTES {
             break;
         }
     }
-    let raw = postcard::to_stdvec(&rows).map_err(|e| BadBatch::Damaged(e.to_string()))?;
+    let place = Place { of, epoch, lane, first: first.seq };
+    let raw = columns::write(place, &rows).map_err(|e| BadBatch::Damaged(e.to_string()))?;
     let packed = zstd::bulk::compress(&raw, LEVEL).ok().filter(|packed| packed.len() < raw.len());
     let header = Header {
         codec: if packed.is_some() { ZSTD } else { PLAIN },
@@ -229,21 +214,14 @@ impl Batch {
         if raw.len() != header.raw {
             return Err(BadBatch::Damaged("not as long as its header says".into()));
         }
-        let (wire, rest): (Vec<WireRow<'_>>, _) =
-            postcard::take_from_bytes(&raw).map_err(|e| BadBatch::Damaged(e.to_string()))?;
-        if wire.len() != header.count || !rest.is_empty() {
-            return Err(BadBatch::Damaged("not as many rows as its header says".into()));
-        }
+        let place = Place { of, epoch: header.epoch, lane: header.lane, first: header.first };
+        let wire = columns::read(place, header.count, &raw)
+            .map_err(|error| BadBatch::Damaged(error.to_string()))?;
         let mut chain = header.previous;
         let mut rows = Vec::with_capacity(wire.len());
-        for (row, seq) in wire.into_iter().zip(header.first.0..) {
-            let seq = Seq(seq);
-            let mut raw = Record::beginning(of, header.epoch, header.lane, seq)
-                .map_err(|e| BadBatch::Damaged(e.to_string()))?;
-            raw.extend_from_slice(row.rest);
+        for ((raw, side), seq) in wire.into_iter().zip(header.first.0..) {
             chain = link(chain, &raw);
-            let side = row.side.map(|side| Side { salt: side.salt, bytes: side.bytes.to_vec() });
-            rows.push((seq, raw, chain, side));
+            rows.push((Seq(seq), raw, chain, side));
         }
         // Before any row is read: what was altered is not even looked at.
         if chain != header.last {

@@ -1,6 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use domain::journal::{Acted, Actor, Body, GENESIS, Millis, Subject};
+use domain::journal::{
+    Acted, Actor, Body, FlagSet, GENESIS, ItemId, Millis, Subject, SubmissionId,
+};
 
 use super::*;
 
@@ -38,7 +40,7 @@ fn packed(entries: &[Entry]) -> Packed {
     pack(OF, EPOCH, Lane::Bulk, GENESIS, entries).unwrap()
 }
 
-/// Written down by hand from the table in `batch`, that of `domain::journal`, and postcard's specification.
+/// Written down by hand from the tables in `batch`, `columns` and `domain::journal`, and postcard's specification.
 #[test]
 fn a_batch_of_one_has_these_bytes() {
     let entries = entries(1, |_| None);
@@ -54,15 +56,67 @@ fn a_batch_of_one_has_these_bytes() {
     expected.extend([0x2c, 1, 0, 0, 0, 0, 0, 0]); // epoch
     expected.extend([1, 0, 0, 0, 0, 0, 0, 0]); // first
     expected.extend([1, 0]); // count
-    expected.extend([16, 0, 0, 0]); // bytes of rows
+    expected.extend([24, 0, 0, 0]); // bytes of rows
     expected.extend([0; 32]); // previous
     expected.extend(Sha256::of_parts(&[&[0], &[0; 32], &entries[0].record]).0);
     assert_eq!(expected.len(), HEADER_BYTES);
-    expected.extend([1, 13]); // one row, its length
-    expected.extend(&rest);
-    expected.push(0); // no side record
+    expected.extend([1, 1, 1, 16, 1, 0]); // at −1, kind 16, actor System
+    expected.extend([2, 0, 1]); // a new subject, no submission
+    expected.extend([0, 1, 0, 1, 7]); // no time, no side record, length 7
+    expected.extend([7, 0, 5]);
+    expected.extend(b"drain");
+    expected.extend([1, 0]); // subject Box
     assert_eq!(packed(&entries).bytes, expected);
     assert_eq!(Batch::place(&expected), Some((EPOCH, Lane::Bulk, Seq(1))));
+}
+
+/// Rows about several things in turn, with every state of a side record.
+#[test]
+fn rows_are_put_together_from_their_columns() {
+    let id = |n: u128| SubmissionId(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000 << 48 | n));
+    let item = ItemId(uuid::Uuid::from_u128(5));
+    let subjects = [
+        Subject::Submission(id(1)),
+        Subject::Submission(id(2)),
+        Subject::Item(item),
+        Subject::Submission(id(1)),
+        Subject::Submission(id(2)),
+        Subject::Item(item),
+        Subject::Media(Sha256::of(b"m")),
+    ];
+    let mut chain = GENESIS;
+    let entries: Vec<Entry> = (1..)
+        .zip(subjects)
+        .map(|(seq, subject)| {
+            let side = (seq % 2 == 0).then(|| side(&format!("text {seq}")));
+            let flag = FlagSet { name: "f".parse().unwrap(), on: true };
+            let record = Record {
+                of: OF,
+                epoch: EPOCH,
+                lane: Lane::Bulk,
+                seq: Seq(seq),
+                at: Millis(1_000_000 - 7 * seq as i64),
+                actor: if seq % 3 == 0 { Actor::Key(item) } else { Actor::Machine },
+                subject,
+                side: side.as_ref().map(Side::commitment),
+                body: match seq % 2 {
+                    0 => Body::FlagSet(flag),
+                    _ => Body::Acted(Acted { tenant: None, call: "drain".parse().unwrap() }),
+                },
+            };
+            let record = record.encode().unwrap();
+            chain = link(chain, &record);
+            // One was erased.
+            Entry { seq: Seq(seq), record, chain, side: side.filter(|_| seq != 4) }
+        })
+        .collect();
+    let batch = Batch::open(OF, &packed(&entries).bytes).unwrap();
+    let read: Vec<Entry> = batch
+        .rows
+        .into_iter()
+        .map(|row| Entry { seq: row.seq, record: row.raw, chain: row.chain, side: row.side })
+        .collect();
+    assert_eq!(read, entries);
 }
 
 #[test]

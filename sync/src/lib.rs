@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+mod columns;
 pub mod driver;
 pub mod frame;
 pub mod identity;

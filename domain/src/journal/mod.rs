@@ -50,4 +50,4 @@ pub use code::{Code, NotCode, TenantId};
 pub use ids::{
     AuthorNumber, BoxId, Epoch, EventId, ItemId, Lane, Millis, NotSha256, Seq, Sha256, SubmissionId,
 };
-pub use record::{Actor, NotRecord, Record, SCHEMA, Subject};
+pub use record::{Actor, NotRecord, Parts, Record, SCHEMA, Subject};

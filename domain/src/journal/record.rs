@@ -85,6 +85,83 @@ struct Wire<'a> {
     body: &'a [u8],
 }
 
+/// An entry's bytes taken apart, without a look into its body: for whoever sends entries and need not know every kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The box.
+    pub of: BoxId,
+    /// The life of its database.
+    pub epoch: Epoch,
+    /// The lane.
+    pub lane: Lane,
+    /// The place in the lane.
+    pub seq: Seq,
+    /// The box's clock when it was written.
+    pub at: Millis,
+    /// Which [`Body`].
+    pub kind: u16,
+    /// Who acted.
+    pub actor: Actor,
+    /// What it is about.
+    pub subject: Subject,
+    /// Commitment to the side record.
+    pub side: Option<Sha256>,
+    /// The body of that kind, postcard.
+    pub body: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// Takes an entry of our schema apart.
+    ///
+    /// # Errors
+    /// See [`NotRecord`].
+    pub fn split(bytes: &'a [u8]) -> Result<Self, NotRecord> {
+        let (schema, _) = postcard::take_from_bytes::<u16>(bytes)?;
+        if schema != SCHEMA {
+            return Err(NotRecord::Schema { found: schema });
+        }
+        let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(bytes)?;
+        if !rest.is_empty() {
+            return Err(NotRecord::Damaged(format!("{} bytes too many", rest.len())));
+        }
+        let lane = Lane::from_number(wire.lane)
+            .ok_or_else(|| NotRecord::Damaged(format!("no lane {}", wire.lane)))?;
+        Ok(Self {
+            of: BoxId(uuid::Uuid::from_bytes(wire.of)),
+            epoch: Epoch(wire.epoch),
+            lane,
+            seq: Seq(wire.seq),
+            at: Millis(wire.at),
+            kind: wire.kind,
+            actor: wire.actor,
+            subject: wire.subject,
+            side: wire.side,
+            body: wire.body,
+        })
+    }
+
+    /// The bytes that the chain covers.
+    ///
+    /// # Errors
+    /// Where postcard cannot write it, which no parts bring about.
+    pub fn join(&self) -> Result<Vec<u8>, NotRecord> {
+        let wire = Wire {
+            schema: SCHEMA,
+            of: self.of.0.into_bytes(),
+            epoch: self.epoch.0,
+            lane: self.lane.number(),
+            seq: self.seq.0,
+            at: self.at.0,
+            kind: self.kind,
+            actor: self.actor.clone(),
+            subject: self.subject,
+            side: self.side,
+            body: self.body,
+        };
+        Ok(postcard::to_stdvec(&wire)?)
+    }
+}
+
 /// Bytes that are no record of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRecord {
@@ -114,29 +191,19 @@ impl Record {
     /// # Errors
     /// Where postcard cannot write it, which no body of ours brings about.
     pub fn encode(&self) -> Result<Vec<u8>, NotRecord> {
-        let wire = Wire {
-            schema: SCHEMA,
-            of: self.of.0.into_bytes(),
-            epoch: self.epoch.0,
-            lane: self.lane.number(),
-            seq: self.seq.0,
-            at: self.at.0,
+        let parts = Parts {
+            of: self.of,
+            epoch: self.epoch,
+            lane: self.lane,
+            seq: self.seq,
+            at: self.at,
             kind: self.body.kind(),
             actor: self.actor.clone(),
             subject: self.subject,
             side: self.side,
             body: &self.body.encode()?,
         };
-        Ok(postcard::to_stdvec(&wire)?)
-    }
-
-    /// What the bytes of an entry begin with: schema, box, epoch, lane, number. Everything that its place alone decides.
-    ///
-    /// # Errors
-    /// Where postcard cannot write it, which no place brings about.
-    pub fn beginning(of: BoxId, epoch: Epoch, lane: Lane, seq: Seq) -> Result<Vec<u8>, NotRecord> {
-        let place = (SCHEMA, of.0.into_bytes(), epoch.0, lane.number(), seq.0);
-        Ok(postcard::to_stdvec(&place)?)
+        parts.join()
     }
 
     /// Reads what [`Record::encode`] wrote; bytes left over count as damage.
@@ -144,26 +211,17 @@ impl Record {
     /// # Errors
     /// See [`NotRecord`].
     pub fn decode(bytes: &[u8]) -> Result<Self, NotRecord> {
-        let (schema, _) = postcard::take_from_bytes::<u16>(bytes)?;
-        if schema != SCHEMA {
-            return Err(NotRecord::Schema { found: schema });
-        }
-        let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(bytes)?;
-        if !rest.is_empty() {
-            return Err(NotRecord::Damaged(format!("{} bytes too many", rest.len())));
-        }
-        let lane = Lane::from_number(wire.lane)
-            .ok_or_else(|| NotRecord::Damaged(format!("no lane {}", wire.lane)))?;
+        let parts = Parts::split(bytes)?;
         Ok(Self {
-            of: BoxId(uuid::Uuid::from_bytes(wire.of)),
-            epoch: Epoch(wire.epoch),
-            lane,
-            seq: Seq(wire.seq),
-            at: Millis(wire.at),
-            actor: wire.actor,
-            subject: wire.subject,
-            side: wire.side,
-            body: Body::decode(wire.kind, wire.body)?,
+            of: parts.of,
+            epoch: parts.epoch,
+            lane: parts.lane,
+            seq: parts.seq,
+            at: parts.at,
+            actor: parts.actor,
+            subject: parts.subject,
+            side: parts.side,
+            body: Body::decode(parts.kind, parts.body)?,
         })
     }
 }
