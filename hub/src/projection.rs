@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use domain::journal::{Body, BoxId, Decided, Epoch, Lane, Subject};
+use domain::journal::{Body, BoxId, Decided, Epoch, Lane, Record, Side, Subject};
 use domain::{Action, MediaKind, Severity, Status};
 use sync::batch::Row;
 use uuid::Uuid;
@@ -33,6 +33,8 @@ pub(crate) struct Projection {
     pub personal: Personal,
     /// Authors who are erased by it: box, author, tenant.
     pub erased: Vec<(Uuid, i64, String)>,
+    /// Boxes and submissions of entries that a box tells again after a fork. The hub may have them from the journal that forked.
+    pub again: (Vec<Uuid>, Vec<Uuid>),
 }
 
 /// Of whom something personal came, column by column.
@@ -54,6 +56,7 @@ impl Projection {
             sides: Copy::new(9),
             personal: Personal::default(),
             erased: Vec::new(),
+            again: Default::default(),
         }
     }
 
@@ -75,6 +78,22 @@ impl Projection {
         put_place(self.entries.row(), place);
         self.entries.int2(kind).int8(record.at.0).time(received).bytes(&row.chain.0);
         self.entries.bytes(&row.raw);
+        // What is told again after a fork means what it meant; it stands where it is told.
+        let Body::Carried(carried) = &record.body else {
+            return self.meaning(place, record, row.side.as_ref());
+        };
+        if let Ok(inner) = Record::decode(&carried.record) {
+            if let Subject::Submission(id) = inner.subject {
+                self.again.0.push(of.0);
+                self.again.1.push(id.0);
+            }
+            self.meaning(place, &inner, row.side.as_ref());
+        }
+    }
+
+    /// What people search by.
+    fn meaning(&mut self, place: Place, record: &Record, side: Option<&Side>) {
+        let (of, received) = (place.0, self.received_us);
         let submission = match record.subject {
             Subject::Submission(id) => Some(id.0),
             _ => None,
@@ -82,26 +101,26 @@ impl Projection {
         match (&record.body, submission) {
             (Body::Accepted(accepted), Some(id)) => {
                 let author = accepted.author.map(|author| author.0.cast_signed());
-                self.submissions.row().uuid(of.0).uuid(id);
+                self.submissions.row().uuid(of).uuid(id);
                 self.submissions.text(accepted.tenant.as_str()).text(accepted.surface.as_str());
                 self.submissions.int8_or_null(author).bool(accepted.has_text);
                 self.submissions.int8(record.at.0).time(received);
                 if author.is_some() {
-                    self.personal.add(of.0, Some(id), author);
+                    self.personal.add(of, Some(id), author);
                 }
-                accepted.media.iter().for_each(|note| self.medium(of.0, id, note));
+                accepted.media.iter().for_each(|note| self.medium(of, id, note));
             }
-            (Body::Fetched(fetched), Some(id)) => self.medium(of.0, id, &fetched.media),
-            (Body::Decided(decided), Some(id)) => self.verdict(place, id, row, decided),
+            (Body::Fetched(fetched), Some(id)) => self.medium(of, id, &fetched.media),
+            (Body::Decided(decided), Some(id)) => self.verdict(place, id, record, decided),
             (Body::Erased(erased), _) => {
                 if let Subject::Author(author) = record.subject {
                     let tenant = erased.tenant.as_str().to_owned();
-                    self.erased.push((of.0, author.0.cast_signed(), tenant));
+                    self.erased.push((of, author.0.cast_signed(), tenant));
                 }
             }
             _ => {}
         }
-        if let Some(side) = &row.side {
+        if let Some(side) = side {
             // What somebody reported is the reporter's, not the author's of what was reported.
             let (submission, author) = match &record.body {
                 Body::Reported(report) => (None, report.reporter),
@@ -112,7 +131,7 @@ impl Projection {
             put_place(self.sides.row(), place);
             self.sides.uuid_or_null(submission).int8_or_null(author).time(received);
             self.sides.bytes(&side.salt).bytes(&side.bytes);
-            self.personal.add(of.0, submission, author);
+            self.personal.add(of, submission, author);
         }
     }
 
@@ -123,12 +142,12 @@ impl Projection {
         self.media.text(media_kind(note.kind)).int8_or_null(bytes).time(self.received_us);
     }
 
-    fn verdict(&mut self, place: Place, submission: Uuid, row: &Row, decided: &Decided) {
+    fn verdict(&mut self, place: Place, submission: Uuid, record: &Record, decided: &Decided) {
         let verdicts = &mut self.verdicts;
         put_place(verdicts.row(), place);
         verdicts.uuid(submission).int8(i64::from(decided.number));
         verdicts.int8_or_null(decided.supersedes.map(i64::from)).bool(decided.complete);
-        verdicts.int8(row.record.at.0).time(self.received_us).text(decided.tenant.as_str());
+        verdicts.int8(record.at.0).time(self.received_us).text(decided.tenant.as_str());
         verdicts.text(status(decided.status)).text(severity(decided.severity));
         verdicts.text(action(decided.action)).text(decided.policy.as_str());
         // Codes and slugs need no escapes in JSON.

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod endpoint;
 pub mod hook;
+pub mod hub;
 pub mod issuer;
 pub mod manifest;
 pub mod media;

@@ -84,7 +84,7 @@ impl Writer {
             self.mark(&plan).await?;
             return Ok(Written::Committed);
         }
-        match self.transact(plan).await {
+        match self.transact(plan, received_us).await {
             Ok(Written::Committed) => Ok(Written::Committed),
             other => {
                 // The connection may be gone; then the server has rolled back.
@@ -96,7 +96,7 @@ impl Writer {
         }
     }
 
-    async fn transact(&mut self, plan: Plan) -> Result<Written, Error> {
+    async fn transact(&mut self, plan: Plan, received_us: i64) -> Result<Written, Error> {
         let client = &self.client;
         let begun = client.batch_execute("BEGIN");
         let held = self.hold(&plan);
@@ -107,8 +107,9 @@ impl Writer {
             return Ok(Written::Fenced);
         }
         let mut plan = plan;
-        let (personal, erased) =
-            (std::mem::take(&mut plan.rows.personal), std::mem::take(&mut plan.rows.erased));
+        let rows = &mut plan.rows;
+        let personal = std::mem::take(&mut rows.personal);
+        let (erased, again) = (std::mem::take(&mut rows.erased), std::mem::take(&mut rows.again));
         self.mark(&plan).await?;
         let ([a, b, c, d, e], [f, g, h, i, j]) = (plan.rows.copies(), &self.copies);
         // One behind the other on the wire, without a wait for each answer.
@@ -119,6 +120,9 @@ impl Writer {
             self.copy(d, i),
             self.copy(e, j)
         )?;
+        if !again.0.is_empty() {
+            self.once(&again, received_us).await?;
+        }
         for (of, author, tenant) in erased {
             self.erase(of, author, &tenant).await?;
         }
@@ -209,6 +213,26 @@ impl Writer {
         }
         for (of, kind, code) in &plan.alarms {
             alarm::raise(&self.client, *of, *kind, code).await?;
+        }
+        Ok(())
+    }
+
+    /// Of what a box tells again after a fork only that stays which the hub did not have. Its entries stay as they came.
+    async fn once(&self, again: &(Vec<Uuid>, Vec<Uuid>), received_us: i64) -> Result<(), Error> {
+        for (table, same) in [
+            ("verdicts", "o.number = r.number"),
+            ("submissions", "true"),
+            ("media", "o.sha256 = r.sha256"),
+        ] {
+            let query = format!(
+                "WITH n AS (SELECT DISTINCT box, submission FROM unnest($1::uuid[], $2::uuid[]) n(box, submission)),
+                      t AS (SELECT timestamptz 'epoch' + $3::bigint * interval '1 microsecond' AS at)
+                 DELETE FROM {table} r USING n, t
+                 WHERE r.box = n.box AND r.submission = n.submission AND r.received_at = t.at
+                   AND EXISTS (SELECT 1 FROM {table} o WHERE o.box = r.box AND o.submission = r.submission
+                               AND o.received_at < t.at AND {same})"
+            );
+            self.client.execute(&query, &[&again.0, &again.1, &received_us]).await?;
         }
         Ok(())
     }
