@@ -7,6 +7,7 @@ pub mod hook;
 pub mod issuer;
 pub mod manifest;
 pub mod media;
+pub mod mosquitto;
 pub mod mount;
 pub mod nginx;
 pub mod power;
