@@ -137,6 +137,7 @@ impl Driver {
             failure = self.replicate(&mut ways) => failure,
         };
         self.left();
+        self.status.send_modify(|status| status.broker = false);
         ways.close().await;
         failure
     }
@@ -253,6 +254,7 @@ impl Driver {
             }
             Event::Broker(there) => {
                 self.choice.broker(there);
+                self.status.send_modify(|status| status.broker = there);
                 if self.choice.at() == Some(Path::Mqtt) {
                     // Whatever was under way is lost where the broker was away.
                     match there {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use domain::journal::Lane;
 use sync::driver::Switching;
 use sync::link::Path;
-use sync::mqtt::News;
+use sync::mqtt::{Config, News};
 
 use bench::journal::Paper;
 use bench::relay::Relay;
@@ -29,16 +29,17 @@ fn paper(n: u128, bulk: u64) -> Arc<Paper> {
 async fn a_journal_arrives_over_mqtt_alone_each_entry_once() {
     let mut bench = Bench::new();
     let _node = bench.node();
-    let papers = [paper(1, 20_000), paper(2, 5000)];
+    // Several hundred messages: more than the broker hands over unacknowledged.
+    let papers = [paper(1, 120_000), paper(2, 5000)];
     let mut boxes = papers.each_ref().map(|paper| bench.start(paper, &[], quick()));
     in_time(bench.hub.until(|seen| seen.rows >= 1000)).await;
     papers[0].write(Lane::Critical, 30);
-    in_time(bench.hub.until(|seen| seen.rows == 25_030)).await;
+    in_time(bench.hub.until(|seen| seen.rows == 125_030)).await;
     in_time(boxes[0].until(|status| status.lag == [0; 2])).await;
     papers.iter().for_each(|paper| bench.hub.check(paper));
     assert_eq!(boxes[0].status.borrow().path, Some(Path::Mqtt));
     let seen = bench.hub.seen();
-    assert_eq!((seen.mqtt, seen.again), (25_030, 0), "{seen:?}");
+    assert_eq!((seen.mqtt, seen.again), (125_030, 0), "{seen:?}");
     for one in boxes {
         one.stop().await;
     }
@@ -136,6 +137,40 @@ async fn a_path_black_holed_in_mid_batch_doubles_nothing() {
     assert!(seen.quic >= 3000 && seen.mqtt > 0, "{seen:?}");
     bench.hub.check(&paper);
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_that_the_hub_has_put_aside_is_asked_for_a_hello() {
+    let mut bench = Bench::new();
+    // Only that can bring the box to say hello again.
+    bench.retry = Duration::from_secs(600);
+    let _node = bench.node_with(Config { most: 1, ..Config::default() });
+    let papers = [paper(1, 100), paper(2, 100)];
+    let mut first = bench.start(&papers[0], &[], quick());
+    in_time(first.until(|status| status.acked.is_some() && status.lag == [0; 2])).await;
+    let _second = bench.start(&papers[1], &[], quick());
+    in_time(bench.hub.until(|seen| seen.rows == 200)).await;
+    papers[0].write(Lane::Bulk, 50);
+    let seen = in_time(bench.hub.until(|seen| seen.rows == 250)).await;
+    assert_eq!(seen.peers, 3, "{seen:?}");
+    papers.iter().for_each(|paper| bench.hub.check(paper));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_does_not_touch_quic() {
+    let mut bench = Bench::new();
+    let _node = bench.node();
+    let paper = paper(1, 100);
+    let mut running = bench.start(&paper, &[bench.udp.to_string()], quick());
+    in_time(running.until(|status| status.broker && status.lag == [0; 2])).await;
+    bench.mosquitto.kill();
+    in_time(running.until(|status| !status.broker)).await;
+    paper.write(Lane::Bulk, 900);
+    in_time(bench.hub.until(|seen| seen.rows == 1000)).await;
+    bench.mosquitto.restart();
+    let status = in_time(running.until(|status| status.broker)).await;
+    assert_eq!((status.path, status.connections), (Some(Path::Quic), 1));
+    bench.hub.check(&paper);
 }
 
 #[tokio::test(flavor = "multi_thread")]

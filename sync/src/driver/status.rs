@@ -9,8 +9,10 @@ use crate::link::Path;
 pub struct Status {
     /// By which way the hub is reached; `None` while it is not.
     pub path: Option<Path>,
-    /// Its address.
+    /// Its address, or the broker's.
     pub hub: Option<String>,
+    /// Whether the broker is there, where one is configured.
+    pub broker: bool,
     /// Entries that the hub does not have, of the critical and the bulk lane.
     pub lag: [u64; 2],
     /// When the cursor last moved.

@@ -35,6 +35,8 @@ pub struct Bench {
     pub hub: Arc<Hub>,
     pub udp: SocketAddr,
     pub news: mpsc::Receiver<News>,
+    /// After so long a box asks anew on MQTT.
+    pub retry: Duration,
     tell: mpsc::Sender<News>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -99,6 +101,7 @@ impl Bench {
             hub: Hub::new(),
             udp,
             news,
+            retry: Duration::from_secs(2),
             tell,
             stop,
             tasks: JoinSet::new(),
@@ -111,10 +114,14 @@ impl Bench {
 
     /// One more hub node at the broker; it ends when what is given back is told so, or dropped.
     pub fn node(&mut self) -> watch::Sender<bool> {
+        self.node_with(mqtt::Config::default())
+    }
+
+    pub fn node_with(&mut self, config: mqtt::Config) -> watch::Sender<bool> {
         let broker = self.broker(1, self.authority.client(HUB_NAME).unwrap());
         let (stop, stopped) = watch::channel(false);
         let (peers, arrived) = mpsc::channel(16);
-        let server = mqtt::Server::new(broker, mqtt::Config::default());
+        let server = mqtt::Server::new(broker, config);
         self.tasks.spawn(server.serve(peers, Some(self.tell.clone()), stopped));
         self.tasks.spawn(Arc::clone(&self.hub).serve(arrived));
         stop
@@ -144,7 +151,7 @@ impl Bench {
             switching,
             ..driver::Config::default()
         };
-        config.link.retry_mqtt = Duration::from_secs(2);
+        config.link.retry_mqtt = self.retry;
         let (mut driver, status) = Driver::new(config, Arc::clone(paper) as _);
         let telemetry = driver.telemetry();
         let (stop, mut stopped) = watch::channel(false);
