@@ -1,28 +1,44 @@
-//! The box's loop around the link: connects, reads the journal, sends, listens.
+//! The box's loop around the link: connects by one way or the other, reads the journal, sends, listens.
 
 mod checkpoints;
+mod choice;
+mod status;
+mod telemetry;
+mod ways;
 mod work;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::journal::{Code, Lane, Seq};
-use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
-use crate::frame::{Cursor, Down};
+use crate::frame::{Cursor, Down, Up};
 use crate::journal::Journal;
 use crate::link::{self, Act, Link, Path};
-use crate::quic::{Client, Congestion, Connection, Event, Failure};
+use crate::mqtt::Broker;
+use crate::pause::{Pause, chance};
+use crate::quic::{Client, Congestion, Failure};
 
 use checkpoints::Checkpoints;
+use choice::Choice;
+use telemetry::Queue;
+use ways::{Event, Ways};
 use work::{Done, Work};
+
+pub use choice::Config as Switching;
+pub use status::{Problem, Status};
+pub use telemetry::Telemetry;
 
 /// How the box finds its hub.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `host:port` of each hub node, best first.
     pub hubs: Vec<String>,
+    /// The hub's broker, for where UDP does not get through, and for presence and telemetry.
+    pub mqtt: Option<Broker>,
+    /// When to go from one way to the other.
+    pub switching: Switching,
     /// The link's pace.
     pub link: link::Config,
     /// The pause after a failed attempt; doubled with each further one.
@@ -35,6 +51,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             hubs: Vec::new(),
+            mqtt: None,
+            switching: Switching::default(),
             link: link::Config::default(),
             pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
@@ -45,40 +63,6 @@ impl Default for Config {
 /// A share of lost packets from which on BBR is used, as measured (see [`Congestion`]).
 const LOSSY: f64 = 0.01;
 
-/// How replication stands, for status page, health and metrics.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Status {
-    /// By which way the hub is reached; `None` while it is not.
-    pub path: Option<Path>,
-    /// Its address.
-    pub hub: Option<String>,
-    /// Entries that the hub does not have, of the critical and the bulk lane.
-    pub lag: [u64; 2],
-    /// When the cursor last moved.
-    pub acked: Option<Instant>,
-    /// When there was last a connection.
-    pub seen: Option<Instant>,
-    /// Round-trip time.
-    pub rtt: Option<Duration>,
-    /// Receipts that the hub gave since the start.
-    pub receipts: u64,
-    /// Connections since the start.
-    pub connections: u64,
-    /// What keeps entries from the hub, as a word and in words for people.
-    pub problem: Option<Problem>,
-    /// Forks since the start: another journal goes under this box's name.
-    pub forks: u64,
-}
-
-/// What is wrong between box and hub.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// `unreachable`, `certificate_expired`, `refused`, `hub_too_old`, `damaged`, `journal`.
-    pub code: &'static str,
-    /// In words.
-    pub detail: String,
-}
-
 /// What a loop needs to run.
 pub struct Driver {
     config: Config,
@@ -88,6 +72,8 @@ pub struct Driver {
     work: Work,
     checkpoints: Checkpoints,
     congestion: Congestion,
+    choice: Choice,
+    telemetry: Queue,
 }
 
 impl std::fmt::Debug for Driver {
@@ -96,9 +82,8 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-/// Why a connection is over.
+/// Why the way in use is over.
 enum Over {
-    Stop,
     Gone(Failure),
     /// Better paced by the other controller.
     Repace,
@@ -113,6 +98,8 @@ impl Driver {
             work: Work::new(Arc::clone(&journal)),
             checkpoints: Checkpoints::default(),
             congestion: Congestion::Cubic,
+            choice: choice(&config),
+            telemetry: Queue::new(),
             config,
             journal,
             status,
@@ -120,143 +107,223 @@ impl Driver {
         (driver, shown)
     }
 
-    /// Replicates until told to stop. Comes back early where the hub says that the certificate has run out, or that it will not have
-    /// this box: the caller knows what to do about it.
+    /// Where the box's telemetry goes in.
+    pub fn telemetry(&self) -> Telemetry {
+        self.telemetry.entrance()
+    }
+
+    /// The broker by another certificate, or none, from the next [`Driver::run`] on.
+    pub fn set_broker(&mut self, broker: Option<Broker>) {
+        self.config.mqtt = broker;
+    }
+
+    /// Replicates until told to stop, or until the journal is closed. Comes back early where the hub says that the certificate has run
+    /// out: the caller knows what to do about it.
     pub async fn run(
         &mut self,
         client: &Client,
         stop: &mut watch::Receiver<bool>,
     ) -> Option<Failure> {
-        let mut failures = 0u32;
-        loop {
-            if *stop.borrow() {
-                return None;
-            }
-            // By turns; a connection that held begins again with the best.
-            let Some(hub) = self.config.hubs.get(failures as usize % self.config.hubs.len().max(1))
-            else {
-                return Some(Failure::Address(String::new(), "no hub is configured".into()));
-            };
-            let hub = hub.clone();
-            let failure = match client.connect(&hub, self.congestion).await {
-                Err(failure) => failure,
-                Ok(connection) => {
-                    let begun = Instant::now();
-                    let over = self.connected(hub, connection, stop).await;
-                    self.status.send_modify(|status| {
-                        (status.path, status.hub, status.rtt) = (None, None, None);
-                    });
-                    if begun.elapsed() > self.config.longest_pause {
-                        failures = 0;
-                    }
-                    match over {
-                        Over::Stop => return None,
-                        Over::Repace => continue,
-                        Over::Gone(failure) => failure,
-                    }
-                }
-            };
-            let code = match failure {
-                Failure::Expired => "certificate_expired",
-                Failure::Refused(_) => "refused",
-                Failure::Silent | Failure::Address(..) => "unreachable",
-            };
-            let detail = failure.to_string();
-            tracing::info!(code, %detail, "the hub is not reached");
-            self.status.send_modify(|status| status.problem = Some(Problem { code, detail }));
-            if matches!(failure, Failure::Expired) {
-                return Some(failure);
-            }
-            let pause = self.pause(failures);
-            failures = failures.saturating_add(1);
-            if tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await.is_ok() {
-                return None;
-            }
+        if self.config.hubs.is_empty() && self.config.mqtt.is_none() {
+            return Some(Failure::Address(String::new(), "no hub is configured".into()));
         }
+        let (of, release) = (self.journal.of(), &self.config.link.release);
+        let pause = Pause::new(self.config.pause, self.config.longest_pause);
+        let mut ways = Ways::new(client, self.config.mqtt.clone(), of, release, pause);
+        self.choice = choice(&self.config);
+        let failure = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => None,
+            failure = self.replicate(&mut ways) => failure,
+        };
+        self.left();
+        self.status.send_modify(|status| status.broker = false);
+        ways.close().await;
+        failure
     }
 
-    fn pause(&self, failures: u32) -> Duration {
-        let longest = self.config.longest_pause;
-        let pause = self.config.pause.saturating_mul(1 << failures.min(16)).min(longest);
-        let mut byte = [128u8];
-        // Without random numbers nothing here would work; a pause needs none.
-        let _ = SystemRandom::new().fill(&mut byte);
-        pause.mul_f64(0.5 + f64::from(byte[0]) / 512.0)
-    }
-
-    async fn connected(
-        &mut self,
-        hub: String,
-        mut connection: Connection,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Over {
-        tracing::info!(%hub, "connected to the hub");
-        self.status.send_modify(|status| {
-            status.path = Some(Path::Quic);
-            status.hub = Some(hub);
-            status.connections += 1;
-        });
-        self.checkpoints.begin();
-        self.link.connected(Path::Quic, Instant::now());
+    async fn replicate(&mut self, ways: &mut Ways<'_>) -> Option<Failure> {
         let mut changes = self.journal.changes();
         changes.mark_changed();
-        let over = self.converse(&mut connection, &mut changes, stop).await;
-        self.link.disconnected();
-        if let Some(loss) = connection.loss() {
-            self.congestion = if loss > LOSSY { Congestion::Bbr } else { self.congestion };
+        loop {
+            self.choose(ways).await;
+            if let Some(over) = self.act(ways).await
+                && let Some(last) = self.over(ways, over)
+            {
+                return Some(last);
+            }
+            let now = Instant::now();
+            self.choice.owed(self.link.is_owed(), now);
+            self.show(ways.rtt(), now);
+            let full = ways.carries() && !ways.has_room();
+            let link = self.link.wake_at(now).filter(|_| ways.carries() && !full);
+            let wake = link.into_iter().chain(self.choice.wake_at(now)).min();
+            let wake = wake.unwrap_or(now + Duration::from_secs(1));
+            let event = tokio::select! {
+                changed = changes.changed() => match changed {
+                    Ok(()) => {
+                        self.work.lanes();
+                        continue;
+                    }
+                    // The journal is closed: nothing more comes.
+                    Err(_) => return None,
+                },
+                done = self.work.next() => {
+                    self.done(done);
+                    continue;
+                }
+                json = self.telemetry.next(), if ways.has_broker() => {
+                    self.telemetry.passed(ways.measure(json));
+                    continue;
+                }
+                event = ways.next(full) => event,
+                () = tokio::time::sleep_until(wake.into()) => continue,
+            };
+            let over = self.happened(ways, event);
+            if let Some(over) = over.or_else(|| self.repace(ways))
+                && let Some(last) = self.over(ways, over)
+            {
+                return Some(last);
+            }
         }
-        connection.close();
-        over
     }
 
-    async fn converse(
-        &mut self,
-        connection: &mut Connection,
-        changes: &mut watch::Receiver<u64>,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Over {
-        loop {
-            if let Some(over) = self.act(connection).await {
-                return over;
-            }
-            let (rtt, now) = (connection.rtt(), Instant::now());
-            self.show(Some(rtt), now);
-            let wake = self.link.wake_at(now).unwrap_or(now + Duration::from_secs(1));
-            let full = !connection.has_room();
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return Over::Stop,
-                changed = changes.changed() => match changed {
-                    Ok(()) => self.work.lanes(),
-                    // The journal is closed: nothing more comes.
-                    Err(_) => return Over::Stop,
-                },
-                done = self.work.next() => self.done(done),
-                event = connection.next(full) => match event {
-                    Event::Heard(down) => self.heard(down),
-                    Event::Room => {}
-                    Event::Ended => return Over::Gone(connection.failure()),
-                },
-                () = tokio::time::sleep_until(wake.into()), if !full => {}
-            }
-            let lossy = connection.loss().is_some_and(|loss| loss > LOSSY);
-            if lossy && self.congestion == Congestion::Cubic {
-                tracing::info!(
-                    "more than one packet in a hundred is lost: connecting anew with BBR"
-                );
-                self.congestion = Congestion::Bbr;
-                return Over::Repace;
+    /// Does what the choice of the way wants done.
+    async fn choose(&mut self, ways: &mut Ways<'_>) {
+        while let Some(act) = self.choice.next(Instant::now(), chance()) {
+            match act {
+                choice::Act::Try => {
+                    // By turns; a handshake that is done begins again with the best.
+                    let hubs = &self.config.hubs;
+                    match hubs.get(self.choice.failures() as usize % hubs.len().max(1)) {
+                        Some(hub) => ways.attempt(hub.clone(), self.congestion),
+                        None => self.choice.failed(Instant::now(), chance()),
+                    }
+                }
+                choice::Act::UseMqtt => {
+                    tracing::info!("the journal goes through the broker");
+                    self.left();
+                    ways.use_mqtt();
+                    self.entered(Path::Mqtt, self.broker());
+                }
             }
         }
+    }
+
+    fn broker(&self) -> String {
+        self.config.mqtt.as_ref().map_or(String::new(), |broker| broker.address().to_owned())
+    }
+
+    /// The journal goes this way from now on.
+    fn entered(&mut self, path: Path, hub: String) {
+        self.status.send_modify(|status| {
+            (status.path, status.hub) = (Some(path), Some(hub));
+            status.connections += 1;
+        });
+        self.link.connected(path, Instant::now());
+    }
+
+    /// The journal goes nowhere.
+    fn left(&mut self) {
+        self.link.disconnected();
+        self.status.send_modify(|status| {
+            (status.path, status.hub, status.rtt) = (None, None, None);
+        });
+    }
+
+    fn happened(&mut self, ways: &mut Ways<'_>, event: Event) -> Option<Over> {
+        let now = Instant::now();
+        match event {
+            Event::Heard(down) => self.heard(down),
+            Event::Room => {}
+            Event::Ended(failure) => return Some(Over::Gone(failure)),
+            Event::Tried(hub, Ok(connection)) => {
+                if self.choice.connected(now, chance()) {
+                    tracing::info!(%hub, "connected to the hub");
+                    self.left();
+                    ways.use_quic(connection);
+                    self.entered(Path::Quic, hub);
+                } else {
+                    connection.close();
+                }
+            }
+            Event::Tried(_, Err(failure)) => {
+                self.choice.failed(now, chance());
+                self.complain(&failure);
+                return matches!(failure, Failure::Expired).then_some(Over::Gone(failure));
+            }
+            Event::Broker(there) => {
+                self.choice.broker(there);
+                self.status.send_modify(|status| status.broker = there);
+                if self.choice.at() == Some(Path::Mqtt) {
+                    // Whatever was under way is lost where the broker was away.
+                    match there {
+                        true => self.entered(Path::Mqtt, self.broker()),
+                        false => self.left(),
+                    }
+                }
+            }
+            Event::Unknown => self.link.connected(Path::Mqtt, now),
+        }
+        None
+    }
+
+    /// A handshake over QUIC failed, or what came of it. Nothing to complain about while the other way carries.
+    fn complain(&self, failure: &Failure) {
+        let code = match failure {
+            Failure::Expired => "certificate_expired",
+            Failure::Refused(_) => "refused",
+            Failure::Silent | Failure::Address(..) => "unreachable",
+        };
+        let detail = failure.to_string();
+        tracing::info!(code, %detail, "the hub is not reached over QUIC");
+        if !self.link.is_open() {
+            self.status.send_modify(|status| status.problem = Some(Problem { code, detail }));
+        }
+    }
+
+    /// Leaves the way in use. What is given back ends the run.
+    fn over(&mut self, ways: &mut Ways<'_>, over: Over) -> Option<Failure> {
+        let now = Instant::now();
+        match (over, self.choice.at()) {
+            (Over::Repace, _) => self.choice.again(now),
+            (Over::Gone(Failure::Expired), _) => return Some(Failure::Expired),
+            (Over::Gone(_), Some(Path::Mqtt)) => self.choice.barred(now),
+            (Over::Gone(failure), _) => {
+                self.choice.lost(now, chance());
+                self.link.disconnected();
+                self.complain(&failure);
+            }
+        }
+        if ways.loss().is_some_and(|loss| loss > LOSSY) {
+            self.congestion = Congestion::Bbr;
+        }
+        self.left();
+        ways.leave();
+        None
+    }
+
+    fn repace(&mut self, ways: &Ways<'_>) -> Option<Over> {
+        let lossy = ways.loss().is_some_and(|loss| loss > LOSSY);
+        if !lossy || self.congestion != Congestion::Cubic {
+            return None;
+        }
+        tracing::info!("more than one packet in a hundred is lost: connecting anew with BBR");
+        self.congestion = Congestion::Bbr;
+        Some(Over::Repace)
     }
 
     /// Does what the link wants done, as long as the connection has room.
-    async fn act(&mut self, connection: &Connection) -> Option<Over> {
-        while connection.has_room() {
+    async fn act(&mut self, ways: &mut Ways<'_>) -> Option<Over> {
+        while ways.has_room() {
             let Some(act) = self.link.next(Instant::now()) else { break };
             match act {
                 Act::Send(up) => {
-                    if connection.send(&up).await.is_err() {
-                        return Some(Over::Gone(connection.failure()));
+                    if matches!(up, Up::Hello(_)) {
+                        self.checkpoints.begin();
+                    }
+                    if let Err(failure) = ways.send(&up).await {
+                        return Some(Over::Gone(failure));
                     }
                 }
                 Act::Read { ticket, epoch, after } => self.work.read(ticket, epoch, after),
@@ -286,10 +353,10 @@ impl Driver {
                 }
             }
         }
-        if self.link.is_open() && connection.has_room() {
+        if self.link.is_open() && ways.has_room() {
             for up in self.checkpoints.due(&self.link) {
-                if connection.send(&up).await.is_err() {
-                    return Some(Over::Gone(connection.failure()));
+                if let Err(failure) = ways.send(&up).await {
+                    return Some(Over::Gone(failure));
                 }
             }
             if self.checkpoints.wants_more(&self.link) {
@@ -300,6 +367,7 @@ impl Driver {
     }
 
     fn heard(&mut self, down: Down) {
+        self.choice.heard(Instant::now());
         if let Down::Receipt(receipt) = &down {
             if let Some(n) = self.checkpoints.receipted(receipt) {
                 self.work.receipted(n, receipt.clone());
@@ -376,4 +444,9 @@ impl Driver {
             before != (status.lag, status.problem.is_some())
         });
     }
+}
+
+fn choice(config: &Config) -> Choice {
+    let pause = Pause::new(config.pause, config.longest_pause);
+    Choice::new(config.switching.clone(), pause, Instant::now())
 }

@@ -11,6 +11,8 @@ pub mod frame;
 pub mod identity;
 pub mod journal;
 pub mod link;
+pub mod mqtt;
+pub mod pause;
 pub mod peer;
 pub mod quic;
 

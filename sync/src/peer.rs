@@ -12,9 +12,9 @@ pub const QUEUE: usize = 64;
 /// A connected box. It is gone when `up` ends; dropping both ends the connection.
 #[derive(Debug)]
 pub struct Peer {
-    /// Who it is, by its certificate.
+    /// Who it is, by its certificate; over MQTT by its topic, which the broker guards by the certificate.
     pub of: BoxId,
-    /// The serial number of the certificate that it showed, big-endian.
+    /// The serial number of the certificate that it showed, big-endian. Empty over MQTT, where it showed it to the broker.
     pub serial: Vec<u8>,
     /// By which way.
     pub path: Path,

@@ -8,6 +8,7 @@ pub mod hub;
 pub mod issuer;
 pub mod manifest;
 pub mod media;
+pub mod mosquitto;
 pub mod mount;
 pub mod nginx;
 pub mod postgres;

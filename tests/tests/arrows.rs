@@ -36,7 +36,7 @@ const SQL: &[&str] = &[
     "sea-orm",
 ];
 /// Crates that open connections: none of the crates that only think or judge may.
-const CLIENTS: &[&str] = &["ureq", "reqwest", "quinn", "rumqttc"];
+const CLIENTS: &[&str] = &["ureq", "reqwest", "quinn", "rumqttc-v5-next"];
 
 /// Crate of the house → crates that it may not reach, directly or through others, in what is shipped.
 fn forbidden() -> Vec<(&'static str, Vec<&'static str>)> {

@@ -110,18 +110,34 @@ impl Authority {
         Ok(Issued { certificate: signed.der().clone(), serial, expires })
     }
 
+    /// A key and a certificate for a client of the hub's broker: hub nodes are known to it by the name [`HUB_NAME`].
+    ///
+    /// # Errors
+    /// Where no key can be made.
+    pub fn client(&self, name: &str) -> Result<Certified, IdentityError> {
+        let mut params = CertificateParams::default();
+        within(&mut params, name, HUB_DAYS)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.certify(&params)
+    }
+
     /// A key and a certificate for a server of the hub's: itself or its broker. `names` are host names and addresses.
     ///
     /// # Errors
     /// Where a name is none, or no key can be made.
     pub fn server(&self, names: &[String]) -> Result<Certified, IdentityError> {
         let failed = |error: rcgen::Error| unusable("the server's certificate")(error.to_string());
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let mut names = names.to_vec();
         names.push(HUB_NAME.to_owned());
         let mut params = CertificateParams::new(names).map_err(failed)?;
         within(&mut params, HUB_NAME, HUB_DAYS)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.certify(&params)
+    }
+
+    fn certify(&self, params: &CertificateParams) -> Result<Certified, IdentityError> {
+        let failed = |error: rcgen::Error| unusable("the hub's certificate")(error.to_string());
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         Ok(Certified { chain: vec![certificate.der().clone(), self.certificate.clone()], key })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use domain::journal::BoxId;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -33,6 +34,31 @@ impl Clone for Certified {
     fn clone(&self) -> Self {
         Self { chain: self.chain.clone(), key: self.key.clone_key() }
     }
+}
+
+impl Certified {
+    /// The certificates and the key as PEM, for a server of another make, such as the broker.
+    pub fn pem(&self) -> [String; 2] {
+        let certificates = self.chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
+        let label = match self.key {
+            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        };
+        [certificates, pem(label, self.key.secret_der())]
+    }
+}
+
+/// RFC 7468.
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for (n, letter) in BASE64_STANDARD.encode(der).chars().enumerate() {
+        if n > 0 && n % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(letter);
+    }
+    text + &format!("\n-----END {label}-----\n")
 }
 
 /// The first certificate of a PEM text.

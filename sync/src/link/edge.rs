@@ -6,18 +6,10 @@ use std::time::{Duration, Instant};
 use domain::journal::{Code, Epoch, Head, Lane, SCHEMA, Seq};
 
 use super::flow::{Flow, Standing};
+use super::path::Path;
 use crate::batch::Packed;
 use crate::frame::{Cursor, Down, Hello, Hole, LaneState, Nak, Refusal, Up, Welcome};
 use crate::journal::Fit;
-
-/// By which way frames go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// A connection that keeps order and loses nothing while it lives.
-    Quic,
-    /// Messages through a broker, which may lose, repeat and reorder them.
-    Mqtt,
-}
 
 /// How the link paces itself.
 #[derive(Clone, Debug)]
@@ -471,6 +463,11 @@ impl Link {
     pub fn lag_of(&self, lane: Lane) -> u64 {
         let of_lane = self.flows.iter().filter(|flow| flow.lane() == lane);
         of_lane.filter(|flow| flow.standing != Standing::Forked).map(Flow::lag).sum()
+    }
+
+    /// Whether the hub owes a word on entries: it was sent some, or was asked where it stands while some wait.
+    pub fn is_owed(&self) -> bool {
+        self.flows.iter().any(Flow::is_owed)
     }
 
     /// Up to where the hub has the flow named.

@@ -103,6 +103,16 @@ impl Flow {
         !self.flying.is_empty()
     }
 
+    /// Whether the hub owes a word on entries. Not while it said to wait, nor while our own disk is asked.
+    pub fn is_owed(&self) -> bool {
+        match self.standing {
+            Standing::Unknown => self.lag() > 0,
+            Standing::Clear => self.is_flying(),
+            Standing::Hole(_) => true,
+            Standing::Checking(_) | Standing::Later(_) | Standing::Forked => false,
+        }
+    }
+
     /// The connection is gone, and with it all that was under way.
     pub fn lose(&mut self) {
         self.flying.clear();

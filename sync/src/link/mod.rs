@@ -14,8 +14,10 @@
 mod edge;
 mod flow;
 mod hub;
+mod path;
 #[cfg(test)]
 mod simulation;
 
-pub use edge::{Act, Config, Link, Path};
+pub use edge::{Act, Config, Link};
 pub use hub::{Judged, judge};
+pub use path::Path;

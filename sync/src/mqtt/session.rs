@@ -1,0 +1,145 @@
+//! A box between two of its hellos, as the hub sees it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::journal::BoxId;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::message;
+use super::server::Ack;
+use crate::frame::{Down, Up};
+use crate::link::Path;
+use crate::peer::{Peer, QUEUE};
+
+/// Frames of a box that may wait for a place in the hub's queue: with that queue as many as the broker hands us at once. What is
+/// more is dropped, so that a box to which the hub does not listen leaves room for others; the hub sees a gap, and gets it again.
+const WAITING: usize = 64;
+
+/// How long the hub's last word to a box may take.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// A frame; the broker counts it as under way until this is dropped.
+pub(super) struct Incoming {
+    pub up: Up,
+    pub ack: Ack,
+}
+
+/// A message to a box.
+pub(super) struct Reply {
+    pub of: BoxId,
+    pub message: Vec<u8>,
+}
+
+impl Reply {
+    /// Asks for a hello.
+    pub fn unknown(of: BoxId, session: u32) -> Self {
+        Self { of, message: message(session, &[]) }
+    }
+}
+
+/// Ends when it is dropped.
+pub(super) struct Session {
+    number: u32,
+    up: mpsc::Sender<Up>,
+    queue: mpsc::Sender<Incoming>,
+    /// How many went into the queue and are not with the hub.
+    waiting: Arc<AtomicUsize>,
+    heard: Instant,
+}
+
+impl Session {
+    /// The session, the peer that it is to the hub, and what carries between them.
+    pub fn begin(
+        of: BoxId,
+        number: u32,
+        remote: String,
+        replies: mpsc::Sender<Reply>,
+    ) -> (Self, Peer, impl Future<Output = ()> + Send + 'static) {
+        let (queue, queued) = mpsc::channel(WAITING);
+        let (up, ups) = mpsc::channel(QUEUE);
+        let (down, downs) = mpsc::channel(QUEUE);
+        // The broker looked at the certificate.
+        let peer = Peer { of, serial: Vec::new(), path: Path::Mqtt, remote, up: ups, down };
+        let (waiting, heard) = (Arc::<AtomicUsize>::default(), Instant::now());
+        let tell = tell(of, number, downs, replies);
+        let task = carry(queued, up.clone(), Arc::clone(&waiting), tell);
+        (Self { number, up, queue, waiting, heard }, peer, task)
+    }
+
+    pub fn is(&self, number: u32) -> bool {
+        self.number == number && self.is_alive()
+    }
+
+    /// Whether the hub still listens to it.
+    pub fn is_alive(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
+    /// When the box last said something.
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Never waits: what finds no room is dropped, which acknowledges it.
+    pub fn hear(&mut self, incoming: Incoming) {
+        self.heard = Instant::now();
+        // Behind those that wait, if any do: the order stays.
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            return self.queue(incoming);
+        }
+        let Incoming { up, ack } = incoming;
+        if let Err(TrySendError::Full(up)) = self.up.try_send(up) {
+            self.queue(Incoming { up, ack });
+        }
+    }
+
+    fn queue(&self, incoming: Incoming) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        if self.queue.try_send(incoming).is_err() {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Carries a box's frames to the hub and the hub's to the box, until either has done.
+async fn carry(
+    mut queued: mpsc::Receiver<Incoming>,
+    up: mpsc::Sender<Up>,
+    waiting: Arc<AtomicUsize>,
+    tell: impl Future<Output = ()>,
+) {
+    let hear = async {
+        while let Some(Incoming { up: frame, ack: _ack }) = queued.recv().await {
+            if up.send(frame).await.is_err() {
+                return;
+            }
+            waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+    };
+    let mut tell = std::pin::pin!(tell);
+    tokio::select! {
+        () = hear => {}
+        () = &mut tell => {}
+        () = up.closed() => {
+            // The hub has done with this box; its last word still goes out.
+            let _ = tokio::time::timeout(LAST_WORD, tell).await;
+        }
+    }
+}
+
+async fn tell(
+    of: BoxId,
+    session: u32,
+    mut downs: mpsc::Receiver<Down>,
+    replies: mpsc::Sender<Reply>,
+) {
+    while let Some(frame) = downs.recv().await {
+        let Ok(frame) = frame.encode() else { continue };
+        if replies.send(Reply { of, message: message(session, &frame) }).await.is_err() {
+            return;
+        }
+    }
+}
