@@ -26,6 +26,7 @@ use axum::routing::{get, post};
 use serde_json::Value;
 
 pub use hour::{Hour, STAGES, Stages, place};
+pub use status::take as state_of;
 pub use verdicts::{Seen, Verdicts};
 
 use super::App;

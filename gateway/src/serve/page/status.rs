@@ -61,6 +61,21 @@ pub struct Status {
     pub verdicts: Vec<Seen>,
 }
 
+impl Status {
+    /// The few numbers that go out as telemetry.
+    pub fn brief(&self) -> serde_json::Value {
+        let codes: Vec<_> = self.health.notices.iter().map(|notice| notice.code).collect();
+        let hottest = self.temperatures.first().map(|zone| zone.celsius);
+        let lag = self.replication.as_ref().map(|view| view.critical_lag + view.bulk_lag);
+        serde_json::json!({
+            "at": self.at, "release": self.versions.weir, "uptime_seconds": self.versions.uptime_seconds,
+            "health": self.health.level, "notices": codes, "drained": self.drained,
+            "queue": self.queue.waiting, "in_hand": self.queue.in_hand, "dead_letters": self.queue.dead_letters,
+            "lag": lag, "pace": self.pace, "celsius": hottest, "disk": self.disk,
+        })
+    }
+}
+
 /// Work that waits.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Queue {

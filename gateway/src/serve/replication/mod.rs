@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use sync::driver::{self, Driver, Problem};
+use sync::driver::{self, Driver, Problem, Telemetry};
 use sync::identity::enrol;
 use sync::link::Path;
+use sync::mqtt::Broker;
 use sync::quic::{Client, Failure};
 use tokio::sync::watch;
 
 use super::App;
+use super::page::state_of;
 use crate::enrolment::{self, Enrolment, RELEASE};
 use journal::StoreJournal;
 
@@ -23,6 +25,9 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// How often it is seen whether the certificate is to be renewed.
 const RENEWAL: Duration = Duration::from_secs(3600);
+
+/// How often telemetry goes out.
+const TELEMETRY: Duration = Duration::from_secs(30);
 
 /// The pause after an attempt to renew that failed, or anything else that kept replication from starting.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -174,14 +179,22 @@ async fn replicate(
     });
     let (journal, key) = opened.await??;
     let client = Client::new(&enrolment.authority, enrolment.certified(&key))?;
-    let config = driver::Config { hubs: enrolment.granted.quic.clone(), ..Default::default() };
+    let broker = enrolment.granted.mqtt.as_deref();
+    let broker = broker.map(|at| Broker::new(at, &enrolment.authority, enrolment.certified(&key)));
+    let config = driver::Config {
+        hubs: enrolment.granted.quic.clone(),
+        mqtt: broker.transpose()?,
+        ..Default::default()
+    };
     let (mut driver, shown) = Driver::new(config, Arc::new(journal));
     app.replication.show(shown);
+    let telemetry = driver.telemetry();
     let (tell_end, mut end) = watch::channel(false);
     let failure = {
         let mut driving = std::pin::pin!(driver.run(&client, &mut end));
         tokio::select! {
             failure = &mut driving => failure,
+            () = report(app, &telemetry) => None,
             () = due(app, enrolment, stop) => {
                 tell_end.send_replace(true);
                 driving.await
@@ -212,6 +225,20 @@ async fn due(app: &Arc<App>, enrolment: &Enrolment, stop: &mut watch::Receiver<b
         if begun.elapsed() > RENEWAL && enrolment.wants_renewal(now()) {
             return;
         }
+    }
+}
+
+/// Tells the broker now and then how the box is; lossily, and for nobody to act upon. Never comes back.
+async fn report(app: &Arc<App>, telemetry: &Telemetry) {
+    loop {
+        let ours = Arc::clone(app);
+        let taken = tokio::task::spawn_blocking(move || state_of(&ours)).await;
+        match taken.map(|status| serde_json::to_vec(&status.brief())) {
+            Ok(Ok(json)) => telemetry.publish(json),
+            Ok(Err(error)) => tracing::warn!(%error, "no telemetry"),
+            Err(error) => tracing::warn!(%error, "no telemetry"),
+        }
+        tokio::time::sleep(TELEMETRY).await;
     }
 }
 
