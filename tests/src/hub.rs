@@ -14,7 +14,6 @@ use crate::postgres::Postgres;
 use crate::weir;
 
 /// A hub that serves, until it is dropped.
-#[derive(Debug)]
 pub struct Hub {
     /// Its database; may be killed and restarted.
     pub postgres: Postgres,
