@@ -34,6 +34,8 @@ pub struct Seen {
     pub again: usize,
     /// Peers that came.
     pub peers: usize,
+    /// Batches that wait, or waited, at the limit.
+    pub held: usize,
     /// Hellos that were answered.
     pub hellos: usize,
 }
@@ -78,6 +80,9 @@ impl Hub {
         while let Some(up) = peer.up.recv().await {
             if matches!(up, Up::Batch(_)) {
                 let rows = self.seen().rows;
+                if *limit.borrow() <= rows {
+                    self.seen.send_modify(|seen| seen.held += 1);
+                }
                 limit.wait_for(|limit| *limit > rows).await.unwrap();
             }
             let hello = matches!(up, Up::Hello(_));
