@@ -23,7 +23,7 @@ use crate::peer::Peer;
 
 /// Messages that the broker may hand us before we acknowledge. One is acknowledged once the hub's queue for its box has it, so that
 /// what we hold is bounded and the rest waits at the broker.
-const UNACKED: u16 = 128;
+pub(super) const UNACKED: u16 = 128;
 
 /// Answers that wait for the broker.
 const REPLIES: usize = 256;
@@ -267,7 +267,9 @@ impl Sessions {
     fn begin(&mut self, of: BoxId, session: u32, first: Incoming) {
         if !self.of.contains_key(&of) && self.of.len() >= self.config.most {
             let idlest = self.of.iter().min_by_key(|(_, known)| known.heard()).map(|(of, _)| *of);
-            idlest.and_then(|of| self.of.remove(&of));
+            if let Some(of) = idlest.filter(|of| self.of.remove(of).is_some()) {
+                tracing::warn!(%of, most = self.config.most, "more boxes on MQTT than this node takes: put aside");
+            }
         }
         let remote = format!("MQTT, node {}", self.node);
         let (mut begun, peer, task) = Session::begin(of, session, remote, self.replies.clone());

@@ -1,22 +1,20 @@
 //! A box between two of its hellos, as the hub sees it.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::journal::BoxId;
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 
 use super::message;
-use super::server::Ack;
+use super::server::{Ack, UNACKED};
 use crate::frame::{Down, Up};
 use crate::link::Path;
 use crate::peer::{Peer, QUEUE};
 
-/// Frames of a box that may wait for a place in the hub's queue: with that queue as many as the broker hands us at once. What is
-/// more is dropped, so that a box to which the hub does not listen leaves room for others; the hub sees a gap, and gets it again.
-const WAITING: usize = 64;
+/// Frames of a box that may wait for a place in the hub's queue: as many as the broker leaves unacknowledged, so that none is dropped. A
+/// hub that does not keep up holds the broker back, not the other way round.
+const WAITING: usize = UNACKED as usize;
 
 /// How long the hub's last word to a box may take.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -43,10 +41,7 @@ impl Reply {
 /// Ends when it is dropped.
 pub(super) struct Session {
     number: u32,
-    up: mpsc::Sender<Up>,
     queue: mpsc::Sender<Incoming>,
-    /// How many went into the queue and are not with the hub.
-    waiting: Arc<AtomicUsize>,
     heard: Instant,
 }
 
@@ -63,10 +58,8 @@ impl Session {
         let (down, downs) = mpsc::channel(QUEUE);
         // The broker looked at the certificate.
         let peer = Peer { of, serial: Vec::new(), path: Path::Mqtt, remote, up: ups, down };
-        let (waiting, heard) = (Arc::<AtomicUsize>::default(), Instant::now());
-        let tell = tell(of, number, downs, replies);
-        let task = carry(queued, up.clone(), Arc::clone(&waiting), tell);
-        (Self { number, up, queue, waiting, heard }, peer, task)
+        let session = Self { number, queue, heard: Instant::now() };
+        (session, peer, carry(queued, up, tell(of, number, downs, replies)))
     }
 
     pub fn is(&self, number: u32) -> bool {
@@ -83,24 +76,10 @@ impl Session {
         self.heard
     }
 
-    /// Never waits: what finds no room is dropped, which acknowledges it.
+    /// Never waits. What finds no room, of a broker that hands over more than was asked of it, is dropped and acknowledged.
     pub fn hear(&mut self, incoming: Incoming) {
         self.heard = Instant::now();
-        // Behind those that wait, if any do: the order stays.
-        if self.waiting.load(Ordering::Acquire) > 0 {
-            return self.queue(incoming);
-        }
-        let Incoming { up, ack } = incoming;
-        if let Err(TrySendError::Full(up)) = self.up.try_send(up) {
-            self.queue(Incoming { up, ack });
-        }
-    }
-
-    fn queue(&self, incoming: Incoming) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        if self.queue.try_send(incoming).is_err() {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-        }
+        let _ = self.queue.try_send(incoming);
     }
 }
 
@@ -108,7 +87,6 @@ impl Session {
 async fn carry(
     mut queued: mpsc::Receiver<Incoming>,
     up: mpsc::Sender<Up>,
-    waiting: Arc<AtomicUsize>,
     tell: impl Future<Output = ()>,
 ) {
     let hear = async {
@@ -116,7 +94,6 @@ async fn carry(
             if up.send(frame).await.is_err() {
                 return;
             }
-            waiting.fetch_sub(1, Ordering::AcqRel);
         }
     };
     let mut tell = std::pin::pin!(tell);

@@ -34,12 +34,16 @@ pub struct Seen {
     pub again: usize,
     /// Peers that came.
     pub peers: usize,
+    /// Batches that wait, or waited, at the limit.
+    pub held: usize,
+    /// Hellos that were answered.
+    pub hellos: usize,
 }
 
 pub struct Hub {
     committed: Mutex<Committed>,
     seen: watch::Sender<Seen>,
-    /// From so many rows on it listens to nobody.
+    /// From so many rows on it takes no more.
     limit: watch::Sender<usize>,
 }
 
@@ -74,12 +78,18 @@ impl Hub {
     async fn listen(self: Arc<Self>, mut peer: Peer) {
         let mut limit = self.limit.subscribe();
         while let Some(up) = peer.up.recv().await {
-            let rows = self.seen().rows;
-            limit.wait_for(|limit| *limit > rows).await.unwrap();
-            let down = self.heard(&peer, up);
-            if peer.down.send(down).await.is_err() {
-                return;
+            if matches!(up, Up::Batch(_)) {
+                let rows = self.seen().rows;
+                if *limit.borrow() <= rows {
+                    self.seen.send_modify(|seen| seen.held += 1);
+                }
+                limit.wait_for(|limit| *limit > rows).await.unwrap();
             }
+            let hello = matches!(up, Up::Hello(_));
+            let down = self.heard(&peer, up);
+            // What was taken over before the box went still counts.
+            let _ = peer.down.send(down).await;
+            self.seen.send_modify(|seen| seen.hellos += usize::from(hello));
         }
     }
 
