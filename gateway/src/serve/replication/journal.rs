@@ -14,6 +14,8 @@ const CARRIED: u32 = 256;
 #[derive(Debug)]
 pub struct StoreJournal {
     store: Store,
+    /// By which the hub signs its receipts.
+    hub_key: Vec<u8>,
 }
 
 impl StoreJournal {
@@ -21,8 +23,8 @@ impl StoreJournal {
     ///
     /// # Errors
     /// Where the store cannot be written.
-    pub fn new(store: Store) -> Result<Self, store::Error> {
-        let journal = Self { store };
+    pub fn new(store: Store, hub_key: Vec<u8>) -> Result<Self, store::Error> {
+        let journal = Self { store, hub_key };
         journal.carry()?;
         Ok(journal)
     }
@@ -80,6 +82,9 @@ impl Journal for StoreJournal {
     }
 
     fn receipted(&self, checkpoint: u64, receipt: &Receipt) -> Result<(), Trouble> {
+        if !receipt.verify(&self.hub_key) {
+            return Err("the receipt for a checkpoint is not by this box's hub".into());
+        }
         Ok(self.store.keep_receipt(checkpoint, postcard::to_stdvec(receipt)?).wait()?)
     }
 

@@ -172,10 +172,10 @@ async fn replicate(
             return Ok(Next::Again);
         }
     }
-    let store = app.store.clone();
+    let (store, hub_key) = (app.store.clone(), enrolment.hub_key.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let key = store.device_key()?;
-        Ok::<_, store::Error>((StoreJournal::new(store)?, key))
+        Ok::<_, store::Error>((StoreJournal::new(store, hub_key)?, key))
     });
     let (journal, key) = opened.await??;
     let client = Client::new(&enrolment.authority, enrolment.certified(&key))?;
