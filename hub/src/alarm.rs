@@ -20,6 +20,8 @@ pub enum AlarmKind {
     Newer,
     /// Two connections of one box drive each other away.
     Flapping,
+    /// A certificate was renewed after it had run out: the box was away, or somebody kept its key.
+    RenewedLate,
 }
 
 impl AlarmKind {
@@ -32,6 +34,7 @@ impl AlarmKind {
             Self::Checkpoint => "checkpoint",
             Self::Newer => "newer",
             Self::Flapping => "flapping",
+            Self::RenewedLate => "renewed_late",
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use domain::journal::BoxId;
 use serde::Serialize;
 
+use crate::authority::Issuer;
 use crate::config::Config;
 use crate::database::Connection;
 use crate::fleet::{self, Member, State};
-use crate::{Database, schema, serve, token, verify};
+use crate::{Database, enrolment, init, schema, serve, token, verify};
 
 /// The hub of many boxes: takes their journals, proves them, answers questions.
 #[derive(Parser, Debug)]
@@ -33,12 +35,27 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Make what a hub needs before it first serves: authority, keys, settings.
+    Init {
+        /// The folder to make; must not exist, or be empty.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// A host name or address by which boxes reach the hub; repeat for more, best first.
+        #[arg(long = "name", value_name = "HOST", required = true, num_args = 1..)]
+        names: Vec<String>,
+        /// The port of API (TCP) and QUIC (UDP).
+        #[arg(long, default_value_t = init::PORT)]
+        port: u16,
+        /// The database, `host=… user=… dbname=…` or `postgres://…`.
+        #[arg(long, env = "WEIR_HUB_DATABASE", value_name = "ADDRESS", hide_env_values = true, default_value = init::DATABASE)]
+        database: String,
+    },
     /// Make or upgrade the tables.
     Migrate(At),
     /// List, show and revoke boxes.
     #[command(subcommand)]
     Box(BoxCommand),
-    /// Make, list and revoke the API's tokens.
+    /// Invite boxes; make, list and revoke the API's tokens.
     #[command(subcommand)]
     Token(TokenCommand),
     /// Recompute every chain, checkpoint and commitment; exit 1 where something does not hold.
@@ -89,6 +106,18 @@ pub enum BoxCommand {
 /// What to do about tokens.
 #[derive(Subcommand, Debug)]
 pub enum TokenCommand {
+    /// Makes a token by which one box enrols, and prints it, this once: `weir enroll TOKEN` on the box.
+    Enroll {
+        /// The hub's file of settings.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What the box is to be called where it has no name of its own.
+        #[arg(long, default_value = "box")]
+        name: String,
+        /// For how long it is good.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=8760))]
+        hours: u16,
+    },
     /// Makes one and shows it, this once.
     Create {
         /// What it is to be known by.
@@ -136,6 +165,9 @@ impl At {
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve { config } => serve::serve(Config::read(&config)?).await?,
+        Command::Init { dir: folder, names, port, database } => {
+            set_up(&init::Plan { folder, names, port, database })?;
+        }
         Command::Migrate(at) => {
             let mut client = Database::new(&at.database)?.connect().await?;
             let done = schema::migrate(&mut client).await?;
@@ -180,6 +212,7 @@ fn line(member: &Member) -> String {
 
 async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
     match command {
+        TokenCommand::Enroll { config, name, hours } => invite(&config, &name, hours).await,
         TokenCommand::Create { name, at } => {
             let secret = token::create(&*at.connect().await?, &name).await?;
             at.tell(&serde_json::json!({ "name": name, "token": secret }), || secret.clone())
@@ -202,6 +235,32 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
             at.tell(&value, || format!("token {name} is revoked"))
         }
     }
+}
+
+async fn invite(config: &Path, name: &str, hours: u16) -> anyhow::Result<()> {
+    let config = Config::read(config)?;
+    let none =
+        "the settings name no authority: `weir-hub init` makes one, and `names` says for whom";
+    let issuer = Issuer::open(config.authority.as_ref().context(none)?)?;
+    let client = config.database.connect().await?;
+    schema::check(&client).await?;
+    println!("{}", enrolment::invite(&client, &issuer, name, hours).await?);
+    Ok(())
+}
+
+fn set_up(plan: &init::Plan) -> anyhow::Result<()> {
+    plan.carry_out()?;
+    let (folder, settings) = (plan.folder.display(), plan.folder.join(init::SETTINGS));
+    let (settings, database) = (settings.display(), &plan.database);
+    println!(
+        "made {folder}: authority.pem, authority.key, hub.key, {}
+Keep a copy of both keys where nobody else reads it. Next:
+  weir-hub migrate --database '{database}'
+  weir-hub serve --config {settings}
+  weir-hub token enroll --config {settings}    # a line for each box: weir enroll LINE",
+        init::SETTINGS
+    );
+    Ok(())
 }
 
 async fn prove(of: Option<BoxId>, at: &At) -> anyhow::Result<ExitCode> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::Database;
-use crate::ingest;
+use crate::authority::{self, Told};
+use crate::{Database, ingest, init};
 
 /// What the hub runs by.
 #[derive(Clone, Debug)]
@@ -16,6 +16,12 @@ pub struct Config {
     pub database: Database,
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// The API goes without TLS, on an address of this machine alone.
+    pub plain: bool,
+    /// Who signs the certificates of boxes and of this node; nothing where neither is wanted.
+    pub authority: Option<authority::Config>,
+    /// Where boxes connect.
+    pub quic: Option<SocketAddr>,
     /// The hub's Ed25519 key in PKCS#8; made where there is none.
     pub key: PathBuf,
     /// Days for which entries are kept; nothing keeps them for ever.
@@ -40,11 +46,36 @@ struct Raw {
     database: String,
     #[serde(default = "listen")]
     listen: String,
+    #[serde(default)]
+    plain: bool,
+    #[serde(default)]
+    names: Vec<String>,
     #[serde(default = "key")]
     key: PathBuf,
+    #[serde(default = "authority")]
+    authority: PathBuf,
+    #[serde(default = "authority_key")]
+    authority_key: PathBuf,
+    quic: Option<RawQuic>,
+    #[serde(default)]
+    boxes: RawBoxes,
     retention_days: Option<u16>,
     #[serde(default)]
     ingest: RawIngest,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawQuic {
+    listen: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawBoxes {
+    quic: Vec<String>,
+    hubs: Vec<String>,
+    mqtt: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -66,6 +97,104 @@ fn key() -> PathBuf {
     "hub.key".into()
 }
 
+fn authority() -> PathBuf {
+    "authority.pem".into()
+}
+
+fn authority_key() -> PathBuf {
+    "authority.key".into()
+}
+
+/// An address to listen on.
+fn address(key: &str, given: &str, problems: &mut Vec<String>) -> Option<SocketAddr> {
+    let address = given.parse::<SocketAddr>();
+    if address.is_err() {
+        problems.push(format!("{key}: `{given}` is no address: write for example 127.0.0.1:8470"));
+    }
+    address.ok()
+}
+
+/// Whether it is `host:port`.
+fn is_place(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host_is_one = match bare {
+        Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.contains(':') && init::is_name(host),
+    };
+    host_is_one && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// What boxes are told, checked.
+fn told(raw: RawBoxes, problems: &mut Vec<String>) -> Told {
+    let places = raw.quic.iter().map(|place| ("quic", place));
+    for (key, place) in places.chain(raw.mqtt.iter().map(|place| ("mqtt", place))) {
+        if !is_place(place) {
+            problems.push(format!(
+                "boxes.{key}: `{place}` is no address: write for example hub.example:8470"
+            ));
+        }
+    }
+    for hub in &raw.hubs {
+        let place = hub.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+        if !place.is_some_and(|place| is_place(place) || init::is_name(place)) {
+            problems.push(format!(
+                "boxes.hubs: `{hub}` is no address of an API: write for example https://hub.example:8470"
+            ));
+        }
+    }
+    Told { quic: raw.quic, hubs: raw.hubs, mqtt: raw.mqtt }
+}
+
+impl Raw {
+    /// The part about certificates and who connects how, checked; it is taken out.
+    fn authority(
+        &mut self,
+        listen: Option<SocketAddr>,
+        folder: &Path,
+        problems: &mut Vec<String>,
+    ) -> Option<authority::Config> {
+        let told = told(std::mem::take(&mut self.boxes), problems);
+        let names = std::mem::take(&mut self.names);
+        if let Some(name) = names.iter().find(|name| !init::is_name(name)) {
+            problems.push(format!(
+                "names: `{name}` is no host name or address: write for example hub.example, without https:// and port"
+            ));
+        }
+        if self.plain && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+            problems.push(
+                "plain: without TLS the API is for this machine alone: listen on 127.0.0.1, or take `plain` out"
+                    .into(),
+            );
+        }
+        if names.is_empty() {
+            if !self.plain {
+                problems.push(
+                    "names: missing: write by which host names and addresses the hub is called (`weir-hub init` makes a whole file), or `plain = true` for an API on 127.0.0.1 without TLS".into(),
+                );
+            }
+            if self.quic.is_some() {
+                problems.push(
+                    "quic: needs `names` and an authority, which `weir-hub init` makes".into(),
+                );
+            }
+            return None;
+        }
+        if self.quic.is_some() && told.quic.is_empty() {
+            problems.push(
+                "boxes.quic: missing: write where boxes connect, for example [\"hub.example:8470\"]"
+                    .into(),
+            );
+        }
+        Some(authority::Config {
+            names,
+            certificate: folder.join(&self.authority),
+            key: folder.join(&self.authority_key),
+            told,
+        })
+    }
+}
+
 impl Config {
     /// Reads and checks a file. A relative path in it is meant from the file's folder.
     ///
@@ -79,16 +208,14 @@ impl Config {
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self, Vec<String>> {
-        let raw: Raw = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
+        let mut raw: Raw = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
         let mut problems = Vec::new();
         let database = Database::new(&raw.database);
         let database = database.map_err(|error| problems.push(format!("database: {error}"))).ok();
-        let listen = raw.listen.parse::<SocketAddr>().map_err(|_| {
-            let listen = &raw.listen;
-            problems.push(format!(
-                "listen: `{listen}` is no address: write for example 127.0.0.1:8470"
-            ));
-        });
+        let listen = address("listen", &raw.listen, &mut problems);
+        let quic = raw.quic.as_ref().map(|quic| quic.listen.clone());
+        let quic = quic.and_then(|given| address("quic.listen", &given, &mut problems));
+        let authority = raw.authority(listen, folder, &mut problems);
         if raw.retention_days == Some(0) {
             problems.push(
                 "retention_days: 0 would keep nothing: write 1 or more, or leave it out".into(),
@@ -122,9 +249,12 @@ impl Config {
             ..default
         };
         match (database, listen) {
-            (Some(database), Ok(listen)) if problems.is_empty() => Ok(Self {
+            (Some(database), Some(listen)) if problems.is_empty() => Ok(Self {
                 database,
                 listen,
+                plain: raw.plain,
+                authority,
+                quic,
                 key: folder.join(raw.key),
                 retention_days: raw.retention_days,
                 ingest,
@@ -142,15 +272,31 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once_with_what_to_write() {
-        let text = "database = 'host='\nlisten = 'here'\nretention_days = 0\n[ingest]\nshards = 0\nlinger_ms = 5000";
+        let text = "database = 'host='\nlisten = 'here'\nretention_days = 0\n[ingest]\nshards = 0\nlinger_ms = 5000\n[quic]\nlisten = 'x'\n[boxes]\nquic = ['hub']\nhubs = ['http://hub:1']\nmqtt = 'a:b'";
         let problems = Config::parse(text, Path::new("/etc/weir")).unwrap_err();
-        for key in ["listen: ", "retention_days: ", "ingest.shards: ", "ingest.linger_ms: "] {
+        for key in [
+            "listen: ",
+            "retention_days: ",
+            "ingest.shards: ",
+            "ingest.linger_ms: ",
+            "names: missing",
+            "quic: needs",
+            "quic.listen: ",
+            "boxes.quic: ",
+            "boxes.hubs: ",
+            "boxes.mqtt: ",
+        ] {
             assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key} {problems:?}");
         }
-        let config = Config::parse("database = 'host=/run/postgresql'", Path::new("/etc/weir"));
+        let text = "database = 'host=/run/postgresql'\nplain = true";
+        let config = Config::parse(text, Path::new("/etc/weir"));
         let config = config.unwrap();
         assert_eq!(config.key, Path::new("/etc/weir/hub.key"));
         assert_eq!((config.ingest.shards, config.retention_days), (2, None));
+        assert!(config.plain && config.authority.is_none() && config.quic.is_none());
+        let open = format!("{text}\nlisten = '0.0.0.0:1'");
+        let open = Config::parse(&open, Path::new(".")).unwrap_err();
+        assert!(open[0].starts_with("plain: "), "{open:?}");
         let typo = Config::parse("database = 'host=a'\nlistn = 'x'", Path::new(".")).unwrap_err();
         assert!(typo[0].contains("listn"), "{typo:?}");
     }

@@ -160,3 +160,10 @@ impl std::ops::Deref for Borrowed<'_> {
         self.0.as_ref().expect("a borrowed connection is there")
     }
 }
+
+impl std::ops::DerefMut for Borrowed<'_> {
+    #[expect(clippy::expect_used, reason = "`Pool::take` put one there, and nothing takes it away")]
+    fn deref_mut(&mut self) -> &mut Client {
+        self.0.as_mut().expect("a borrowed connection is there")
+    }
+}

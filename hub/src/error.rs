@@ -40,6 +40,9 @@ pub enum Error {
     /// What was asked cannot be.
     #[error("{0}")]
     Invalid(String),
+    /// Who asked may not have it.
+    #[error("{0}")]
+    Refused(String),
     /// A row holds what the hub never writes.
     #[error("the database holds what the hub never wrote: {0}")]
     Damaged(String),

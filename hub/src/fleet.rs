@@ -72,10 +72,10 @@ const MEMBERS: &str = "SELECT box, name, state, release, encode(serial, 'hex'), 
     (SELECT count(*) FROM alarms a WHERE a.box = b.box AND resolved_at IS NULL)
     FROM boxes b";
 
-/// Enrols a box, or gives an enrolled one a new key and certificate.
+/// Enrols a box, or gives one that is enrolled under the same key another certificate.
 ///
 /// # Errors
-/// Where the database is away, or the key has not 32 bytes.
+/// [`Error::Refused`] where it is enrolled under another key, or revoked; where the database is away, or the key has not 32 bytes.
 pub async fn enrol(
     client: &Client,
     of: BoxId,
@@ -83,15 +83,20 @@ pub async fn enrol(
     public_key: &[u8],
     serial: &[u8],
 ) -> Result<(), Error> {
-    client
+    let done = client
         .execute(
             "INSERT INTO boxes (box, name, public_key, serial) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (box) DO UPDATE SET name = excluded.name, public_key = excluded.public_key,
-             serial = excluded.serial, state = 'enrolled', changed_at = now()",
+             ON CONFLICT (box) DO UPDATE SET name = excluded.name, serial = excluded.serial, state = 'enrolled',
+             changed_at = now() WHERE boxes.public_key = excluded.public_key AND boxes.state <> 'revoked'",
             &[&of.0, &name, &public_key, &serial],
         )
         .await?;
-    Ok(())
+    match done {
+        0 => Err(Error::Refused(format!(
+            "box {of} is revoked, or enrolled under another key: its data was copied to another machine, or its key is lost; start it with new data, as a new box"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Sets whether a box may replicate. Every hub node that is connected to it hears of it.

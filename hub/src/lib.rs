@@ -5,15 +5,18 @@
 #![forbid(unsafe_code)]
 
 pub mod alarm;
+pub mod authority;
 mod checkpoint;
 pub mod cli;
 pub mod config;
 mod copy;
 pub mod database;
+pub mod enrolment;
 pub mod error;
 pub mod fleet;
 pub mod http;
 pub mod ingest;
+pub mod init;
 mod projection;
 pub mod receipt;
 pub mod schema;

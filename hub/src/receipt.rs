@@ -7,9 +7,6 @@ use sync::frame::Receipt;
 
 use crate::Error;
 
-/// Goes before what is signed, so that a receipt is a signature over nothing else.
-const LABEL: &[u8] = b"weir checkpoint receipt 1\0";
-
 /// The key by which this hub signs receipts.
 pub struct HubKey(Ed25519KeyPair);
 
@@ -47,19 +44,7 @@ impl HubKey {
 
     /// Signs that the checkpoint of this hash was verified at this time (milliseconds since 1970).
     pub fn receipt(&self, checkpoint: Sha256, at: i64) -> Receipt {
-        let signature = self.0.sign(&signed(checkpoint, at)).as_ref().to_vec();
+        let signature = self.0.sign(&Receipt::signed_bytes(checkpoint, at)).as_ref().to_vec();
         Receipt { checkpoint, at, signature }
     }
-}
-
-/// Label, hash, time (little-endian).
-fn signed(checkpoint: Sha256, at: i64) -> Vec<u8> {
-    [LABEL, &checkpoint.0, &at.to_le_bytes()].concat()
-}
-
-/// Whether a receipt is by this key (32 bytes).
-pub fn verify(receipt: &Receipt, public_key: &[u8]) -> bool {
-    ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public_key)
-        .verify(&signed(receipt.checkpoint, receipt.at), &receipt.signature)
-        .is_ok()
 }

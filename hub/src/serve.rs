@@ -12,9 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::authority::Issuer;
 use crate::config::Config;
 use crate::fleet::{self, Barred};
-use crate::http::Api;
+use crate::http::{Api, server};
 use crate::receipt::HubKey;
 use crate::session::Sessions;
 use crate::{Ingest, Pool, schema, transports};
@@ -38,9 +39,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     schema::check(&client).await?;
     drop(client);
     let key = Arc::new(hub_key(&config.key)?);
+    let issuer = config.authority.as_ref().map(Issuer::open).transpose()?;
+    let own = issuer.as_ref().map(Issuer::server).transpose()?;
     let mut committing = JoinSet::new();
     let pool = Arc::new(Pool::new(config.database.clone(), INGEST_POOL));
-    let ingest = Ingest::start(config.ingest.clone(), pool, key, &mut committing);
+    let ingest = Ingest::start(config.ingest.clone(), pool, Arc::clone(&key), &mut committing);
     let (told, barred) = watch::channel(Barred::default());
     let sessions = Arc::new(Sessions::new(ingest, barred));
     let mut chores = JoinSet::new();
@@ -49,21 +52,27 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     // Held for as long as the hub serves: transports get clones of it.
-    let (_door, arriving) = transports::arrivals();
+    let (door, arriving) = transports::arrivals();
     let boxes = tokio::spawn(transports::serve(Arc::clone(&sessions), arriving, stopped.clone()));
+    let mut quic = JoinSet::new();
+    if let (Some(listen), Some(issuer), Some(own)) = (config.quic, &issuer, &own) {
+        let server = transports::quic(listen, issuer, own.clone())?;
+        eprintln!("weir-hub: boxes connect to UDP {}", server.address()?);
+        quic.spawn(server.serve(door.clone(), stopped.clone()));
+    }
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let pool = Arc::new(Pool::new(config.database, API_POOL));
-    let router = Api::new(pool, Arc::clone(&sessions)).router();
-    let mut until = stopped.clone();
-    let api = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // An error means that the sender is gone, which is the end too.
-        let _ = until.wait_for(|stop| *stop).await;
-    });
-    let api = tokio::spawn(api.into_future());
-    eprintln!("weir-hub: serving on http://{address}/");
+    let mut api = Api::new(pool, Arc::clone(&sessions));
+    if let Some(issuer) = issuer {
+        api = api.enrolling(issuer, key.public_key());
+    }
+    let tls = own.filter(|_| !config.plain).map(server::tls).transpose()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let api = tokio::spawn(server::serve(listener, api.router(), tls, stopped.clone()));
+    eprintln!("weir-hub: serving on {scheme}://{address}/");
 
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -75,7 +84,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     let drained = async {
         boxes.await?;
-        api.await??;
+        api.await?;
+        while quic.join_next().await.is_some() {}
         // The shards end once nobody can bring anything any more.
         drop(sessions);
         while committing.join_next().await.is_some() {}

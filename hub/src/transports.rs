@@ -1,12 +1,17 @@
 //! How boxes reach the hub. Each transport hands over a [`Peer`] for every box that has shown its certificate; what it says from
 //! then on is the session's business.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use sync::Peer;
+use sync::identity::Certified;
+use sync::quic::Server;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::authority::Issuer;
 use crate::session::Sessions;
 
 /// Boxes that have shown their certificate and wait for a session; behind them transports take in no more.
@@ -18,6 +23,16 @@ pub type Arrivals = mpsc::Sender<Peer>;
 /// A place for transports, and who waits at it.
 pub fn arrivals() -> (Arrivals, mpsc::Receiver<Peer>) {
     mpsc::channel(ARRIVALS)
+}
+
+/// Listens for boxes over QUIC, with the node's own certificate.
+///
+/// # Errors
+/// Where the address is taken, or the certificate cannot be used.
+pub fn quic(listen: SocketAddr, issuer: &Issuer, own: Certified) -> anyhow::Result<Server> {
+    let socket = UdpSocket::bind(listen)
+        .with_context(|| format!("quic.listen: cannot listen on UDP {listen}"))?;
+    Ok(Server::new(socket, issuer.authority.certificate(), own)?)
 }
 
 /// Serves whoever arrives until it is time to stop; then what was handed in is still committed.

@@ -33,7 +33,8 @@ struct Service {
 impl Service {
     fn start(postgres: &Postgres, folder: &std::path::Path) -> Self {
         let file = folder.join("hub.toml");
-        let settings = format!("database = '{}'\nlisten = '127.0.0.1:0'\n", postgres.url());
+        let settings =
+            format!("database = '{}'\nlisten = '127.0.0.1:0'\nplain = true\n", postgres.url());
         std::fs::write(&file, settings).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir-hub"));
         command.args(["serve", "--config"]).arg(&file).stderr(Stdio::piped());
@@ -173,8 +174,8 @@ async fn commands_say_what_they_did_and_what_to_do() {
     let early = command(&postgres, &["box", "list"]);
     let words = String::from_utf8_lossy(&early.stderr).into_owned();
     assert!(!early.status.success() && words.contains("weir-hub migrate"), "{words}");
-    assert_eq!(told(&command(&postgres, &["migrate"])), "schema 1 (was 0)");
-    assert_eq!(told(&command(&postgres, &["migrate"])), "schema 1 (was 1)");
+    assert_eq!(told(&command(&postgres, &["migrate"])), "schema 2 (was 0)");
+    assert_eq!(told(&command(&postgres, &["migrate"])), "schema 2 (was 2)");
     let (database, paper) = filled(&postgres).await;
     let of = paper.of.to_string();
     let list = told(&command(&postgres, &["box", "list"]));

@@ -12,6 +12,7 @@
 //! - Any frame may come late, twice or never: only what the chain covers moves a cursor.
 
 use domain::journal::{Code, Epoch, Head, Lane, Seq, Sha256, SignedCheckpoint};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{HEADER_BYTES, MOST_RAW_BYTES};
@@ -125,8 +126,24 @@ pub struct Receipt {
     pub checkpoint: Sha256,
     /// Milliseconds since 1970 by the hub's clock.
     pub at: i64,
-    /// Ed25519 by the hub's key over a label, the hash and the time, 64 bytes.
+    /// Ed25519 by the hub's key over [`Receipt::signed_bytes`], 64 bytes.
     pub signature: Vec<u8>,
+}
+
+/// Goes before what is signed, so that a receipt is a signature over nothing else.
+const RECEIPT_LABEL: &[u8] = b"weir checkpoint receipt 1\0";
+
+impl Receipt {
+    /// What the hub signs: label, hash of the checkpoint, time in milliseconds (little-endian).
+    pub fn signed_bytes(checkpoint: Sha256, at: i64) -> Vec<u8> {
+        [RECEIPT_LABEL, &checkpoint.0, &at.to_le_bytes()].concat()
+    }
+
+    /// Whether it is by the hub of this key (Ed25519, 32 bytes).
+    pub fn verify(&self, hub_key: &[u8]) -> bool {
+        let signed = Self::signed_bytes(self.checkpoint, self.at);
+        UnparsedPublicKey::new(&ED25519, hub_key).verify(&signed, &self.signature).is_ok()
+    }
 }
 
 /// Hub to box.
@@ -304,5 +321,24 @@ mod tests {
         assert_eq!(Up::decode(&[200, 1]).unwrap(), None);
         assert_eq!(Down::decode(&[200, 1]).unwrap(), None);
         assert!(Up::decode(&[]).is_err() && Down::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn a_receipt_holds_for_one_checkpoint_one_time_and_one_hub() {
+        use ring::signature::{Ed25519KeyPair, KeyPair as _};
+        let [ours, other] = [1u8, 2].map(|seed| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]));
+        let (ours, other) = (ours.unwrap(), other.unwrap());
+        let (checkpoint, at) = (Sha256::of(b"checkpoint"), 1_700_000_000_000i64);
+        // Written down by hand: the label, a zero, the hash, the time.
+        let signed =
+            [&b"weir checkpoint receipt 1\0"[..], &checkpoint.0, &at.to_le_bytes()].concat();
+        let signature = ours.sign(&signed).as_ref().to_vec();
+        let receipt = Receipt { checkpoint, at, signature };
+        assert!(receipt.verify(ours.public_key().as_ref()));
+        assert!(!receipt.verify(other.public_key().as_ref()));
+        assert!(!receipt.verify(&[]));
+        assert!(!Receipt { at: at + 1, ..receipt.clone() }.verify(ours.public_key().as_ref()));
+        let another = Receipt { checkpoint: Sha256::of(b"another"), ..receipt };
+        assert!(!another.verify(ours.public_key().as_ref()));
     }
 }

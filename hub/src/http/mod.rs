@@ -1,22 +1,26 @@
 //! The API of the hub: health, metrics, boxes, verdicts, alarms. `assets/openapi.json` describes it.
 
 mod alarms;
+mod enrolment;
 mod metrics;
 mod problem;
+mod rate;
+pub(crate) mod server;
 mod verdicts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use domain::journal::BoxId;
 use serde_json::{Value, json};
 
+use crate::authority::Issuer;
 use crate::session::Sessions;
 use crate::{Pool, fleet, schema, token};
 use problem::Problem;
@@ -27,17 +31,38 @@ const OPENAPI: &str = include_str!("../../assets/openapi.json");
 /// How long the database may take to answer whether the hub is ready.
 const READY: Duration = Duration::from_secs(2);
 
+/// Most bytes of a body: only boxes that ask for a certificate send one.
+const BODY_BYTES: usize = 16 << 10;
+
+/// How long a call may take, its body included.
+const CALL: Duration = Duration::from_secs(30);
+
 /// What calls need.
 #[derive(Clone, Debug)]
 pub struct Api {
     pool: Arc<Pool>,
     sessions: Arc<Sessions>,
+    door: Option<Arc<Door>>,
+}
+
+/// What boxes meet that come for a certificate.
+#[derive(Debug)]
+struct Door {
+    issuer: Issuer,
+    hub_key: Vec<u8>,
+    rate: rate::Rate,
 }
 
 impl Api {
     /// Over these sessions, with connections of its own, so that no query waits for the ingest or the other way round.
     pub fn new(pool: Arc<Pool>, sessions: Arc<Sessions>) -> Self {
-        Self { pool, sessions }
+        Self { pool, sessions, door: None }
+    }
+
+    /// Boxes may come for certificates; they are told the hub's public key.
+    pub fn enrolling(self, issuer: Issuer, hub_key: &[u8]) -> Self {
+        let door = Door { issuer, hub_key: hub_key.to_vec(), rate: rate::Rate::default() };
+        Self { door: Some(Arc::new(door)), ..self }
     }
 
     /// All routes.
@@ -53,10 +78,21 @@ impl Api {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics::metrics))
             .route("/openapi.json", get(openapi))
+            .route("/v1/authority", get(enrolment::authority))
+            .route("/v1/enrol", post(enrolment::enrol))
+            .route("/v1/renew", post(enrolment::renew))
             .merge(guarded)
             .fallback(async || Problem::not_found())
+            .layer(DefaultBodyLimit::max(BODY_BYTES))
+            .layer(from_fn(in_time))
             .with_state(self)
     }
+}
+
+/// Nobody keeps a connection to the database by sending slowly.
+async fn in_time(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(CALL, next.run(request)).await;
+    answer.unwrap_or_else(|_| Problem::too_slow().into_response())
 }
 
 async fn openapi() -> impl IntoResponse {

@@ -24,8 +24,21 @@ impl Problem {
     }
 
     pub fn not_found() -> Self {
-        let detail = "there is nothing here; /openapi.json lists what there is".into();
-        Self { status: StatusCode::NOT_FOUND, title: "Not found", detail }
+        Self::missing("there is nothing here; /openapi.json lists what there is")
+    }
+
+    pub fn missing(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, title: "Not found", detail: detail.into() }
+    }
+
+    pub fn too_many() -> Self {
+        let detail = "too many ask for certificates from here: try again in a minute".into();
+        Self { status: StatusCode::TOO_MANY_REQUESTS, title: "Too many requests", detail }
+    }
+
+    pub fn too_slow() -> Self {
+        let detail = "the call took too long; try again".into();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, title: "Unavailable", detail }
     }
 }
 
@@ -36,6 +49,9 @@ impl From<Error> for Problem {
                 Self { status: StatusCode::NOT_FOUND, title: "Not found", detail }
             }
             Error::Invalid(detail) => Self::bad(detail),
+            Error::Refused(detail) => {
+                Self { status: StatusCode::FORBIDDEN, title: "Refused", detail }
+            }
             error => {
                 // Names of hosts and tables are the log's alone.
                 tracing::error!(%error, "a call failed");
@@ -67,10 +83,14 @@ impl IntoResponse for Problem {
             let value = header::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        let again = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some("2"),
+            StatusCode::TOO_MANY_REQUESTS => Some("60"),
+            _ => None,
+        };
+        if let Some(seconds) = again {
+            let value = header::HeaderValue::from_static(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, value);
         }
         response
     }

@@ -1,6 +1,9 @@
 //! A hub's database and boxes on paper.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod journal;
+pub mod service;
+
 use std::sync::Arc;
 
 use domain::journal::{
@@ -77,6 +80,18 @@ impl Paper {
         let chain = link(head.chain, &record);
         let entry = Entry { seq: head.seq.next(), record, chain, side };
         self.lanes[usize::from(lane.number())].push(entry);
+    }
+
+    /// The same entries, told in another epoch.
+    pub fn again(&self, epoch: Epoch) -> Self {
+        let mut again = Self { epoch, lanes: [vec![], vec![]], ..self.clone() };
+        for lane in Lane::ALL {
+            for entry in &self.lanes[usize::from(lane.number())] {
+                let record = Record::decode(&entry.record).unwrap();
+                again.append(lane, record.subject, record.body, entry.side.clone());
+            }
+        }
+        again
     }
 
     /// A photo is accepted and judged: two entries.
@@ -172,7 +187,7 @@ fn accepted(author: Option<u64>, mark: u128) -> Body {
     })
 }
 
-fn decided() -> Body {
+pub fn decided() -> Body {
     Body::Decided(Decided {
         tenant: "acme".parse().unwrap(),
         number: 0,

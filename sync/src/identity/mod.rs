@@ -1,7 +1,7 @@
 //! Who is who: the hub's certificate authority, the boxes' certificates, and how a box gets its first one.
 //!
 //! # How a box comes to its certificate
-//! 1. `weir-hub token create` writes a [`Token`]: the hub's address, the SHA-256 of its authority's certificate, a secret that is good once
+//! 1. `weir-hub token enroll` writes a [`Token`]: the hub's address, the SHA-256 of its authority's certificate, a secret that is good once
 //!    and for a day.
 //! 2. `weir enroll TOKEN` fetches the authority's certificate, believes it if its hash is the token's, and sends a certificate request,
 //!    signed by the device key, with the secret.
@@ -39,7 +39,7 @@ pub enum IdentityError {
     Request(String),
     /// A text that is no token.
     #[error(
-        "this is no enrolment token: copy the whole line that `weir-hub token create` printed, from `weir1.` to its end"
+        "this is no enrolment token: copy the whole line that `weir-hub token enroll` printed, from `weir1.` to its end"
     )]
     Token,
 }
