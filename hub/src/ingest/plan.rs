@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::journal::{BoxId, Code, Head};
+use domain::journal::{Body, BoxId, Code, EpochCause, Head};
 use sync::batch::Batch;
 use sync::frame::{Cursor, Down, Hole, Nak, Refusal};
 use sync::link::{Judged, judge};
@@ -113,6 +113,12 @@ impl Plan {
                 Judged::Next { skip } => {
                     for row in batch.rows.iter().skip(skip) {
                         self.rows.add(of, batch.epoch, batch.lane, row);
+                        // Boxes see most forks themselves, when they hear where the hub is.
+                        if let Body::EpochBegan(began) = &row.record.body
+                            && began.cause == EpochCause::Forked
+                        {
+                            self.alarms.push((of, AlarmKind::Fork, Code::lossy("told_by_the_box")));
+                        }
                     }
                     Head { lane: batch.lane, seq: batch.last(), chain: batch.chain() }
                 }

@@ -152,7 +152,10 @@ impl Link {
 
     /// There is a connection, or a broker that takes messages.
     pub fn connected(&mut self, path: Path, now: Instant) {
-        self.flows.iter_mut().for_each(Flow::lose);
+        for flow in &mut self.flows {
+            flow.lose();
+            flow.progress = now;
+        }
         self.acts.retain(|act| !matches!(act, Act::Send(_) | Act::Read { .. }));
         self.state = State::Greeting(path, now);
         let mut lanes: Vec<LaneState> = self.flows.iter().map(|flow| flow.state).collect();
@@ -186,12 +189,18 @@ impl Link {
     }
 
     fn welcomed(&mut self, welcome: &Welcome, now: Instant) {
-        let State::Greeting(path, _) = self.state else { return };
+        // Also when an earlier hello was answered already: the lanes of a later one wait for theirs.
+        let (State::Greeting(path, _) | State::Open(path)) = self.state else { return };
         self.state = State::Open(path);
         self.credit = usize::try_from(welcome.credit).unwrap_or(usize::MAX);
         self.paused = None;
         for cursor in &welcome.cursors {
-            self.resume(*cursor, now);
+            let waits = |flow: &Flow| {
+                flow.state.flow() == cursor.flow() && flow.standing == Standing::Unknown
+            };
+            if self.flows.iter().any(waits) {
+                self.resume(*cursor, now);
+            }
         }
     }
 
@@ -391,8 +400,10 @@ impl Link {
                 let retry = self.retry_after(path);
                 let stuck = |flow: &Flow| match flow.standing {
                     Standing::Clear => flow.is_flying() && now >= flow.progress + retry,
-                    Standing::Hole(_) | Standing::Checking(_) => now >= flow.progress + retry,
-                    _ => false,
+                    Standing::Hole(_) | Standing::Checking(_) | Standing::Unknown => {
+                        now >= flow.progress + retry
+                    }
+                    Standing::Later(_) | Standing::Forked => false,
                 };
                 if self.flows.iter().any(stuck) {
                     return self.connected(path, now);
@@ -445,7 +456,9 @@ impl Link {
             let retry = match flow.standing {
                 Standing::Later(until) => Some(until),
                 Standing::Clear if flow.is_flying() => Some(flow.progress + open),
-                Standing::Hole(_) | Standing::Checking(_) => Some(flow.progress + open),
+                Standing::Hole(_) | Standing::Checking(_) | Standing::Unknown => {
+                    Some(flow.progress + open)
+                }
                 _ => None,
             };
             [kept, retry, ready_at(flow, config)]

@@ -480,6 +480,26 @@ fn critical_entries_overtake_a_backlog() {
     assert!(world.link.lag_of(Lane::Bulk) > 0 && world.link.lag_of(Lane::Bulk) < waiting);
 }
 
+/// As at a start: the connection is there before the journal was looked at, and then nothing more is written.
+#[test]
+fn lanes_that_are_told_between_hello_and_welcome_are_sent() {
+    let mut world = World::new(Path::Quic);
+    for _ in 0..4 {
+        world.paper.write(Lane::Bulk, 1);
+    }
+    world.link = Link::new(config());
+    (world.up, world.down) = (vec![], vec![]);
+    world.link.connected(Path::Quic, world.now);
+    world.act();
+    world.link.lanes(&world.paper.states(), world.now);
+    world.act();
+    for _ in 0..4 {
+        world.carry(&[]);
+    }
+    assert_eq!(world.link.lag(), 0, "no time has passed");
+    world.check();
+}
+
 #[test]
 fn of_two_lanes_the_critical_one_is_read_first() {
     let mut world = World::new(Path::Quic);
