@@ -46,7 +46,7 @@ fn verdict(n: usize) -> (SubmissionId, Vec<Body>, serde_json::Value) {
     let tenant: domain::journal::TenantId =
         ["campus-north", "campus-south", "dating"][n % 3].parse().unwrap();
     let (sha256, pdq) = (Sha256(random()), Sha256(random()));
-    let bad = n % 12 == 0;
+    let bad = n.is_multiple_of(12);
     let score =
         u16::from_le_bytes(random()) % if bad { 150 } else { 80 } + if bad { 850 } else { 1 };
     let media = MediaNote {

@@ -36,6 +36,9 @@ pub(crate) struct Place {
     pub first: Seq,
 }
 
+/// A row put together: the bytes of its record, and its side record.
+pub(crate) type Bare = (Vec<u8>, Option<Side>);
+
 #[derive(Default, Serialize, Deserialize)]
 struct Columns<'a> {
     #[serde(borrow)]
@@ -216,7 +219,7 @@ pub(crate) fn read(
     place: Place,
     count: usize,
     raw: &[u8],
-) -> Result<Vec<(Vec<u8>, Option<Side>)>, NotRecord> {
+) -> Result<Vec<Bare>, NotRecord> {
     let (mut columns, left) = postcard::take_from_bytes::<Columns<'_>>(raw)?;
     let kinds = (0..count).map(|_| take(&mut columns.kind)).collect::<Result<Vec<u16>, _>>()?;
     let lengths =

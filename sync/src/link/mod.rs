@@ -11,6 +11,7 @@
 //!   cursor, the box goes back to it. What comes twice is dropped at the cursor.
 //! - Critical lanes go first and have a window of their own, so that a backlog never holds them up.
 
+mod config;
 mod edge;
 mod flow;
 mod hub;
@@ -18,6 +19,7 @@ mod path;
 #[cfg(test)]
 mod simulation;
 
-pub use edge::{Act, Config, Link};
+pub use config::Config;
+pub use edge::{Act, Link};
 pub use hub::{Judged, judge};
 pub use path::Path;

@@ -27,8 +27,8 @@ pub use server::Server;
 /// The protocol's name in the handshake.
 pub const PROTOCOL: &[u8] = b"weir/1";
 
-/// A path without any packet for so long is dead. Keep-alives go out four times as often.
-const IDLE: Duration = Duration::from_secs(60);
+/// A path without any packet for so long is dead: two keep-alives, and what was sent again of them, got no answer.
+const IDLE: Duration = Duration::from_secs(35);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Most bytes of one stream that a receiver holds: twice the product of 20 Mbit/s and 200 ms.
