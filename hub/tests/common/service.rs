@@ -84,7 +84,7 @@ impl Hub {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         loop {
-            let line = lines.next().expect("the hub says that it serves").unwrap();
+            let line = lines.next().unwrap().unwrap();
             if line.contains("serving on https://") {
                 break;
             }
