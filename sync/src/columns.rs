@@ -215,11 +215,7 @@ impl Subjects {
 ///
 /// # Errors
 /// Where the columns do not hold so many rows, or more.
-pub(crate) fn read(
-    place: Place,
-    count: usize,
-    raw: &[u8],
-) -> Result<Vec<Bare>, NotRecord> {
+pub(crate) fn read(place: Place, count: usize, raw: &[u8]) -> Result<Vec<Bare>, NotRecord> {
     let (mut columns, left) = postcard::take_from_bytes::<Columns<'_>>(raw)?;
     let kinds = (0..count).map(|_| take(&mut columns.kind)).collect::<Result<Vec<u16>, _>>()?;
     let lengths =
