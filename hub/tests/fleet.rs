@@ -139,7 +139,6 @@ async fn revocation_cuts_off_and_expiry_is_mended_by_renewal() {
     assert_verified(&postgres);
 }
 
-#[ignore = "takes more than two minutes and was not seen to its end; tests/tests/replication.rs kills the same with real boxes"]
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_while_hub_and_database_are_killed() {
     let (mut postgres, around) = (Postgres::start(), tempfile::tempdir().unwrap());

@@ -200,6 +200,11 @@ impl Driver {
                         None => self.choice.failed(Instant::now(), chance()),
                     }
                 }
+                choice::Act::GiveUp => {
+                    tracing::info!("the hub owes a word for too long: connecting anew");
+                    self.left();
+                    ways.leave();
+                }
                 choice::Act::UseMqtt => {
                     tracing::info!("the journal goes through the broker");
                     self.left();

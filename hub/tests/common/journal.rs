@@ -47,11 +47,13 @@ impl Memory {
         self.with(|inner| inner.papers.clone())
     }
 
-    /// Waits until the hub has acknowledged something more.
+    /// Waits until the hub has acknowledged something more, or everything.
     pub async fn next_ack(&self) {
         let mut acks = self.acks.subscribe();
-        let next = tokio::time::timeout(Duration::from_secs(60), acks.changed()).await;
-        next.unwrap().unwrap();
+        let before = *acks.borrow_and_update();
+        let next = acks.wait_for(|count| *count > before || self.is_acked());
+        let next = tokio::time::timeout(Duration::from_secs(60), next).await;
+        assert!(next.is_ok(), "the hub acknowledges nothing more");
     }
 
     /// Waits until everything is acknowledged.

@@ -12,9 +12,10 @@ use domain::journal::BoxId;
 use rig::postgres::Postgres;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use sync::driver::{Config, Driver, Status};
+use sync::driver::{Config, Driver, Status, Switching};
 use sync::identity::enrol::{EnrolError, Granted, enrol, renew};
 use sync::identity::{Certified, Token};
+use sync::link;
 use sync::quic::{Client, Failure};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -156,7 +157,11 @@ impl Edge {
     pub fn run_with(&self, certificate: CertificateDer<'static>, hubs: Vec<String>) -> Running {
         let client = self.client_with(certificate);
         let (pause, longest_pause) = (Duration::from_millis(100), Duration::from_millis(500));
-        let config = Config { hubs, pause, longest_pause, ..Config::default() };
+        let switching = Switching { give_up: Duration::from_secs(2), ..Switching::default() };
+        // So that acks are seen as they come, not once a second.
+        let link =
+            link::Config { keep_every: Duration::from_millis(20), ..link::Config::default() };
+        let config = Config { hubs, pause, longest_pause, switching, link, ..Config::default() };
         let (mut driver, status) = Driver::new(config, Arc::clone(&self.journal) as _);
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {

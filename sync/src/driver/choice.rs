@@ -3,6 +3,8 @@
 //! # Rules
 //! - QUIC first. Without a connection it is tried again after a pause that doubles.
 //! - MQTT after three failed handshakes in a row, or once the hub owed a word for five seconds, if the broker is there.
+//! - A connection over QUIC on which the hub owed a word for ten seconds is given up and made anew, where there is no other way: a hub that was
+//!   killed says nothing, and QUIC itself waits far longer.
 //! - On MQTT, QUIC is probed every minute or somewhat later, at once where MQTT does not work either. A handshake takes the journal back.
 //! - Between two switches there is a minute at least, whatever the paths do: one that comes and goes makes nobody thrash. A connection
 //!   that is lost and made anew on the same way is no switch.
@@ -21,6 +23,8 @@ pub struct Config {
     pub handshakes: u32,
     /// For so long the hub may owe a word before MQTT is taken.
     pub patience: Duration,
+    /// For so long the hub may owe a word on a connection that is not given up for another.
+    pub give_up: Duration,
     /// How often QUIC is probed while MQTT carries; each time somewhat later, at random.
     pub probe: Duration,
     /// The longest pause between probes, where returns did not last.
@@ -34,6 +38,7 @@ impl Default for Config {
         Self {
             handshakes: 3,
             patience: Duration::from_secs(5),
+            give_up: Duration::from_secs(10),
             probe: Duration::from_secs(60),
             longest_probe: Duration::from_secs(15 * 60),
             settle: Duration::from_secs(60),
@@ -48,6 +53,8 @@ pub(super) enum Act {
     Try,
     /// Carry the journal through the broker.
     UseMqtt,
+    /// Give the connection over QUIC up; a handshake follows.
+    GiveUp,
 }
 
 #[derive(Debug)]
@@ -118,6 +125,12 @@ impl Choice {
             self.probe_at = self.later(now, chance);
             return Some(Act::UseMqtt);
         }
+        let alone = self.at == Some(Path::Quic) && !self.broker;
+        if alone && self.silent_for(self.config.give_up, now) {
+            self.again(now);
+            self.silent = Some(now);
+            return Some(Act::GiveUp);
+        }
         let works = self.at == Some(Path::Mqtt) && self.broker && !self.stalls(now);
         let due = now >= if works { self.probe_at } else { self.retry_at };
         let tries = self.at != Some(Path::Quic) && !self.trying;
@@ -133,6 +146,7 @@ impl Choice {
         let tries = self.at != Some(Path::Quic) && !self.trying;
         let times = [
             self.silent.map(|since| since + self.config.patience),
+            self.silent.filter(|_| !self.broker).map(|since| since + self.config.give_up),
             self.switched.map(|at| at + self.config.settle),
             self.barred,
             tries.then_some(self.probe_at),
@@ -197,7 +211,11 @@ impl Choice {
     }
 
     fn stalls(&self, now: Instant) -> bool {
-        self.silent.is_some_and(|since| now >= since + self.config.patience)
+        self.silent_for(self.config.patience, now)
+    }
+
+    fn silent_for(&self, time: Duration, now: Instant) -> bool {
+        self.silent.is_some_and(|since| now >= since + time)
     }
 
     /// Whether the way may be taken: it is the last one, or the last switch is long ago.

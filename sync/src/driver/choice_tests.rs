@@ -47,7 +47,7 @@ fn run(rows: &[Row]) {
     }
 }
 
-use Act::{Try, UseMqtt};
+use Act::{GiveUp, Try, UseMqtt};
 use Row::{Acts, After, At, Barred, Broker, Connected, Failed, Heard, Lost, Owed};
 
 #[test]
@@ -95,6 +95,29 @@ fn five_silent_seconds_lead_to_mqtt_only_while_a_word_is_owed() {
         Owed(true),
         After(1000),
         Acts(&[UseMqtt]),
+        Acts(&[]),
+    ]);
+}
+
+#[test]
+fn ten_silent_seconds_end_a_connection_where_there_is_no_broker() {
+    run(&[
+        Acts(&[Try]),
+        Connected(true),
+        After(100_000),
+        Acts(&[]),
+        Owed(true),
+        After(9999),
+        Acts(&[]),
+        Heard,
+        After(9999),
+        Acts(&[]),
+        After(1),
+        Acts(&[GiveUp, Try]),
+        At(None),
+        Connected(true),
+        At(Some(Path::Quic)),
+        After(9999),
         Acts(&[]),
     ]);
 }
@@ -283,7 +306,7 @@ impl World {
             self.told(|choice| act = choice.next(now, chance));
             match act {
                 Some(Try) => self.trying = Some(0),
-                Some(UseMqtt) => {}
+                Some(UseMqtt | GiveUp) => {}
                 None => return,
             }
         }
