@@ -142,7 +142,7 @@ fn a_gpu_that_is_lost_gives_way_to_the_cpu_and_no_submission_suffers() {
     }
     let status = service.get("/v1/status").body;
     assert_eq!(status["versions"]["profiles"][0]["engine"], "cpu", "{status}");
-    assert_eq!(status["health"]["notices"][0]["code"], "engine", "{status}");
+    assert!(notice(&status["health"], "engine").is_some(), "{status}");
     assert!(status.to_string().contains("GPU was lost"), "{status}");
     assert_eq!(service.stop(), Some(0));
 }
@@ -212,6 +212,11 @@ fn a_library_that_is_not_there_is_told_and_the_cpu_judges() {
     assert_eq!(wrong.line()["engine"]["name"], "cpu");
 }
 
+/// What the notice of that code says; the machine of the test may have notices of its own.
+fn notice<'a>(health: &'a Value, code: &str) -> Option<&'a str> {
+    health["notices"].as_array()?.iter().find(|notice| notice["code"] == code)?["what"].as_str()
+}
+
 #[test]
 fn a_plan_that_cannot_be_written_is_used_from_memory_and_told() {
     let Some(case) = Case::new("") else { return };
@@ -225,8 +230,7 @@ fn a_plan_that_cannot_be_written_is_used_from_memory_and_told() {
         assert_eq!(view["engine"]["name"], "tensorrt", "{view}");
     }
     let health = service.get("/v1/status").body["health"].clone();
-    assert_eq!(health["notices"][0]["code"], "plans", "{health}");
-    assert!(health["notices"][0]["what"].as_str().unwrap().contains("tiny@1"), "{health}");
+    assert!(notice(&health, "plans").is_some_and(|what| what.contains("tiny@1")), "{health}");
     assert_eq!(service.stop(), Some(0));
     let doctor = case.run(&["doctor"]);
     assert!(doctor.stdout.contains("plans for the GPU cannot be kept"), "{doctor:#?}");

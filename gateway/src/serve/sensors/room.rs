@@ -9,17 +9,23 @@ use serde::Serialize;
 pub struct Room {
     /// Bytes that may still be written.
     pub free_bytes: u64,
-    /// Bytes in all.
+    /// Bytes in all that may be used: what a file system keeps for root is nobody's room.
     pub total_bytes: u64,
 }
 
 /// The room of the file system on which `path` lies.
 pub fn room(path: &Path) -> Option<Room> {
     let stat = rustix::fs::statvfs(path).ok()?;
-    Some(Room {
-        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-        total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
-    })
+    Some(of(stat.f_blocks, stat.f_bfree, stat.f_bavail, stat.f_frsize))
+}
+
+/// As `df` counts: ext4 keeps 5 % for root unless told otherwise, some images far more, and it is neither used nor free.
+fn of(blocks: u64, free: u64, available: u64, size: u64) -> Room {
+    let used = blocks.saturating_sub(free);
+    Room {
+        free_bytes: available.saturating_mul(size),
+        total_bytes: used.saturating_add(available).saturating_mul(size),
+    }
 }
 
 #[cfg(test)]
@@ -32,5 +38,12 @@ mod tests {
     fn the_room_of_a_folder_is_known() {
         let room = room(std::env::temp_dir().as_path()).unwrap();
         assert!(room.free_bytes > 0 && room.free_bytes <= room.total_bytes);
+    }
+
+    #[test]
+    fn what_is_kept_for_root_counts_neither_as_used_nor_as_free() {
+        // 100 blocks: 20 used, 50 kept for root, 30 for everybody.
+        let room = of(100, 80, 30, 4096);
+        assert_eq!(room, Room { free_bytes: 30 * 4096, total_bytes: 50 * 4096 });
     }
 }
