@@ -4,6 +4,7 @@
 pub mod category;
 pub mod coverage;
 pub mod decision;
+pub mod directive;
 pub mod evidence;
 pub mod finding;
 pub mod journal;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AuthorNumber, Code, Epoch, Head, ItemId, Millis, NotRecord, Sha256, TenantId};
+use crate::directive::Place;
 use crate::{Action, Category, MediaKind, Severity, Status, standing::Level};
 
 /// A life of the database begins.
@@ -296,6 +297,26 @@ pub struct PdqNote {
     pub quality: Option<u8>,
 }
 
+/// A directive of the hub was taken: applied, or refused. The entry is the box's receipt for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directed {
+    /// Which directive.
+    pub place: Place,
+    /// Kind of its order.
+    pub order: u16,
+    /// Why it was not applied; nothing where it was.
+    pub refused: Option<Code>,
+}
+
+/// Something came in the hub's name that was not by it, not for this box, or not for the first time: it was passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distrusted {
+    /// What was wrong: `unsigned`, `damaged`, `not_for_us`, `replayed`, `older_epoch`.
+    pub why: Code,
+    /// So many since the last entry of this kind.
+    pub count: u32,
+}
+
 macro_rules! bodies {
     ($($number:literal $name:ident)*) => {
         /// What happened. The kind is stored as a number of its own, so that a later release can add to the list.
@@ -349,6 +370,8 @@ bodies! {
     17 ModelChanged
     18 Carried
     19 Hashed
+    20 Directed
+    21 Distrusted
 }
 
 fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotRecord> {

@@ -41,9 +41,10 @@ mod record;
 mod tests;
 
 pub use body::{
-    Accepted, Acted, Appealed, BankChanged, BlobDeleted, Body, Carried, Decided, EpochBegan,
-    EpochCause, Erased, Fetched, FlagSet, Hashed, JobChange, JobNote, KeyChanged, MediaNote,
-    ModelChanged, NotifyFailed, PdqNote, PolicyInForce, Reported, StandingNote,
+    Accepted, Acted, Appealed, BankChanged, BlobDeleted, Body, Carried, Decided, Directed,
+    Distrusted, EpochBegan, EpochCause, Erased, Fetched, FlagSet, Hashed, JobChange, JobNote,
+    KeyChanged, MediaNote, ModelChanged, NotifyFailed, PdqNote, PolicyInForce, Reported,
+    StandingNote,
 };
 pub use chain::{BadCheckpoint, Checkpoint, GENESIS, Head, Side, SignedCheckpoint, link};
 pub use code::{Code, NotCode, TenantId};
