@@ -279,6 +279,7 @@ impl<'a> Session<'a> {
                 }
                 Err(error) => return Err(error),
             },
+            Up::Follow(_) => {}
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod choice;
+mod orders;
 mod status;
 mod telemetry;
 mod ways;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use domain::journal::{Code, Lane, Seq};
 use tokio::sync::watch;
 
+use crate::directives::Directives;
 use crate::frame::{Cursor, Down, Up};
 use crate::journal::Journal;
 use crate::link::{self, Act, Link, Path};
@@ -22,6 +24,7 @@ use crate::quic::{Client, Congestion, Failure};
 
 use checkpoints::Checkpoints;
 use choice::Choice;
+use orders::Orders;
 use telemetry::Queue;
 use ways::{Event, Ways};
 use work::{Done, Work};
@@ -74,6 +77,7 @@ pub struct Driver {
     congestion: Congestion,
     choice: Choice,
     telemetry: Queue,
+    orders: Orders,
 }
 
 impl std::fmt::Debug for Driver {
@@ -100,6 +104,7 @@ impl Driver {
             congestion: Congestion::Cubic,
             choice: choice(&config),
             telemetry: Queue::new(),
+            orders: Orders::default(),
             config,
             journal,
             status,
@@ -110,6 +115,11 @@ impl Driver {
     /// Where the box's telemetry goes in.
     pub fn telemetry(&self) -> Telemetry {
         self.telemetry.entrance()
+    }
+
+    /// Who takes the hub's directives; without anybody none are asked for.
+    pub fn set_directives(&mut self, directives: Arc<dyn Directives>) {
+        self.orders.set(directives);
     }
 
     /// The broker by another certificate, or none, from the next [`Driver::run`] on.
@@ -157,7 +167,8 @@ impl Driver {
             self.show(ways.rtt(), now);
             let full = ways.carries() && !ways.has_room();
             let link = self.link.wake_at(now).filter(|_| ways.carries() && !full);
-            let wake = link.into_iter().chain(self.choice.wake_at(now)).min();
+            let orders = self.orders.wake_at().filter(|_| self.link.is_open() && !full);
+            let wake = link.into_iter().chain(self.choice.wake_at(now)).chain(orders).min();
             let wake = wake.unwrap_or(now + Duration::from_secs(1));
             let event = tokio::select! {
                 changed = changes.changed() => match changed {
@@ -231,6 +242,7 @@ impl Driver {
     /// The journal goes nowhere.
     fn left(&mut self) {
         self.link.disconnected();
+        self.orders.left();
         self.status.send_modify(|status| {
             (status.path, status.hub, status.rtt) = (None, None, None);
         });
@@ -367,6 +379,14 @@ impl Driver {
             if self.checkpoints.wants_more(&self.link) {
                 self.work.checkpoints(self.checkpoints.after());
             }
+            if let Some(up) = self.orders.follow()
+                && let Err(failure) = ways.send(&up).await
+            {
+                return Some(Over::Gone(failure));
+            }
+        }
+        while let Some(task) = self.orders.next(Instant::now()) {
+            self.work.order(task);
         }
         None
     }
@@ -379,6 +399,12 @@ impl Driver {
                 self.status.send_modify(|status| status.receipts += 1);
             }
             return;
+        }
+        if let Down::Directive(directive) = down {
+            return self.orders.came(directive);
+        }
+        if matches!(down, Down::Welcome(_)) {
+            self.orders.opened(Instant::now());
         }
         let acked = matches!(down, Down::Ack(_));
         self.link.heard(down, Instant::now());
@@ -399,6 +425,8 @@ impl Driver {
             Done::Packed(ticket, packed) => self.link.packed(ticket, packed, now),
             Done::Fits(cursor, fit) => self.link.fits(cursor, fit, now),
             Done::Checkpoints(list) => self.checkpoints.found(list),
+            Done::Taken(taken) => self.orders.taken(taken, now),
+            Done::LookedUp(places) => self.orders.looked_up(places, now),
             Done::Nothing => {}
             Done::Forked => self.work.lanes(),
             Done::Failed(detail) => self.problem("journal", detail),

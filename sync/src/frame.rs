@@ -11,6 +11,7 @@
 //! - A body may get further fields at its end: bytes behind those that are known are passed over.
 //! - Any frame may come late, twice or never: only what the chain covers moves a cursor.
 
+use domain::directive::{Place, SignedDirective};
 use domain::journal::{Code, Epoch, Head, Lane, Seq, Sha256, SignedCheckpoint};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,9 @@ pub enum Up {
     Checkpoint(SignedCheckpoint),
     /// Entries that nobody has any more.
     Hole(Hole),
+    /// Up to where the box has taken directives, of every lane that it knows: what comes behind is wanted. A lane that is not
+    /// named was never heard of, and is told from its start. Said anew where something was missed.
+    Follow(Vec<Place>),
 }
 
 /// Why the hub does not take a batch.
@@ -161,6 +165,8 @@ pub enum Down {
     Receipt(Receipt),
     /// This box may not: revoked or quarantined.
     Refused(Code),
+    /// The next one of a lane that the box follows. Its receipt is an entry of the box's journal.
+    Directive(SignedDirective),
 }
 
 /// Bytes that are no frame.
@@ -194,6 +200,7 @@ impl Up {
             Self::Batch(bytes) => Ok([&[2], bytes.as_slice()].concat()),
             Self::Checkpoint(checkpoint) => framed(3, checkpoint),
             Self::Hole(hole) => framed(4, hole),
+            Self::Follow(places) => framed(5, places),
         }
     }
 
@@ -208,6 +215,7 @@ impl Up {
             2 => Self::Batch(rest.to_vec()),
             3 => Self::Checkpoint(body(rest)?),
             4 => Self::Hole(body(rest)?),
+            5 => Self::Follow(body(rest)?),
             _ => return Ok(None),
         }))
     }
@@ -226,6 +234,7 @@ impl Down {
             Self::Fork(cursor) => framed(4, cursor),
             Self::Receipt(receipt) => framed(5, receipt),
             Self::Refused(reason) => framed(6, reason),
+            Self::Directive(directive) => framed(7, directive),
         }
     }
 
@@ -242,6 +251,7 @@ impl Down {
             4 => Self::Fork(body(rest)?),
             5 => Self::Receipt(body(rest)?),
             6 => Self::Refused(body(rest)?),
+            7 => Self::Directive(body(rest)?),
             _ => return Ok(None),
         }))
     }

@@ -6,6 +6,7 @@
 
 pub mod batch;
 mod columns;
+pub mod directives;
 pub mod driver;
 pub mod frame;
 pub mod identity;
@@ -16,6 +17,7 @@ pub mod pause;
 pub mod peer;
 pub mod quic;
 
+pub use directives::Directives;
 pub use journal::Journal;
 pub use peer::Peer;
 

@@ -289,6 +289,6 @@ pub fn cursor_of(answer: &Down) -> Option<Cursor> {
     match answer {
         Down::Ack(cursor) | Down::Fork(cursor) => Some(*cursor),
         Down::Nak(nak) => Some(nak.cursor),
-        Down::Welcome(_) | Down::Receipt(_) | Down::Refused(_) => None,
+        Down::Welcome(_) | Down::Receipt(_) | Down::Refused(_) | Down::Directive(_) => None,
     }
 }

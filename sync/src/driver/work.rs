@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use domain::directive::Place;
 use domain::journal::{Epoch, Head, SignedCheckpoint};
 use tokio::task::JoinSet;
 
+use super::orders::Task;
 use crate::batch::{self, MOST_ROWS, Packed};
+use crate::directives::Taken;
 use crate::frame::{Cursor, LaneState, Receipt};
 use crate::journal::{Fit, Journal, Trouble};
 
@@ -17,6 +20,8 @@ pub(super) enum Done {
     Fits(Cursor, Fit),
     Checkpoints(Vec<(u64, SignedCheckpoint)>),
     Forked,
+    Taken(Option<Taken>),
+    LookedUp(Option<Vec<Place>>),
     Nothing,
     Failed(String),
 }
@@ -106,6 +111,23 @@ impl Work {
 
     pub fn checkpoints(&mut self, after: u64) {
         self.spawn(move |journal| journal.checkpoints(after, CHECKPOINTS).map(Done::Checkpoints));
+    }
+
+    pub fn order(&mut self, task: Task) {
+        self.tasks.spawn_blocking(move || match task {
+            Task::Take(directives, directive) => Done::Taken(
+                directives
+                    .take(&directive)
+                    .inspect_err(|error| tracing::error!(%error, "a directive cannot be taken"))
+                    .ok(),
+            ),
+            Task::LookUp(directives) => Done::LookedUp(
+                directives
+                    .taken()
+                    .inspect_err(|error| tracing::error!(%error, "directives cannot be looked up"))
+                    .ok(),
+            ),
+        });
     }
 
     pub fn receipted(&mut self, n: u64, receipt: Receipt) {

@@ -147,8 +147,8 @@ impl Link {
             Down::Ack(cursor) => self.acked(cursor, now),
             Down::Nak(nak) => self.refused(nak, now),
             Down::Fork(cursor) => self.fork(cursor),
-            // The driver keeps receipts; they move nothing here.
-            Down::Receipt(_) => {}
+            // The driver's; they move nothing here.
+            Down::Receipt(_) | Down::Directive(_) => {}
             Down::Refused(reason) => self.acts.push_back(Act::Refused(reason)),
         }
     }
