@@ -22,6 +22,8 @@ pub enum AlarmKind {
     Flapping,
     /// A certificate was renewed after it had run out: the box was away, or somebody kept its key.
     RenewedLate,
+    /// Something came to a box in the hub's name and was not by it, not for that box, or not for the first time.
+    Directive,
 }
 
 impl AlarmKind {
@@ -35,6 +37,7 @@ impl AlarmKind {
             Self::Newer => "newer",
             Self::Flapping => "flapping",
             Self::RenewedLate => "renewed_late",
+            Self::Directive => "directive",
         }
     }
 }

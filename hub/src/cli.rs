@@ -1,11 +1,13 @@
 //! The command line.
 
+mod orders;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use domain::journal::BoxId;
+use domain::journal::{BoxId, TenantId};
 use serde::Serialize;
 
 use crate::authority::Issuer;
@@ -58,6 +60,17 @@ pub enum Command {
     /// Invite boxes; make, list and revoke the API's tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Add tenants, and say which boxes serve them.
+    #[command(subcommand)]
+    Tenant(orders::TenantCommand),
+    /// Tell boxes what to do, and see what came of it.
+    #[command(subcommand)]
+    Directive(orders::DirectiveCommand),
+    /// Make and replace keys.
+    #[command(subcommand)]
+    Key(orders::KeyCommand),
+    /// Sign a policy or hash list with the release key; the order comes out as JSON.
+    Release(orders::ReleaseArguments),
     /// Recompute every chain, checkpoint and commitment; exit 1 where something does not hold.
     Verify {
         /// Of one box only.
@@ -117,6 +130,9 @@ pub enum TokenCommand {
         /// For how long it is good.
         #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=8760))]
         hours: u16,
+        /// A tenant that the box is to serve; repeat for more.
+        #[arg(long = "tenant", value_name = "TENANT")]
+        tenants: Vec<TenantId>,
     },
     /// Makes one and shows it, this once.
     Create {
@@ -176,6 +192,10 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Box(command) => boxes(command).await?,
         Command::Token(command) => tokens(command).await?,
+        Command::Tenant(command) => orders::tenants(command).await?,
+        Command::Directive(command) => orders::directives(command).await?,
+        Command::Key(command) => orders::keys(command).await?,
+        Command::Release(arguments) => orders::release(&arguments)?,
         Command::Verify { of, at } => return prove(of, &at).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -212,7 +232,9 @@ fn line(member: &Member) -> String {
 
 async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
     match command {
-        TokenCommand::Enroll { config, name, hours } => invite(&config, &name, hours).await,
+        TokenCommand::Enroll { config, name, hours, tenants } => {
+            invite(&config, &name, hours, &tenants).await
+        }
         TokenCommand::Create { name, at } => {
             let secret = token::create(&*at.connect().await?, &name).await?;
             at.tell(&serde_json::json!({ "name": name, "token": secret }), || secret.clone())
@@ -237,14 +259,14 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn invite(config: &Path, name: &str, hours: u16) -> anyhow::Result<()> {
+async fn invite(config: &Path, name: &str, hours: u16, tenants: &[TenantId]) -> anyhow::Result<()> {
     let config = Config::read(config)?;
     let none =
         "the settings name no authority: `weir-hub init` makes one, and `names` says for whom";
     let issuer = Issuer::open(config.authority.as_ref().context(none)?)?;
     let client = config.database.connect().await?;
     schema::check(&client).await?;
-    println!("{}", enrolment::invite(&client, &issuer, name, hours).await?);
+    println!("{}", enrolment::invite(&client, &issuer, name, hours, tenants).await?);
     Ok(())
 }
 

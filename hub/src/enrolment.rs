@@ -1,8 +1,10 @@
 //! How boxes come to their certificates: tokens that are good once, first certificates, renewals. Each is one transaction, and each
 //! certificate leaves a row.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use domain::journal::{BoxId, Code, Sha256};
+use domain::journal::{BoxId, Code, Sha256, TenantId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use sync::identity::enrol::Ask;
 use sync::identity::{Authority, BOX_DAYS, BoxRequest, Issued, Token};
@@ -11,12 +13,21 @@ use uuid::Uuid;
 
 use crate::alarm::{self, AlarmKind};
 use crate::authority::Issuer;
-use crate::{Error, fleet};
+use crate::{Error, fleet, tenant};
 
 /// Most characters of what a box says about itself.
 const MOST_CHARS: usize = 64;
 
-/// Makes a token by which one box may enrol within so many hours.
+/// What a box gets.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its certificate.
+    pub issued: Issued,
+    /// The tenants that it is to serve, with their secrets.
+    pub tenants: BTreeMap<String, [u8; 32]>,
+}
+
+/// Makes a token by which one box may enrol within so many hours, and is to serve these tenants.
 ///
 /// # Errors
 /// Where the database is away, or the hub's addresses are not configured.
@@ -25,6 +36,7 @@ pub async fn invite(
     issuer: &Issuer,
     name: &str,
     hours: u16,
+    tenants: &[TenantId],
 ) -> Result<Token, Error> {
     if issuer.told.hubs.is_empty() {
         return Err(Error::Invalid(
@@ -37,10 +49,15 @@ pub async fn invite(
     filled.map_err(|_| Error::Invalid("no randomness for a token".into()))?;
     let authority = Sha256::of(issuer.authority.certificate());
     let token = Token { hubs: issuer.told.hubs.clone(), authority, secret };
+    let mut serves = Vec::new();
+    for tenant in tenants {
+        tenant::known(client, tenant).await?;
+        serves.push(tenant.as_str());
+    }
     client
         .execute(
-            "INSERT INTO enrolment_tokens (secret_sha256, name, expires_at) VALUES ($1, $2, now() + make_interval(hours => $3))",
-            &[&token.digest().0.as_slice(), &name, &i32::from(hours)],
+            "INSERT INTO enrolment_tokens (secret_sha256, name, expires_at, tenants) VALUES ($1, $2, now() + make_interval(hours => $3), $4)",
+            &[&token.digest().0.as_slice(), &name, &i32::from(hours), &serves],
         )
         .await?;
     Ok(token)
@@ -56,14 +73,14 @@ pub async fn enrol(
     authority: &Authority,
     ask: &Ask,
     remote: &str,
-) -> Result<Issued, Error> {
+) -> Result<Admitted, Error> {
     let request = request(ask)?;
     let (of, public_key) = (request.of, request.public_key.clone());
     let secret = ask.secret.as_deref().unwrap_or_default();
     let secret = BASE64_STANDARD.decode(secret).map_err(|_| bad("secret: it is no base64"))?;
     let transaction = client.transaction().await?;
     // It is looked up by its hash, so that the time taken tells nothing of it; locked, so that it is good once.
-    let query = "SELECT name, expires_at > now(), used_by FROM enrolment_tokens WHERE secret_sha256 = $1 FOR UPDATE";
+    let query = "SELECT name, expires_at > now(), used_by, tenants FROM enrolment_tokens WHERE secret_sha256 = $1 FOR UPDATE";
     let hash = Sha256::of(&secret);
     let Some(row) = transaction.query_opt(query, &[&hash.0.as_slice()]).await? else {
         return refused(
@@ -86,13 +103,18 @@ pub async fn enrol(
     };
     let issued = issue(authority, request)?;
     fleet::enrol(transaction.client(), of, &name, &public_key, &issued.serial).await?;
+    if used_by.is_none() {
+        let serves: Vec<String> = row.try_get(3)?;
+        tenant::assign(transaction.client(), of, &serves).await?;
+    }
     let query = "UPDATE enrolment_tokens SET used_by = $2, used_at = coalesce(used_at, now()) WHERE secret_sha256 = $1";
     transaction.execute(query, &[&hash.0.as_slice(), &of.0]).await?;
     let given = Given { of, public_key: &public_key, issued: &issued, remote };
     given.keep(transaction.client(), "enrolled", Some(&token), &ask.release).await?;
+    let tenants = tenant::of_box(transaction.client(), of).await?;
     transaction.commit().await?;
     tracing::info!(box = %of, name, token, remote, "enrolled");
-    Ok(issued)
+    Ok(Admitted { issued, tenants })
 }
 
 /// Gives an enrolled box a new certificate. That the request was signed by the key under which it enrolled is the proof; whether the
@@ -105,7 +127,7 @@ pub async fn renew(
     authority: &Authority,
     ask: &Ask,
     remote: &str,
-) -> Result<Issued, Error> {
+) -> Result<Admitted, Error> {
     let request = request(ask)?;
     let (of, public_key) = (request.of, request.public_key.clone());
     let transaction = client.transaction().await?;
@@ -132,9 +154,10 @@ pub async fn renew(
         let code = Code::lossy("certificate");
         alarm::raise(transaction.client(), of, AlarmKind::RenewedLate, &code).await?;
     }
+    let tenants = tenant::of_box(transaction.client(), of).await?;
     transaction.commit().await?;
     tracing::info!(box = %of, late, remote, "certificate renewed");
-    Ok(issued)
+    Ok(Admitted { issued, tenants })
 }
 
 /// A certificate and whom it was given.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use domain::journal::{Body, BoxId, Decided, Epoch, Lane, Record, Side, Subject};
+use domain::journal::{Body, BoxId, Decided, Directed, Epoch, Lane, Record, Side, Subject};
 use domain::{Action, MediaKind, Severity, Status};
 use sync::batch::Row;
 use uuid::Uuid;
@@ -33,6 +33,8 @@ pub(crate) struct Projection {
     pub personal: Personal,
     /// Authors who are erased by it: box, author, tenant.
     pub erased: Vec<(Uuid, i64, String)>,
+    /// Receipts for directives: of which box, when by its clock.
+    pub receipts: Vec<(Uuid, i64, Directed)>,
     /// Boxes and submissions of entries that a box tells again after a fork. The hub may have them from the journal that forked.
     pub again: (Vec<Uuid>, Vec<Uuid>),
 }
@@ -56,6 +58,7 @@ impl Projection {
             sides: Copy::new(9),
             personal: Personal::default(),
             erased: Vec::new(),
+            receipts: Vec::new(),
             again: Default::default(),
         }
     }
@@ -112,6 +115,9 @@ impl Projection {
             }
             (Body::Fetched(fetched), Some(id)) => self.medium(of, id, &fetched.media),
             (Body::Decided(decided), Some(id)) => self.verdict(place, id, record, decided),
+            (Body::Directed(directed), _) => {
+                self.receipts.push((of, record.at.0, directed.clone()));
+            }
             (Body::Erased(erased), _) => {
                 if let Subject::Author(author) = record.subject {
                     let tenant = erased.tenant.as_str().to_owned();

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::authority::Issuer;
 use crate::config::Config;
+use crate::directives::Feed;
 use crate::fleet::{self, Barred};
 use crate::http::{Api, server};
 use crate::receipt::HubKey;
@@ -45,8 +46,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let pool = Arc::new(Pool::new(config.database.clone(), INGEST_POOL));
     let ingest = Ingest::start(config.ingest.clone(), pool, Arc::clone(&key), &mut committing);
     let (told, barred) = watch::channel(Barred::default());
-    let sessions = Arc::new(Sessions::new(ingest, barred));
+    let feed = Feed::default();
+    let sessions = Arc::new(Sessions::new(ingest, barred, feed.clone()));
     let mut chores = JoinSet::new();
+    chores.spawn(feed.run(config.database.clone()));
     chores.spawn(fleet::watch(config.database.clone(), told));
     chores.spawn(keep_days(Pool::new(config.database.clone(), 1), config.retention_days));
 
@@ -65,7 +68,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let pool = Arc::new(Pool::new(config.database, API_POOL));
-    let mut api = Api::new(pool, Arc::clone(&sessions));
+    let mut api = Api::new(pool, Arc::clone(&sessions)).ordering(Arc::clone(&key));
     if let Some(issuer) = issuer {
         api = api.enrolling(issuer, key.public_key());
     }
@@ -128,7 +131,10 @@ async fn keep_days(pool: Pool, retention_days: Option<u16>) {
 }
 
 /// Reads the hub's key, or makes one that only the hub's user can read.
-fn hub_key(path: &Path) -> anyhow::Result<HubKey> {
+///
+/// # Errors
+/// Where it cannot be read or made.
+pub(crate) fn hub_key(path: &Path) -> anyhow::Result<HubKey> {
     if !path.exists() {
         let key = HubKey::generate()?;
         let mut options = std::fs::OpenOptions::new();

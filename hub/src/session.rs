@@ -13,6 +13,7 @@ use sync::link::Path;
 use tokio::sync::{Notify, watch};
 
 use crate::alarm::AlarmKind;
+use crate::directives::{Feed, Follower};
 use crate::fleet::{Barred, State};
 use crate::ingest::{Ingest, Pending};
 use crate::{Error, fleet};
@@ -35,6 +36,7 @@ const FLAP_TIME: Duration = Duration::from_secs(30);
 pub struct Sessions {
     ingest: Ingest,
     barred: watch::Receiver<Barred>,
+    feed: Feed,
     live: Mutex<HashMap<(BoxId, bool), Live>>,
 }
 
@@ -76,9 +78,9 @@ impl Drop for Place<'_> {
 }
 
 impl Sessions {
-    /// Sessions over an ingest; `barred` as [`fleet::watch`] keeps it.
-    pub fn new(ingest: Ingest, barred: watch::Receiver<Barred>) -> Self {
-        Self { ingest, barred, live: Mutex::default() }
+    /// Sessions over an ingest; `barred` as [`fleet::watch`] keeps it, `feed` as [`Feed::run`] does.
+    pub fn new(ingest: Ingest, barred: watch::Receiver<Barred>, feed: Feed) -> Self {
+        Self { ingest, barred, feed, live: Mutex::default() }
     }
 
     /// What they bring to.
@@ -138,7 +140,7 @@ impl Sessions {
                 let _ = down.send(Down::Refused(Code::lossy(word))).await;
                 Ok("refused")
             }
-            end = Session::new(&self.ingest, peer).run() => end.map(|()| "the box went"),
+            end = Session::new(&self.ingest, &self.feed, peer).run() => end.map(|()| "the box went"),
         }
     }
 
@@ -209,12 +211,14 @@ struct Session<'a> {
     normal: Answers,
     /// Where a gap was last told of.
     gaps: HashMap<(Epoch, Lane), (Seq, Instant)>,
+    follower: Follower,
 }
 
 impl<'a> Session<'a> {
-    fn new(ingest: &'a Ingest, peer: Peer) -> Self {
+    fn new(ingest: &'a Ingest, feed: &Feed, peer: Peer) -> Self {
         let (urgent, normal) = (Answers::new(), Answers::new());
-        Self { ingest, peer, urgent, normal, gaps: HashMap::new() }
+        let follower = Follower::new(peer.of, Arc::clone(ingest.pool()), feed.clone());
+        Self { ingest, peer, urgent, normal, gaps: HashMap::new(), follower }
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -232,6 +236,11 @@ impl<'a> Session<'a> {
                         return Ok(());
                     }
                 }
+                directives = self.follower.next() => for directive in directives {
+                    if !self.tell(Down::Directive(directive)).await {
+                        return Ok(());
+                    }
+                },
                 up = self.peer.up.recv(), if room => match up {
                     Some(up) => self.hear(up).await?,
                     None => break,
@@ -279,7 +288,7 @@ impl<'a> Session<'a> {
                 }
                 Err(error) => return Err(error),
             },
-            Up::Follow(_) => {}
+            Up::Follow(follow) => self.follower.follow(&follow),
         }
         Ok(())
     }

@@ -71,12 +71,13 @@ pub async fn revoke(client: &Client, name: &str) -> Result<(), Error> {
     }
 }
 
-/// Whether a secret is that of a token in force. It is looked up by its hash, so that time tells nothing of it.
+/// The name of the token in force to which a secret belongs. It is looked up by its hash, so that time tells nothing of it.
 ///
 /// # Errors
 /// Where the database is away.
-pub async fn holds(client: &Client, secret: &str) -> Result<bool, Error> {
+pub async fn holder(client: &Client, secret: &str) -> Result<Option<String>, Error> {
     let hash = Sha256::of(secret.as_bytes());
-    let query = "SELECT 1 FROM api_tokens WHERE secret_sha256 = $1 AND revoked_at IS NULL";
-    Ok(client.query_opt(query, &[&hash.0.as_slice()]).await?.is_some())
+    let query = "SELECT name FROM api_tokens WHERE secret_sha256 = $1 AND revoked_at IS NULL";
+    let row = client.query_opt(query, &[&hash.0.as_slice()]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }

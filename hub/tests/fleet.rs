@@ -8,22 +8,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::journal::Memory;
-use common::service::{Edge, Hub, another, init, token, told, weir_hub};
+use common::service::{Edge, Hub, another, device_key, init, token, told, weir_hub};
 use common::{Paper, count};
 use domain::journal::Lane;
 use hub::Database;
 use rig::postgres::Postgres;
 use ring::rand::SystemRandom;
-use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sync::identity::enrol::EnrolError;
 use sync::identity::{Authority, BoxRequest, request};
 use sync::quic::Failure;
-
-fn device_key() -> Vec<u8> {
-    Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec()
-}
 
 /// A box with so many photos, enrolled by a token of its own.
 fn enrolled(settings: &Path, number: u128, photos: usize) -> Edge {

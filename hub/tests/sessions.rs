@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::{Paper, count, ingest, migrated};
 use domain::journal::Lane;
 use hub::Database;
+use hub::directives::Feed;
 use hub::fleet::{self, Barred, State};
 use hub::ingest::Config;
 use hub::session::Sessions;
@@ -39,7 +40,7 @@ impl Hub {
         let (ingest, mut tasks) = ingest(&database, Config::default());
         let (told, barred) = watch::channel(Barred::default());
         tasks.spawn(fleet::watch(database.clone(), told));
-        let sessions = Arc::new(Sessions::new(ingest, barred));
+        let sessions = Arc::new(Sessions::new(ingest, barred, Feed::default()));
         Self { sessions, database, tasks, _postgres: postgres }
     }
 

@@ -68,6 +68,16 @@ pub struct Hole {
     pub to: Head,
 }
 
+/// How far a box has come with the hub's directives: what comes behind is wanted. Said when it connects, when it has taken all that
+/// came, and when it misses something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follow {
+    /// The last one taken of every lane that the box knows. A lane that is not named was never heard of, and is wanted from its start.
+    pub places: Vec<Place>,
+    /// Whether to tell everything behind these places once more; else what was told is still on its way.
+    pub anew: bool,
+}
+
 /// Box to hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Up {
@@ -79,9 +89,8 @@ pub enum Up {
     Checkpoint(SignedCheckpoint),
     /// Entries that nobody has any more.
     Hole(Hole),
-    /// Up to where the box has taken directives, of every lane that it knows: what comes behind is wanted. A lane that is not
-    /// named was never heard of, and is told from its start. Said anew where something was missed.
-    Follow(Vec<Place>),
+    /// How far the box has come with the hub's directives.
+    Follow(Follow),
 }
 
 /// Why the hub does not take a batch.

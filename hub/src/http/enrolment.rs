@@ -8,13 +8,12 @@ use axum::extract::{Extension, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use sync::identity::Issued;
 use sync::identity::enrol::{Ask, Granted};
 
 use super::problem::Problem;
 use super::server::Remote;
 use super::{Api, Door};
-use crate::enrolment;
+use crate::enrolment::{self, Admitted};
 
 /// `GET /v1/authority`: the authority's certificate; whoever asks knows its hash or believes nothing of it.
 pub(super) async fn authority(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
@@ -30,9 +29,9 @@ pub(super) async fn enrol(
 ) -> Result<Json<Granted>, Problem> {
     let (door, ask) = enter(&api, remote, ask)?;
     let mut client = api.pool.take().await?;
-    let issued =
+    let admitted =
         enrolment::enrol(&mut client, &door.issuer.authority, &ask, &remote.0.to_string()).await?;
-    Ok(Json(granted(door, &issued)))
+    Ok(Json(granted(door, &admitted)))
 }
 
 /// `POST /v1/renew`: another certificate for a box that proves its key.
@@ -43,9 +42,9 @@ pub(super) async fn renew(
 ) -> Result<Json<Granted>, Problem> {
     let (door, ask) = enter(&api, remote, ask)?;
     let mut client = api.pool.take().await?;
-    let issued =
+    let admitted =
         enrolment::renew(&mut client, &door.issuer.authority, &ask, &remote.0.to_string()).await?;
-    Ok(Json(granted(door, &issued)))
+    Ok(Json(granted(door, &admitted)))
 }
 
 fn door(api: &Api) -> Result<&Door, Problem> {
@@ -66,15 +65,18 @@ fn enter(
     Ok((door, ask))
 }
 
-fn granted(door: &Door, issued: &Issued) -> Granted {
-    let told = &door.issuer.told;
+fn granted(door: &Door, admitted: &Admitted) -> Granted {
+    let (told, secrets) = (&door.issuer.told, admitted.tenants.iter());
     Granted {
-        certificate: pem(&issued.certificate),
+        certificate: pem(&admitted.issued.certificate),
         authority: door.issuer.pem.clone(),
         hub_key: BASE64_STANDARD.encode(&door.hub_key),
         quic: told.quic.clone(),
         mqtt: told.mqtt.clone(),
         hubs: told.hubs.clone(),
+        tenants: secrets
+            .map(|(tenant, secret)| (tenant.clone(), BASE64_STANDARD.encode(secret)))
+            .collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The API of the hub: health, metrics, boxes, verdicts, alarms. `assets/openapi.json` describes it.
 
 mod alarms;
+mod directives;
 mod enrolment;
 mod metrics;
 mod problem;
@@ -21,8 +22,9 @@ use domain::journal::BoxId;
 use serde_json::{Value, json};
 
 use crate::authority::Issuer;
+use crate::receipt::HubKey;
 use crate::session::Sessions;
-use crate::{Pool, fleet, schema, token};
+use crate::{Pool, fleet, schema, tenant, token};
 use problem::Problem;
 
 /// The API, kept by hand; a test holds it against the routes.
@@ -31,7 +33,7 @@ const OPENAPI: &str = include_str!("../../assets/openapi.json");
 /// How long the database may take to answer whether the hub is ready.
 const READY: Duration = Duration::from_secs(2);
 
-/// Most bytes of a body: only boxes that ask for a certificate send one.
+/// Most bytes of a body: what boxes send that ask for a certificate.
 const BODY_BYTES: usize = 16 << 10;
 
 /// How long a call may take, its body included.
@@ -43,7 +45,12 @@ pub struct Api {
     pool: Arc<Pool>,
     sessions: Arc<Sessions>,
     door: Option<Arc<Door>>,
+    key: Option<Arc<HubKey>>,
 }
+
+/// The name of the token by which a call came.
+#[derive(Clone, Debug)]
+struct Bearer(String);
 
 /// What boxes meet that come for a certificate.
 #[derive(Debug)]
@@ -56,7 +63,17 @@ struct Door {
 impl Api {
     /// Over these sessions, with connections of its own, so that no query waits for the ingest or the other way round.
     pub fn new(pool: Arc<Pool>, sessions: Arc<Sessions>) -> Self {
-        Self { pool, sessions, door: None }
+        Self { pool, sessions, door: None, key: None }
+    }
+
+    /// Directives may be ordered; this key signs them.
+    pub fn ordering(self, key: Arc<HubKey>) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    fn key(&self) -> Result<&HubKey, Problem> {
+        let none = || Problem::missing("this hub has no key to sign directives with");
+        self.key.as_deref().ok_or_else(none)
     }
 
     /// Boxes may come for certificates; they are told the hub's public key.
@@ -67,11 +84,15 @@ impl Api {
 
     /// All routes.
     pub fn router(self) -> Router {
+        let large = DefaultBodyLimit::max(directives::BODY_BYTES);
         let guarded = Router::new()
             .route("/v1/boxes", get(boxes))
             .route("/v1/boxes/{box}", get(one_box))
             .route("/v1/verdicts", get(verdicts::list))
             .route("/v1/alarms", get(alarms::list))
+            .route("/v1/directives", get(directives::list).post(directives::give).layer(large))
+            .route("/v1/directives/receipts", get(directives::receipts))
+            .route("/v1/tenants", get(tenants))
             .route_layer(from_fn_with_state(self.clone(), guard));
         Router::new()
             .route("/healthz", get(async || "ok\n"))
@@ -100,14 +121,18 @@ async fn openapi() -> impl IntoResponse {
 }
 
 /// Lets nobody through without a token in force.
-async fn guard(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+async fn guard(
+    State(api): State<Api>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let given = request.headers().get(header::AUTHORIZATION);
     let given = given.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let secret = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some((_, secret)) = secret else { return Err(Problem::unauthorised()) };
-    if !token::holds(&*api.pool.take().await?, secret.trim()).await? {
-        return Err(Problem::unauthorised());
-    }
+    let name = token::holder(&*api.pool.take().await?, secret.trim()).await?;
+    let Some(name) = name else { return Err(Problem::unauthorised()) };
+    request.extensions_mut().insert(Bearer(name));
     Ok(next.run(request).await)
 }
 
@@ -127,6 +152,11 @@ async fn ready(State(api): State<Api>) -> Response {
 async fn boxes(State(api): State<Api>) -> Result<axum::Json<Value>, Problem> {
     let boxes = fleet::list(&*api.pool.take().await?).await?;
     Ok(axum::Json(json!({ "boxes": boxes })))
+}
+
+async fn tenants(State(api): State<Api>) -> Result<axum::Json<Value>, Problem> {
+    let tenants = tenant::list(&*api.pool.take().await?).await?;
+    Ok(axum::Json(json!({ "tenants": tenants })))
 }
 
 async fn one_box(

@@ -113,11 +113,16 @@ impl Plan {
                 Judged::Next { skip } => {
                     for row in batch.rows.iter().skip(skip) {
                         self.rows.add(of, batch.epoch, batch.lane, row);
-                        // Boxes see most forks themselves, when they hear where the hub is.
-                        if let Body::EpochBegan(began) = &row.record.body
-                            && began.cause == EpochCause::Forked
-                        {
-                            self.alarms.push((of, AlarmKind::Fork, Code::lossy("told_by_the_box")));
+                        match &row.record.body {
+                            // Boxes see most forks themselves, when they hear where the hub is.
+                            Body::EpochBegan(began) if began.cause == EpochCause::Forked => {
+                                let code = Code::lossy("told_by_the_box");
+                                self.alarms.push((of, AlarmKind::Fork, code));
+                            }
+                            Body::Distrusted(what) => {
+                                self.alarms.push((of, AlarmKind::Directive, what.why.clone()));
+                            }
+                            _ => {}
                         }
                     }
                     Head { lane: batch.lane, seq: batch.last(), chain: batch.chain() }

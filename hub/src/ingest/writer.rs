@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::pin::pin;
 
 use bytes::Bytes;
+use domain::journal::Directed;
 use futures_util::SinkExt as _;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
@@ -110,6 +111,7 @@ impl Writer {
         let rows = &mut plan.rows;
         let personal = std::mem::take(&mut rows.personal);
         let (erased, again) = (std::mem::take(&mut rows.erased), std::mem::take(&mut rows.again));
+        let receipts = std::mem::take(&mut rows.receipts);
         self.mark(&plan).await?;
         let ([a, b, c, d, e], [f, g, h, i, j]) = (plan.rows.copies(), &self.copies);
         // One behind the other on the wire, without a wait for each answer.
@@ -122,6 +124,9 @@ impl Writer {
         )?;
         if !again.0.is_empty() {
             self.once(&again, received_us).await?;
+        }
+        for (of, at, directed) in receipts {
+            self.receipt(of, at, &directed).await?;
         }
         for (of, author, tenant) in erased {
             self.erase(of, author, &tenant).await?;
@@ -234,6 +239,19 @@ impl Writer {
             );
             self.client.execute(&query, &[&again.0, &again.1, &received_us]).await?;
         }
+        Ok(())
+    }
+
+    /// What a box says of a directive. Its first word counts: told again after a fork it is the same.
+    async fn receipt(&self, of: Uuid, at: i64, directed: &Directed) -> Result<(), Error> {
+        let query =
+            "INSERT INTO directive_receipts (box, epoch, lane, seq, refused, at, received_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, now()) ON CONFLICT DO NOTHING";
+        let place = &directed.place;
+        let refused = directed.refused.as_ref().map(|code| code.as_str());
+        let (epoch, seq) = (place.epoch.0.cast_signed(), place.seq.0.cast_signed());
+        let lane = place.to.to_string();
+        self.client.execute(query, &[&of, &epoch, &lane, &seq, &refused, &at]).await?;
         Ok(())
     }
 

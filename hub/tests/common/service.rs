@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use domain::journal::BoxId;
 use rig::postgres::Postgres;
+use ring::rand::SystemRandom;
+use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use sync::Directives;
 use sync::driver::{Config, Driver, Status, Switching};
 use sync::identity::enrol::{EnrolError, Granted, enrol, renew};
 use sync::identity::{Certified, Token};
@@ -113,8 +116,20 @@ impl Drop for Hub {
 
 /// A token that the command line printed.
 pub fn token(settings: &Path) -> Token {
+    token_for(settings, &[])
+}
+
+/// The same for a box that serves these tenants.
+pub fn token_for(settings: &Path, tenants: &[&str]) -> Token {
     let file = settings.to_str().unwrap();
-    told(&weir_hub(&["token", "enroll", "--config", file, "--name", "pier"])).parse().unwrap()
+    let mut arguments = vec!["token", "enroll", "--config", file, "--name", "pier"];
+    arguments.extend(tenants.iter().flat_map(|tenant| ["--tenant", tenant]));
+    told(&weir_hub(&arguments)).parse().unwrap()
+}
+
+/// A key as a box makes it.
+pub fn device_key() -> Vec<u8> {
+    Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec()
 }
 
 /// A box: its key, what the hub granted, its journal.
@@ -155,6 +170,21 @@ impl Edge {
     }
 
     pub fn run_with(&self, certificate: CertificateDer<'static>, hubs: Vec<String>) -> Running {
+        self.start(certificate, hubs, None)
+    }
+
+    /// Replicates to its hubs, and does as they say.
+    pub fn obey(&self, directives: Arc<dyn Directives>) -> Running {
+        let certificate = CertificateDer::from_pem_slice(self.granted.certificate.as_bytes());
+        self.start(certificate.unwrap(), self.granted.quic.clone(), Some(directives))
+    }
+
+    fn start(
+        &self,
+        certificate: CertificateDer<'static>,
+        hubs: Vec<String>,
+        directives: Option<Arc<dyn Directives>>,
+    ) -> Running {
         let client = self.client_with(certificate);
         let (pause, longest_pause) = (Duration::from_millis(100), Duration::from_millis(500));
         let switching = Switching { give_up: Duration::from_secs(2), ..Switching::default() };
@@ -163,6 +193,7 @@ impl Edge {
             link::Config { keep_every: Duration::from_millis(20), ..link::Config::default() };
         let config = Config { hubs, pause, longest_pause, switching, link, ..Config::default() };
         let (mut driver, status) = Driver::new(config, Arc::clone(&self.journal) as _);
+        directives.into_iter().for_each(|directives| driver.set_directives(directives));
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
             let end = driver.run(&client, &mut stopped).await;

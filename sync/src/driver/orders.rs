@@ -1,5 +1,5 @@
-//! Directives on their way in: taken one at a time, in the order in which they come. What was missed is asked for by telling the
-//! hub anew how far the box has come.
+//! Directives on their way in: taken one at a time, in the order in which they come. Whenever all are taken the hub is told, since
+//! it has only so many under way; what was missed is asked for by telling it anew how far the box has come.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use domain::directive::{Place, SignedDirective};
 
 use crate::directives::{Directives, Taken};
-use crate::frame::Up;
+use crate::frame::{Follow, Up};
 
-/// Directives that may wait; what comes beyond is dropped, and asked for once these are taken.
+/// Directives that may wait; what comes beyond is dropped, and asked for once these are taken. More than a hub has under way.
 const MOST: usize = 64;
 
 /// How often the hub is told where the box stands, whatever happens: a broker may lose what nobody misses.
@@ -30,10 +30,14 @@ pub(super) struct Orders {
     busy: bool,
     /// Whether some were dropped.
     missed: bool,
-    /// When to tell the hub how far the box has come; nothing where there is no connection.
+    /// Whether some were taken since the hub was last told.
+    progress: bool,
+    /// When to ask the hub anew; nothing where there is no connection.
     due: Option<Instant>,
-    /// What to tell it.
-    places: Option<Vec<Place>>,
+    /// Whether what is being looked up asks anew.
+    anew: bool,
+    /// What to tell the hub.
+    told: Option<Follow>,
 }
 
 /// What to do next on a thread of its own.
@@ -54,7 +58,7 @@ impl Orders {
 
     /// It is gone. What it told is still taken.
     pub fn left(&mut self) {
-        (self.due, self.places) = (None, None);
+        (self.due, self.told) = (None, None);
     }
 
     pub fn came(&mut self, directive: SignedDirective) {
@@ -74,25 +78,32 @@ impl Orders {
             self.busy = true;
             return Some(Task::Take(directives, directive));
         }
-        if self.missed && self.due.is_some() {
-            (self.missed, self.due) = (false, Some(now));
+        let due = self.due?;
+        if self.missed || now >= due {
+            self.anew = true;
+        } else if !self.progress {
+            return None;
         }
-        if self.due.is_some_and(|due| now >= due) {
-            (self.busy, self.due) = (true, Some(now + EVERY));
-            return Some(Task::LookUp(directives));
+        if self.anew {
+            self.due = Some(now + EVERY);
         }
-        None
+        (self.busy, self.missed, self.progress) = (true, false, false);
+        Some(Task::LookUp(directives))
     }
 
     pub fn wake_at(&self) -> Option<Instant> {
         self.due.filter(|_| self.directives.is_some() && !self.busy)
     }
 
-    /// Whether the one that was being taken is; `None` where the store could not.
+    /// What became of the one that was being taken; `None` where the store could not.
     pub fn taken(&mut self, taken: Option<Taken>, now: Instant) {
         self.busy = false;
         let pause = match taken {
-            Some(Taken::Done | Taken::Known | Taken::Distrusted) => return,
+            Some(Taken::Done | Taken::Known) => {
+                self.progress = true;
+                return;
+            }
+            Some(Taken::Distrusted) => return,
             Some(Taken::Gap) => GAP,
             None => TROUBLE,
         };
@@ -103,8 +114,12 @@ impl Orders {
 
     pub fn looked_up(&mut self, places: Option<Vec<Place>>, now: Instant) {
         self.busy = false;
+        let anew = std::mem::take(&mut self.anew);
         match places {
-            Some(places) if self.due.is_some() => self.places = Some(places),
+            Some(places) if self.due.is_some() => {
+                let anew = anew || self.told.as_ref().is_some_and(|told| told.anew);
+                self.told = Some(Follow { places, anew });
+            }
             Some(_) => {}
             None => self.due = self.due.map(|_| now + TROUBLE),
         }
@@ -112,6 +127,10 @@ impl Orders {
 
     /// What to tell the hub.
     pub fn follow(&mut self) -> Option<Up> {
-        self.places.take().map(Up::Follow)
+        self.told.take().map(Up::Follow)
     }
 }
+
+#[cfg(test)]
+#[path = "orders_tests.rs"]
+mod tests;

@@ -3,6 +3,7 @@
 //! `GET /v1/authority` gives the authority's certificate (PEM) to anybody. `POST /v1/enrol` and `POST /v1/renew` take and give JSON, see
 //! [`Ask`] and [`Granted`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -44,6 +45,9 @@ pub struct Granted {
     pub mqtt: Option<String>,
     /// `https://host:port` of the hub's API, best first: for renewals.
     pub hubs: Vec<String>,
+    /// The tenants that the box is to serve, each with the secret (32 bytes, base64) by which its authors are named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<String, String>,
 }
 
 /// Why a box got no certificate.
