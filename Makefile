@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 TARGET = $(shell cargo metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 WEIR = $(TARGET)/release/weir
 
-.PHONY: help setup build run samples test lint audit bench soak cross install clean
+.PHONY: help setup build run demo samples test lint audit bench soak cross install clean
 
 help: ## Show this list
 	@echo "Weir: make COMMAND"
@@ -16,6 +16,10 @@ help: ## Show this list
 
 run: build samples ## Install what is missing, build, start the gateway and submit a few sample media to it
 	@scripts/run.sh "$(WEIR)" samples
+
+demo: build samples ## Postgres, a broker, a hub and three boxes on this machine, with sample traffic
+	@scripts/setup.sh scripts/packages-test.txt
+	@scripts/demo.sh "$(TARGET)/release" samples
 
 test: setup ## Install what is missing and run every test
 	@scripts/test.sh

@@ -126,7 +126,7 @@ impl<'a> World<'a> {
                     pending.push(self.hub.0.batch(self.paper.of, &bytes).await.unwrap());
                 }
                 Up::Hole(hole) => pending.push(self.hub.0.hole(self.paper.of, hole).await.unwrap()),
-                Up::Checkpoint(_) => unreachable!("the driver sends those"),
+                Up::Checkpoint(_) | Up::Follow(_) => unreachable!("the driver sends those"),
             }
         }
         for one in pending {

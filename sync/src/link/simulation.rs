@@ -140,7 +140,7 @@ impl Hub {
                 }
                 Down::Ack(self.cursor(hole.from.epoch, hole.from.head.lane))
             }
-            Up::Checkpoint(_) => unreachable!("the driver sends those"),
+            Up::Checkpoint(_) | Up::Follow(_) => unreachable!("the driver sends those"),
         }
     }
 
