@@ -284,6 +284,8 @@ mod tests {
 
     use domain::journal::GENESIS;
 
+    use domain::directive::Address;
+
     use super::*;
 
     fn head(seq: u64) -> Head {
@@ -305,6 +307,11 @@ mod tests {
         let nak = Down::Nak(Nak { cursor, why: Refusal::Busy { after_ms: 200 } });
         let bytes = [&[3u8, 0xac, 2, 1, 5][..], &zeros, &[3, 0xc8, 1]].concat();
         assert_eq!(nak.encode().unwrap(), bytes);
+        let place = Place { epoch: Epoch(300), to: Address::Fleet, seq: Seq(5) };
+        let follow = Follow { places: vec![place], anew: true };
+        assert_eq!(Up::Follow(follow).encode().unwrap(), [5, 1, 0xac, 2, 0, 5, 1]);
+        let directive = SignedDirective { bytes: vec![9], signatures: vec![vec![8]] };
+        assert_eq!(Down::Directive(directive).encode().unwrap(), [7, 1, 9, 1, 1, 8]);
     }
 
     #[test]
@@ -315,6 +322,7 @@ mod tests {
             Up::Hello(Hello { release: "r".into(), schema: 1, lanes: vec![] }),
             Up::Checkpoint(signed),
             Up::Hole(Hole { from: cursor, to: head(9) }),
+            Up::Follow(Follow { places: vec![], anew: false }),
         ];
         for up in ups {
             let mut bytes = up.encode().unwrap();
@@ -330,6 +338,7 @@ mod tests {
             Down::Fork(cursor),
             Down::Receipt(Receipt { checkpoint: GENESIS, at: -1, signature: vec![3; 64] }),
             Down::Refused("revoked".parse().unwrap()),
+            Down::Directive(SignedDirective { bytes: vec![1], signatures: vec![vec![2]] }),
         ];
         for down in downs {
             let mut bytes = down.encode().unwrap();
