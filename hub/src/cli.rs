@@ -46,6 +46,9 @@ pub enum Command {
         /// The port of API (TCP) and QUIC (UDP).
         #[arg(long, default_value_t = init::PORT)]
         port: u16,
+        /// Where boxes will find an MQTT broker, HOST:PORT: writes its configuration, certificate and access list, too. Hub nodes use the next port.
+        #[arg(long, value_name = "HOST:PORT")]
+        broker: Option<String>,
         /// The database, `host=… user=… dbname=…` or `postgres://…`.
         #[arg(long, env = "WEIR_HUB_DATABASE", value_name = "ADDRESS", hide_env_values = true, default_value = init::DATABASE)]
         database: String,
@@ -165,8 +168,8 @@ impl At {
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve { config } => serve::serve(Config::read(&config)?).await?,
-        Command::Init { dir: folder, names, port, database } => {
-            set_up(&init::Plan { folder, names, port, database })?;
+        Command::Init { dir: folder, names, port, broker, database } => {
+            set_up(&init::Plan { folder, names, port, broker, database })?;
         }
         Command::Migrate(at) => {
             let mut client = Database::new(&at.database)?.connect().await?;
@@ -207,7 +210,8 @@ async fn boxes(command: BoxCommand) -> anyhow::Result<()> {
 
 fn line(member: &Member) -> String {
     let (of, name, state) = (&member.of, &member.name, member.state.as_str());
-    format!("{of}  {name}  {state}  {} entries  {} alarms", member.entries, member.alarms)
+    let Member { connected, entries, alarms, .. } = member;
+    format!("{of}  {name}  {state}  {connected}  {entries} entries  {alarms} alarms")
 }
 
 async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
@@ -260,6 +264,9 @@ Keep a copy of both keys where nobody else reads it. Next:
   weir-hub token enroll --config {settings}    # a line for each box: weir enroll LINE",
         init::SETTINGS
     );
+    if plan.broker.is_some() {
+        println!("{}", init::broker_steps(&plan.folder));
+    }
     Ok(())
 }
 

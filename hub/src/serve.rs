@@ -9,16 +9,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::authority::Issuer;
 use crate::config::Config;
-use crate::fleet::{self, Barred};
+use crate::fleet;
 use crate::http::{Api, server};
 use crate::receipt::HubKey;
 use crate::session::Sessions;
-use crate::{Ingest, Pool, schema, transports};
+use crate::{Ingest, Pool, broker, presence, schema, transports};
 
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
@@ -37,6 +37,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let client = config.database.connect().await.context("cannot reach the database")?;
     schema::check(&client).await?;
+    let barred = fleet::barred(&client).await?;
     drop(client);
     let key = Arc::new(hub_key(&config.key)?);
     let issuer = config.authority.as_ref().map(Issuer::open).transpose()?;
@@ -44,8 +45,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut committing = JoinSet::new();
     let pool = Arc::new(Pool::new(config.database.clone(), INGEST_POOL));
     let ingest = Ingest::start(config.ingest.clone(), pool, Arc::clone(&key), &mut committing);
-    let (told, barred) = watch::channel(Barred::default());
-    let sessions = Arc::new(Sessions::new(ingest, barred));
+    let (told, barred) = watch::channel(barred);
+    let sessions = Arc::new(Sessions::new(ingest, barred.clone()));
     let mut chores = JoinSet::new();
     chores.spawn(fleet::watch(config.database.clone(), told));
     chores.spawn(keep_days(Pool::new(config.database.clone(), 1), config.retention_days));
@@ -54,18 +55,31 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     // Held for as long as the hub serves: transports get clones of it.
     let (door, arriving) = transports::arrivals();
     let boxes = tokio::spawn(transports::serve(Arc::clone(&sessions), arriving, stopped.clone()));
-    let mut quic = JoinSet::new();
+    let mut ways = JoinSet::new();
     if let (Some(listen), Some(issuer), Some(own)) = (config.quic, &issuer, &own) {
         let server = transports::quic(listen, issuer, own.clone())?;
         eprintln!("weir-hub: boxes connect to UDP {}", server.address()?);
-        quic.spawn(server.serve(door.clone(), stopped.clone()));
+        ways.spawn(server.serve(door.clone(), stopped.clone()));
     }
+    let (tell, news) = mpsc::channel(presence::NEWS);
+    let mut broker = None;
+    if let (Some(at), Some(issuer)) = (&config.mqtt, &issuer) {
+        let server = broker::listener(at, issuer)?;
+        eprintln!("weir-hub: boxes are heard at the broker {}", at.address);
+        broker = Some(server.listens());
+        ways.spawn(server.serve(door.clone(), Some(tell.clone()), stopped.clone()));
+        if let Some(acl) = at.acl.clone() {
+            chores.spawn(broker::guard(acl, barred));
+        }
+    }
+    let pool = Pool::new(config.database.clone(), 1);
+    chores.spawn(presence::Keeper::new(pool, &sessions).run(news));
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let pool = Arc::new(Pool::new(config.database, API_POOL));
-    let mut api = Api::new(pool, Arc::clone(&sessions));
+    let mut api = Api::new(pool, Arc::clone(&sessions)).hearing(broker);
     if let Some(issuer) = issuer {
         api = api.enrolling(issuer, key.public_key());
     }
@@ -85,7 +99,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let drained = async {
         boxes.await?;
         api.await?;
-        while quic.join_next().await.is_some() {}
+        while ways.join_next().await.is_some() {}
         // The shards end once nobody can bring anything any more.
         drop(sessions);
         while committing.join_next().await.is_some() {}

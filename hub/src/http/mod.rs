@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use domain::journal::BoxId;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::authority::Issuer;
 use crate::session::Sessions;
@@ -43,6 +44,8 @@ pub struct Api {
     pool: Arc<Pool>,
     sessions: Arc<Sessions>,
     door: Option<Arc<Door>>,
+    /// Whether the broker hands over what boxes say; nothing where there is none.
+    broker: Option<watch::Receiver<bool>>,
 }
 
 /// What boxes meet that come for a certificate.
@@ -56,7 +59,12 @@ struct Door {
 impl Api {
     /// Over these sessions, with connections of its own, so that no query waits for the ingest or the other way round.
     pub fn new(pool: Arc<Pool>, sessions: Arc<Sessions>) -> Self {
-        Self { pool, sessions, door: None }
+        Self { pool, sessions, door: None, broker: None }
+    }
+
+    /// Tells whether the broker is heard, where there is one.
+    pub fn hearing(self, broker: Option<watch::Receiver<bool>>) -> Self {
+        Self { broker, ..self }
     }
 
     /// Boxes may come for certificates; they are told the hub's public key.
