@@ -111,7 +111,7 @@ impl Edge {
 ///
 /// # Panics
 /// When it does not come in a minute.
-pub fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, look)
 }
 
@@ -119,7 +119,7 @@ pub fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 ///
 /// # Panics
 /// When it does not come.
-pub fn within<T>(patience: Duration, what: &str, look: impl Fn() -> Option<T>) -> T {
+pub fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
