@@ -3,11 +3,13 @@
 //! What a box of the barred says over MQTT is refused by its session, whatever the broker does. The broker's own list keeps it from using
 //! the broker at all: the hub writes the list anew whenever it changes, and the broker reads it when it is told to (docs/hub.md).
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use domain::journal::{BoxId, TenantId};
 use sync::identity::HUB_NAME;
 use sync::mqtt::{self, Server, mosquitto};
 use tokio::sync::watch;
@@ -41,6 +43,32 @@ pub fn listener(config: &Config, issuer: &Issuer) -> Result<Server, Error> {
     let broker = mqtt::Broker::new(&config.address, authority, own).map_err(failed)?;
     let group = config.group.clone();
     Ok(Server::new(broker, mqtt::Config { group, ..mqtt::Config::default() }))
+}
+
+/// Makes a certificate and a key for a tenant's subscribers; where they lie.
+///
+/// # Errors
+/// Where the tenant has the name of a box or of the hub, a file is there already, or the folder is not.
+pub fn subscriber(
+    issuer: &Issuer,
+    tenant: &TenantId,
+    folder: &Path,
+) -> Result<[PathBuf; 2], Error> {
+    let name = mqtt::tenant_name(tenant);
+    if name == HUB_NAME || name.parse::<BoxId>().is_ok() {
+        return Err(Error::Invalid(format!(
+            "a tenant `{tenant}` would be somebody else to the broker: give it a name that is no UUID and not {HUB_NAME}"
+        )));
+    }
+    let failed = |error| Error::Invalid(format!("no certificate for {tenant}: {error}"));
+    let texts = issuer.authority.client(&name).map_err(failed)?.pem();
+    let paths = ["pem", "key"].map(|end| folder.join(format!("{name}.{end}")));
+    for ((path, text), mode) in paths.iter().zip(texts).zip([0o644, 0o600]) {
+        let open = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+        open.and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(|error| Error::Invalid(format!("cannot make {}: {error}", path.display())))?;
+    }
+    Ok(paths)
 }
 
 /// Keeps the broker's access list as the list of the barred is, which it holds from the start. Ends when nobody keeps that any more.
@@ -91,8 +119,6 @@ mod tests {
 
     use std::collections::BTreeMap;
     use std::sync::Arc;
-
-    use domain::journal::BoxId;
 
     use super::*;
     use crate::fleet::State;

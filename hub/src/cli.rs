@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use domain::journal::BoxId;
+use domain::journal::{BoxId, TenantId};
 use serde::Serialize;
 
 use crate::authority::Issuer;
 use crate::config::Config;
 use crate::database::Connection;
 use crate::fleet::{self, Member, State};
-use crate::{Database, enrolment, init, schema, serve, token, verify};
+use crate::{Database, broker, enrolment, init, schema, serve, token, verify};
 
 /// The hub of many boxes: takes their journals, proves them, answers questions.
 #[derive(Parser, Debug)]
@@ -61,6 +61,18 @@ pub enum Command {
     /// Invite boxes; make, list and revoke the API's tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Make a certificate by which a tenant's subscriber reads that tenant's decisions at the broker, and nothing else.
+    Subscriber {
+        /// The hub's file of settings.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The tenant, as the boxes call it.
+        #[arg(long)]
+        tenant: TenantId,
+        /// An existing folder for certificate and key; neither must be there.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Recompute every chain, checkpoint and commitment; exit 1 where something does not hold.
     Verify {
         /// Of one box only.
@@ -179,6 +191,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Box(command) => boxes(command).await?,
         Command::Token(command) => tokens(command).await?,
+        Command::Subscriber { config, tenant, dir } => subscriber(&config, &tenant, &dir)?,
         Command::Verify { of, at } => return prove(of, &at).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -241,11 +254,28 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn invite(config: &Path, name: &str, hours: u16) -> anyhow::Result<()> {
-    let config = Config::read(config)?;
+fn issuer(config: &Config) -> anyhow::Result<Issuer> {
     let none =
         "the settings name no authority: `weir-hub init` makes one, and `names` says for whom";
-    let issuer = Issuer::open(config.authority.as_ref().context(none)?)?;
+    Ok(Issuer::open(config.authority.as_ref().context(none)?)?)
+}
+
+fn subscriber(config: &Path, tenant: &TenantId, folder: &Path) -> anyhow::Result<()> {
+    let issuer = issuer(&Config::read(config)?)?;
+    let [certificate, key] = broker::subscriber(&issuer, tenant, folder)?;
+    let broker = issuer.told.mqtt.as_deref().unwrap_or("the broker");
+    println!(
+        "made {} and {}: with them and authority.pem a client of {broker} may subscribe to weir/v1/+/t/{}/results, one at a time",
+        certificate.display(),
+        key.display(),
+        sync::mqtt::tenant_name(tenant)
+    );
+    Ok(())
+}
+
+async fn invite(config: &Path, name: &str, hours: u16) -> anyhow::Result<()> {
+    let config = Config::read(config)?;
+    let issuer = issuer(&config)?;
     let client = config.database.connect().await?;
     schema::check(&client).await?;
     println!("{}", enrolment::invite(&client, &issuer, name, hours).await?);

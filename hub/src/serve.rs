@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sync::identity::Certified;
+use sync::mqtt::News;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -18,6 +20,7 @@ use crate::fleet;
 use crate::http::{Api, server};
 use crate::receipt::HubKey;
 use crate::session::Sessions;
+use crate::transports::Arrivals;
 use crate::{Ingest, Pool, broker, presence, schema, transports};
 
 /// Connections for hellos, checkpoints and alarms; and those for the API.
@@ -55,22 +58,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     // Held for as long as the hub serves: transports get clones of it.
     let (door, arriving) = transports::arrivals();
     let boxes = tokio::spawn(transports::serve(Arc::clone(&sessions), arriving, stopped.clone()));
-    let mut ways = JoinSet::new();
-    if let (Some(listen), Some(issuer), Some(own)) = (config.quic, &issuer, &own) {
-        let server = transports::quic(listen, issuer, own.clone())?;
-        eprintln!("weir-hub: boxes connect to UDP {}", server.address()?);
-        ways.spawn(server.serve(door.clone(), stopped.clone()));
-    }
     let (tell, news) = mpsc::channel(presence::NEWS);
+    let doors = Doors { door: &door, tell, stopped: &stopped };
+    let mut ways = JoinSet::new();
     let mut broker = None;
-    if let (Some(at), Some(issuer)) = (&config.mqtt, &issuer) {
-        let server = broker::listener(at, issuer)?;
-        eprintln!("weir-hub: boxes are heard at the broker {}", at.address);
-        broker = Some(server.listens());
-        ways.spawn(server.serve(door.clone(), Some(tell.clone()), stopped.clone()));
-        if let Some(acl) = at.acl.clone() {
-            chores.spawn(broker::guard(acl, barred));
-        }
+    if let (Some(issuer), Some(own)) = (&issuer, &own) {
+        broker = doors.open(&config, issuer, own, &mut ways)?;
+    }
+    if let Some(acl) = config.mqtt.as_ref().and_then(|mqtt| mqtt.acl.clone()) {
+        chores.spawn(broker::guard(acl, barred));
     }
     let pool = Pool::new(config.database.clone(), 1);
     chores.spawn(presence::Keeper::new(pool, &sessions).run(news));
@@ -115,6 +111,37 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     chores.shutdown().await;
     Ok(())
+}
+
+/// What every way needs by which boxes come.
+struct Doors<'a> {
+    door: &'a Arrivals,
+    tell: mpsc::Sender<News>,
+    stopped: &'a watch::Receiver<bool>,
+}
+
+impl Doors<'_> {
+    /// Opens what is configured; whether the broker is heard, where there is one.
+    fn open(
+        self,
+        config: &Config,
+        issuer: &Issuer,
+        own: &Certified,
+        ways: &mut JoinSet<()>,
+    ) -> anyhow::Result<Option<watch::Receiver<bool>>> {
+        let Self { door, tell, stopped } = self;
+        if let Some(listen) = config.quic {
+            let server = transports::quic(listen, issuer, own.clone())?;
+            eprintln!("weir-hub: boxes connect to UDP {}", server.address()?);
+            ways.spawn(server.serve(door.clone(), stopped.clone()));
+        }
+        let Some(at) = &config.mqtt else { return Ok(None) };
+        let server = broker::listener(at, issuer)?;
+        eprintln!("weir-hub: boxes are heard at the broker {}", at.address);
+        let heard = server.listens();
+        ways.spawn(server.serve(door.clone(), Some(tell), stopped.clone()));
+        Ok(Some(heard))
+    }
 }
 
 /// Partitions of the days to come, and the end of those that are past their time.

@@ -112,7 +112,11 @@ fn killed(rounds: u32, mut kill: impl FnMut(&mut Brokered), mut back: impl FnMut
     }
     for edge in &mut edges {
         edge.submit(2);
-        assert_eq!(edge.accepted.len() as u32, rounds * ROUND + 2, "boxes work whatever is away");
+        assert_eq!(
+            edge.accepted.len(),
+            (rounds * ROUND + 2) as usize,
+            "boxes work whatever is away"
+        );
         arrives(&all.hub, &edge.accepted);
         let state = edge.waits("everything acknowledged", |state| {
             state["bulk_lag"] == 0 && state["critical_lag"] == 0
@@ -131,6 +135,50 @@ fn nothing_is_lost_or_doubled_while_the_broker_is_killed() {
 #[test]
 fn nothing_is_lost_or_doubled_while_the_hub_is_killed() {
     killed(4, |all| all.hub.kill(), |all| all.hub.serve());
+}
+
+#[test]
+fn a_tenants_subscriber_hears_its_decisions_and_no_others() {
+    let all = Hub::start_with_broker();
+    let Brokered { hub, mosquitto, .. } = &all;
+    let mut edge = edge(hub);
+    let settings = hub.dir().join("weir-hub.toml");
+    let subscriber = |tenant: &str| {
+        let dir = hub.dir();
+        let [config, dir] = [settings.to_str().unwrap(), dir.to_str().unwrap()];
+        hub.run(&["subscriber", "--config", config, "--tenant", tenant, "--dir", dir]);
+        let certified = ["pem", "key"].map(|end| hub.dir().join(format!("{tenant}.{end}")));
+        let authority = hub.dir().join("authority.pem");
+        Outsider { port: mosquitto.ports()[0], authority, certified: Some(certified) }
+    };
+    // The tenant of a box without tokens.
+    let [ours, other] = ["default", "other"].map(subscriber);
+    let heard = |who: &Outsider, topics: [&str; 2]| {
+        let [one, other] = topics;
+        let output = who.call("mosquitto_sub", &["-W", "4", "-t", one, "-t", other]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let results = "weir/v1/+/t/default/results";
+    let (heard, not) = std::thread::scope(|scope| {
+        let ours = scope.spawn(|| heard(&ours, [results, "none"]));
+        let others = scope.spawn(|| heard(&other, [results, "#"]));
+        until("both to listen", || {
+            let said = mosquitto.said();
+            [" as other", " as default"].iter().all(|name| said.contains(name)).then_some(())
+        });
+        edge.submit(5);
+        (ours.join().unwrap(), others.join().unwrap())
+    });
+    let submissions: Vec<_> = heard.iter().filter_map(|it| it["submission"].as_str()).collect();
+    assert!(submissions.len() >= 3, "lossy, but not without need: {heard:?}");
+    assert!(submissions.iter().all(|id| edge.accepted.contains(*id)), "{heard:?}");
+    for told in &heard {
+        assert_eq!(told["decision"], 0, "{told}");
+        assert!(told["status"].is_string() && told["at"].is_number(), "{told}");
+        assert!(!told.to_string().contains("caption"), "no text goes along: {told}");
+    }
+    assert_eq!(not, Vec::<Value>::new());
 }
 
 /// Somebody with a certificate in the name of a box, as if its key had been stolen.

@@ -33,7 +33,8 @@ pub struct Files<'a> {
     pub data: &'a Path,
 }
 
-/// Who may read and write what: boxes under the name of their certificate only, hub nodes by theirs. `user` begins each
+/// Who may read and write what: boxes under the name of their certificate only, hub nodes by theirs, a tenant's subscribers the
+/// tenant's decisions under its name. Names of boxes are UUIDs, those of tenants must not be. `user` begins each
 /// section of a name, `%u` is the name that the certificate shows. Those that are `barred` may do nothing: a denial goes before every
 /// pattern, and holds for connections that are open as soon as the broker has read it (SIGHUP).
 pub fn acl<'a>(barred: impl IntoIterator<Item = &'a BoxId>) -> String {
@@ -54,6 +55,7 @@ pattern read weir/v1/%u/down
 pattern write weir/v1/%u/state
 pattern write weir/v1/%u/telemetry
 pattern write weir/v1/%u/t/#
+pattern read weir/v1/+/t/%u/#
 "
     );
     for of in barred {
@@ -136,6 +138,6 @@ mod tests {
         let acl = acl([&of]);
         assert!(acl.ends_with(&format!("\nuser {of}\ntopic deny #\n")), "{acl}");
         let mut patterns = acl.lines().filter(|line| line.starts_with("pattern"));
-        assert!(patterns.all(|line| line.contains("weir/v1/%u/")), "no pattern without a name");
+        assert!(patterns.all(|line| line.contains("/%u/")), "no pattern without a name");
     }
 }
