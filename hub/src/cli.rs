@@ -14,7 +14,7 @@ use crate::authority::Issuer;
 use crate::config::Config;
 use crate::database::Connection;
 use crate::fleet::{self, Member, State};
-use crate::{Database, enrolment, init, schema, serve, token, verify};
+use crate::{Database, broker, enrolment, init, schema, serve, token, verify};
 
 /// The hub of many boxes: takes their journals, proves them, answers questions.
 #[derive(Parser, Debug)]
@@ -48,6 +48,9 @@ pub enum Command {
         /// The port of API (TCP) and QUIC (UDP).
         #[arg(long, default_value_t = init::PORT)]
         port: u16,
+        /// Where boxes will find an MQTT broker, HOST:PORT: writes its configuration, certificate and access list, too. Hub nodes use the next port.
+        #[arg(long, value_name = "HOST:PORT")]
+        broker: Option<String>,
         /// The database, `host=… user=… dbname=…` or `postgres://…`.
         #[arg(long, env = "WEIR_HUB_DATABASE", value_name = "ADDRESS", hide_env_values = true, default_value = init::DATABASE)]
         database: String,
@@ -71,6 +74,18 @@ pub enum Command {
     Key(orders::KeyCommand),
     /// Sign a policy or hash list with the release key; the order comes out as JSON.
     Release(orders::ReleaseArguments),
+    /// Make a certificate by which a tenant's subscriber reads that tenant's decisions at the broker, and nothing else.
+    Subscriber {
+        /// The hub's file of settings.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The tenant, as the boxes call it.
+        #[arg(long)]
+        tenant: TenantId,
+        /// An existing folder for certificate and key; neither must be there.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Recompute every chain, checkpoint and commitment; exit 1 where something does not hold.
     Verify {
         /// Of one box only.
@@ -181,8 +196,8 @@ impl At {
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve { config } => serve::serve(Config::read(&config)?).await?,
-        Command::Init { dir: folder, names, port, database } => {
-            set_up(&init::Plan { folder, names, port, database })?;
+        Command::Init { dir: folder, names, port, broker, database } => {
+            set_up(&init::Plan { folder, names, port, broker, database })?;
         }
         Command::Migrate(at) => {
             let mut client = Database::new(&at.database)?.connect().await?;
@@ -196,6 +211,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Directive(command) => orders::directives(command).await?,
         Command::Key(command) => orders::keys(command).await?,
         Command::Release(arguments) => orders::release(&arguments)?,
+        Command::Subscriber { config, tenant, dir } => subscriber(&config, &tenant, &dir)?,
         Command::Verify { of, at } => return prove(of, &at).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -227,7 +243,8 @@ async fn boxes(command: BoxCommand) -> anyhow::Result<()> {
 
 fn line(member: &Member) -> String {
     let (of, name, state) = (&member.of, &member.name, member.state.as_str());
-    format!("{of}  {name}  {state}  {} entries  {} alarms", member.entries, member.alarms)
+    let Member { connected, entries, alarms, .. } = member;
+    format!("{of}  {name}  {state}  {connected}  {entries} entries  {alarms} alarms")
 }
 
 async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
@@ -259,11 +276,28 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn invite(config: &Path, name: &str, hours: u16, tenants: &[TenantId]) -> anyhow::Result<()> {
-    let config = Config::read(config)?;
+fn issuer(config: &Config) -> anyhow::Result<Issuer> {
     let none =
         "the settings name no authority: `weir-hub init` makes one, and `names` says for whom";
-    let issuer = Issuer::open(config.authority.as_ref().context(none)?)?;
+    Ok(Issuer::open(config.authority.as_ref().context(none)?)?)
+}
+
+fn subscriber(config: &Path, tenant: &TenantId, folder: &Path) -> anyhow::Result<()> {
+    let issuer = issuer(&Config::read(config)?)?;
+    let [certificate, key] = broker::subscriber(&issuer, tenant, folder)?;
+    let broker = issuer.told.mqtt.as_deref().unwrap_or("the broker");
+    println!(
+        "made {} and {}: with them and authority.pem a client of {broker} may subscribe to weir/v1/+/t/{}/results, one at a time",
+        certificate.display(),
+        key.display(),
+        sync::mqtt::tenant_name(tenant)
+    );
+    Ok(())
+}
+
+async fn invite(config: &Path, name: &str, hours: u16, tenants: &[TenantId]) -> anyhow::Result<()> {
+    let config = Config::read(config)?;
+    let issuer = issuer(&config)?;
     let client = config.database.connect().await?;
     schema::check(&client).await?;
     println!("{}", enrolment::invite(&client, &issuer, name, hours, tenants).await?);
@@ -282,6 +316,9 @@ Keep a copy of both keys where nobody else reads it. Next:
   weir-hub token enroll --config {settings}    # a line for each box: weir enroll LINE",
         init::SETTINGS
     );
+    if plan.broker.is_some() {
+        println!("{}", init::broker_steps(&plan.folder));
+    }
     Ok(())
 }
 

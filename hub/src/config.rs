@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::authority::{self, Told};
-use crate::{Database, ingest, init};
+use crate::{Database, broker, ingest, init};
 
 /// What the hub runs by.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Config {
     pub authority: Option<authority::Config>,
     /// Where boxes connect.
     pub quic: Option<SocketAddr>,
+    /// Where boxes are heard over MQTT.
+    pub mqtt: Option<broker::Config>,
     /// The hub's Ed25519 key in PKCS#8; made where there is none.
     pub key: PathBuf,
     /// Days for which entries are kept; nothing keeps them for ever.
@@ -57,6 +59,7 @@ struct Raw {
     #[serde(default = "authority_key")]
     authority_key: PathBuf,
     quic: Option<RawQuic>,
+    mqtt: Option<RawMqtt>,
     #[serde(default)]
     boxes: RawBoxes,
     retention_days: Option<u16>,
@@ -68,6 +71,15 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawQuic {
     listen: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMqtt {
+    broker: String,
+    #[serde(default = "group")]
+    group: String,
+    acl: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -95,6 +107,10 @@ fn listen() -> String {
 
 fn key() -> PathBuf {
     "hub.key".into()
+}
+
+fn group() -> String {
+    "hub".into()
 }
 
 fn authority() -> PathBuf {
@@ -146,6 +162,24 @@ fn told(raw: RawBoxes, problems: &mut Vec<String>) -> Told {
     Told { quic: raw.quic, hubs: raw.hubs, mqtt: raw.mqtt }
 }
 
+impl RawMqtt {
+    fn check(self, folder: &Path, problems: &mut Vec<String>) -> broker::Config {
+        let Self { broker: address, group, acl } = self;
+        if !is_place(&address) {
+            problems.push(format!(
+                "mqtt.broker: `{address}` is no address: write for example 127.0.0.1:8884, the listener for hub nodes"
+            ));
+        }
+        let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        if !(1..=64).contains(&group.len()) || !group.bytes().all(bare) {
+            problems.push(format!(
+                "mqtt.group: `{group}` is no name: write up to 64 letters, digits and hyphens, the same at every node of the hub"
+            ));
+        }
+        broker::Config { address, group, acl: acl.map(|acl| folder.join(acl)) }
+    }
+}
+
 impl Raw {
     /// The part about certificates and who connects how, checked; it is taken out.
     fn authority(
@@ -173,12 +207,20 @@ impl Raw {
                     "names: missing: write by which host names and addresses the hub is called (`weir-hub init` makes a whole file), or `plain = true` for an API on 127.0.0.1 without TLS".into(),
                 );
             }
-            if self.quic.is_some() {
-                problems.push(
-                    "quic: needs `names` and an authority, which `weir-hub init` makes".into(),
-                );
+            for (key, is_there) in [("quic", self.quic.is_some()), ("mqtt", self.mqtt.is_some())] {
+                if is_there {
+                    problems.push(format!(
+                        "{key}: needs `names` and an authority, which `weir-hub init` makes"
+                    ));
+                }
             }
             return None;
+        }
+        if self.mqtt.is_some() && told.mqtt.is_none() {
+            problems.push(
+                "boxes.mqtt: missing: write where boxes find the broker, for example \"hub.example:8883\""
+                    .into(),
+            );
         }
         if self.quic.is_some() && told.quic.is_empty() {
             problems.push(
@@ -216,6 +258,7 @@ impl Config {
         let quic = raw.quic.as_ref().map(|quic| quic.listen.clone());
         let quic = quic.and_then(|given| address("quic.listen", &given, &mut problems));
         let authority = raw.authority(listen, folder, &mut problems);
+        let mqtt = raw.mqtt.take().map(|mqtt| mqtt.check(folder, &mut problems));
         if raw.retention_days == Some(0) {
             problems.push(
                 "retention_days: 0 would keep nothing: write 1 or more, or leave it out".into(),
@@ -255,6 +298,7 @@ impl Config {
                 plain: raw.plain,
                 authority,
                 quic,
+                mqtt,
                 key: folder.join(raw.key),
                 retention_days: raw.retention_days,
                 ingest,
@@ -272,7 +316,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once_with_what_to_write() {
-        let text = "database = 'host='\nlisten = 'here'\nretention_days = 0\n[ingest]\nshards = 0\nlinger_ms = 5000\n[quic]\nlisten = 'x'\n[boxes]\nquic = ['hub']\nhubs = ['http://hub:1']\nmqtt = 'a:b'";
+        let text = "database = 'host='\nlisten = 'here'\nretention_days = 0\n[ingest]\nshards = 0\nlinger_ms = 5000\n[quic]\nlisten = 'x'\n[mqtt]\nbroker = 'x'\ngroup = 'a/b'\n[boxes]\nquic = ['hub']\nhubs = ['http://hub:1']\nmqtt = 'a:b'";
         let problems = Config::parse(text, Path::new("/etc/weir")).unwrap_err();
         for key in [
             "listen: ",
@@ -282,6 +326,9 @@ mod tests {
             "names: missing",
             "quic: needs",
             "quic.listen: ",
+            "mqtt: needs",
+            "mqtt.broker: ",
+            "mqtt.group: ",
             "boxes.quic: ",
             "boxes.hubs: ",
             "boxes.mqtt: ",

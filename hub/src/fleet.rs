@@ -64,13 +64,30 @@ pub struct Member {
     pub entries: i64,
     /// Alarms that nobody has seen to.
     pub alarms: i64,
+    /// By which way it is connected: `quic`, `mqtt`, or `offline`.
+    pub connected: String,
+    /// Since when that is so, in seconds since 1970; nothing where it is not known.
+    pub connected_since: Option<f64>,
+    /// When it last sent telemetry, in seconds since 1970.
+    pub telemetry_at: Option<f64>,
+    /// What it sent then; only where one box is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<serde_json::Value>,
 }
 
+/// A connection counts while its node is there. MQTT has no connection of the box's own: there the broker's word that it went counts,
+/// too. Of two the newer is in use.
 const MEMBERS: &str = "SELECT box, name, state, release, encode(serial, 'hex'), extract(epoch FROM enrolled_at)::float8,
     extract(epoch FROM seen_at)::float8,
     (SELECT coalesce(sum(seq), 0)::bigint FROM cursors c WHERE c.box = b.box),
-    (SELECT count(*) FROM alarms a WHERE a.box = b.box AND resolved_at IS NULL)
-    FROM boxes b";
+    (SELECT count(*) FROM alarms a WHERE a.box = b.box AND resolved_at IS NULL),
+    coalesce(live.path, 'offline'), extract(epoch FROM CASE WHEN live.path IS NOT NULL THEN live.since
+        WHEN p.online IS FALSE THEN p.since END)::float8,
+    extract(epoch FROM p.telemetry_at)::float8, CASE WHEN $1 THEN p.telemetry END
+    FROM boxes b LEFT JOIN presence p USING (box)
+    LEFT JOIN LATERAL (SELECT c.path, c.since FROM connections c JOIN nodes n USING (node)
+        WHERE c.box = b.box AND n.seen_at > now() - interval '10 seconds' AND (c.path = 'quic' OR p.online IS NOT FALSE)
+        ORDER BY c.since DESC LIMIT 1) live ON true";
 
 /// Enrols a box, or gives one that is enrolled under the same key another certificate.
 ///
@@ -125,7 +142,7 @@ pub async fn state(client: &Client, of: BoxId) -> Result<Option<State>, Error> {
 /// # Errors
 /// Where the database is away.
 pub async fn list(client: &Client) -> Result<Vec<Member>, Error> {
-    let rows = client.query(&format!("{MEMBERS} ORDER BY name, box"), &[]).await?;
+    let rows = client.query(&format!("{MEMBERS} ORDER BY name, box"), &[&false]).await?;
     rows.iter().map(member).collect()
 }
 
@@ -134,7 +151,7 @@ pub async fn list(client: &Client) -> Result<Vec<Member>, Error> {
 /// # Errors
 /// [`Error::NotFound`], or where the database is away.
 pub async fn show(client: &Client, of: BoxId) -> Result<Member, Error> {
-    let row = client.query_opt(&format!("{MEMBERS} WHERE box = $1"), &[&of.0]).await?;
+    let row = client.query_opt(&format!("{MEMBERS} WHERE box = $2"), &[&true, &of.0]).await?;
     let row = row.ok_or_else(|| Error::NotFound(format!("no box {of} is enrolled here")))?;
     member(&row)
 }
@@ -150,6 +167,12 @@ fn member(row: &Row) -> Result<Member, Error> {
         seen_at: row.try_get(6)?,
         entries: row.try_get(7)?,
         alarms: row.try_get(8)?,
+        connected: row.try_get(9)?,
+        connected_since: row.try_get(10)?,
+        telemetry_at: row.try_get(11)?,
+        telemetry: row
+            .try_get::<_, Option<&str>>(12)?
+            .and_then(|json| serde_json::from_str(json).ok()),
     })
 }
 
@@ -158,6 +181,17 @@ pub type Barred = Arc<BTreeMap<BoxId, State>>;
 
 /// How often the list is read even though nobody said that it changed.
 const POLL: Duration = Duration::from_secs(2);
+
+/// Who is barred now.
+///
+/// # Errors
+/// Where the database is away.
+pub async fn barred(client: &Client) -> Result<Barred, Error> {
+    let query = "SELECT box, state FROM boxes WHERE state <> 'enrolled'";
+    let rows = client.query(query, &[]).await?;
+    let row = |row: &Row| Ok((BoxId(row.try_get(0)?), State::read(row.try_get(1)?)?));
+    rows.iter().map(row).collect::<Result<_, Error>>().map(Arc::new)
+}
 
 /// Keeps the list of barred boxes up to date: told by the database, and by asking every two seconds where telling fails. Ends when
 /// nobody watches any more.
@@ -176,17 +210,12 @@ pub async fn watch(database: Database, barred: watch::Sender<Barred>) {
 async fn follow(database: &Database, barred: &watch::Sender<Barred>) -> Result<(), Error> {
     let (client, mut told) = database.listen("weir_boxes").await?;
     loop {
-        let query = "SELECT box, state FROM boxes WHERE state <> 'enrolled'";
-        let rows = tokio::time::timeout(POLL, client.query(query, &[])).await;
-        let rows = rows.map_err(|_| Error::Slow(POLL))??;
-        let now = rows
-            .iter()
-            .map(|row| Ok((BoxId(row.try_get(0)?), State::read(row.try_get(1)?)?)))
-            .collect::<Result<BTreeMap<_, _>, Error>>()?;
+        let now = tokio::time::timeout(POLL, self::barred(&client)).await;
+        let now = now.map_err(|_| Error::Slow(POLL))??;
         barred.send_if_modified(|before| {
-            let changed = **before != now;
+            let changed = *before != now;
             if changed {
-                *before = Arc::new(now);
+                *before = now;
             }
             changed
         });

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ring::rand::{SecureRandom as _, SystemRandom};
 use sync::identity::Authority;
+use sync::mqtt::mosquitto;
 
 use crate::Error;
 use crate::receipt::HubKey;
@@ -20,6 +22,12 @@ pub const PORT: u16 = 8470;
 /// Name of the file of settings.
 pub const SETTINGS: &str = "weir-hub.toml";
 
+/// The folder of what the broker needs, within that of the hub.
+const BROKER: &str = "broker";
+
+/// Where the broker's files are meant to lie on its machine.
+const INSTALLED: &str = "/etc/mosquitto/weir";
+
 /// What to make.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -29,6 +37,8 @@ pub struct Plan {
     pub names: Vec<String>,
     /// Of API and QUIC.
     pub port: u16,
+    /// `host:port` by which boxes find the MQTT broker, where there is to be one. Hub nodes use the port behind it.
+    pub broker: Option<String>,
     /// The database's address.
     pub database: String,
 }
@@ -46,13 +56,14 @@ impl Plan {
             )));
         }
         crate::Database::new(&self.database)?;
+        let broker = self.broker()?;
         let folder = std::path::absolute(&self.folder).map_err(|error| self.failed(&error))?;
         let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
             return Err(Error::Invalid(format!("{} cannot be made", folder.display())));
         };
         let beside =
             parent.join(format!(".{}.{}", name.to_string_lossy(), uuid::Uuid::now_v7().simple()));
-        let made = self.fill(&beside).and_then(|()| {
+        let made = self.fill(&beside, broker.as_ref()).and_then(|()| {
             // Takes the place of nothing or of an empty folder, and of nothing else.
             fs::rename(&beside, &folder).map_err(|error| self.failed(&error))?;
             sync_folder(parent).map_err(|error| self.failed(&error))
@@ -64,16 +75,46 @@ impl Plan {
         made
     }
 
-    fn fill(&self, beside: &Path) -> Result<(), Error> {
-        let authority = Authority::create("Weir hub");
-        let (certificate, key) = authority.map_err(|error| Error::Invalid(error.to_string()))?;
+    /// Where the broker is to listen, checked.
+    fn broker(&self) -> Result<Option<Broker>, Error> {
+        let Some(given) = &self.broker else { return Ok(None) };
+        let place = given.rsplit_once(':').and_then(|(host, port)| {
+            let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let port: u16 = port.parse().ok().filter(|port| (1..u16::MAX).contains(port))?;
+            is_name(bare.unwrap_or(host)).then(|| (bare.unwrap_or(host).to_owned(), port))
+        });
+        let Some((name, port)) = place else {
+            return Err(Error::Invalid(format!(
+                "`{given}` is no address of a broker: write for example --broker hub.example:8883"
+            )));
+        };
+        // A broker beside the hub need not be reached by hub nodes from elsewhere.
+        let near = self.names.contains(&name);
+        let mut group = [0; 8];
+        let filled = SystemRandom::new().fill(&mut group);
+        filled.map_err(|_| Error::Invalid("no randomness for the broker".into()))?;
+        let group = group.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Some(Broker { name, port, near, group }))
+    }
+
+    fn fill(&self, beside: &Path, broker: Option<&Broker>) -> Result<(), Error> {
+        let invalid = |error: sync::identity::IdentityError| Error::Invalid(error.to_string());
+        let (certificate, key) = Authority::create("Weir hub").map_err(invalid)?;
         let hub_key = HubKey::generate()?;
+        let certified = broker.map(|broker| {
+            let authority = Authority::open(&certificate, &key)?;
+            Ok(authority.server(std::slice::from_ref(&broker.name))?.pem())
+        });
+        let certified = certified.transpose().map_err(invalid)?;
         let made = || {
             fs::DirBuilder::new().mode(0o750).create(beside)?;
             write(&beside.join("authority.pem"), 0o644, certificate.as_bytes())?;
             write(&beside.join("authority.key"), 0o600, key.as_bytes())?;
             write(&beside.join("hub.key"), 0o600, &hub_key)?;
-            write(&beside.join(SETTINGS), 0o640, self.settings().as_bytes())?;
+            write(&beside.join(SETTINGS), 0o640, self.settings(broker).as_bytes())?;
+            if let (Some(broker), Some([own, key])) = (broker, &certified) {
+                broker.fill(&beside.join(BROKER), &certificate, own, key)?;
+            }
             sync_folder(beside)
         };
         made().map_err(|error| self.failed(&error))
@@ -91,7 +132,7 @@ impl Plan {
         })
     }
 
-    fn settings(&self) -> String {
+    fn settings(&self, broker: Option<&Broker>) -> String {
         let (port, database) = (self.port, quoted(&self.database));
         let hosts: Vec<String> = self.names.iter().map(|name| host(name)).collect();
         let list = |each: &dyn Fn(&String) -> String, of: &[String]| {
@@ -100,6 +141,10 @@ impl Plan {
         let names = list(&|name| name.clone(), &self.names);
         let quic = list(&|host| format!("{host}:{port}"), &hosts);
         let hubs = list(&|host| format!("https://{host}:{port}"), &hosts);
+        let (told, mqtt) = match (&self.broker, broker) {
+            (Some(told), Some(broker)) => (format!("mqtt = {}", quoted(told)), broker.settings()),
+            _ => ("#mqtt = \"broker.example:8883\"".to_owned(), String::new()),
+        };
         format!(
             r#"# Settings of weir-hub; docs/hub.md has them all. Relative paths are meant from this folder.
 
@@ -127,13 +172,78 @@ listen = "0.0.0.0:{port}"
 [boxes]
 quic = [{quic}]
 hubs = [{hubs}]
-#mqtt = "broker.example:8883"
-
+{told}
+{mqtt}
 #[ingest]
 #shards = 2
 "#
         )
     }
+}
+
+/// The broker that `init` prepares.
+struct Broker {
+    name: String,
+    port: u16,
+    /// On the hub's own machine.
+    near: bool,
+    group: String,
+}
+
+impl Broker {
+    fn hub(&self) -> SocketAddr {
+        let host = if self.near { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        SocketAddr::from((host, self.port + 1))
+    }
+
+    fn settings(&self) -> String {
+        let host = if self.near { "127.0.0.1".to_owned() } else { host(&self.name) };
+        let broker = quoted(&format!("{host}:{}", self.port + 1));
+        format!(
+            r#"
+# The broker, by its listener for hub nodes. The group is the same at every node. The access list is written anew when a box is
+# revoked; docs/hub.md tells how the broker comes to read it.
+[mqtt]
+broker = {broker}
+group = "hub-{}"
+acl = "{BROKER}/acl"
+"#,
+            self.group
+        )
+    }
+
+    /// A folder that is to be copied to [`INSTALLED`].
+    fn fill(&self, to: &Path, authority: &str, own: &str, key: &str) -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o750).create(to)?;
+        write(&to.join("authority.pem"), 0o644, authority.as_bytes())?;
+        write(&to.join("broker.pem"), 0o644, own.as_bytes())?;
+        write(&to.join("broker.key"), 0o600, key.as_bytes())?;
+        write(&to.join("acl"), 0o644, mosquitto::acl([]).as_bytes())?;
+        let at = Path::new(INSTALLED);
+        let files = mosquitto::Files {
+            authority: &at.join("authority.pem"),
+            certificate: &at.join("broker.pem"),
+            key: &at.join("broker.key"),
+            acl: &at.join("acl"),
+            data: Path::new("/var/lib/mosquitto"),
+        };
+        let boxes = SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.port));
+        let text = mosquitto::configuration(boxes, self.hub(), files);
+        write(&to.join("mosquitto.conf"), 0o644, text.as_bytes())?;
+        sync_folder(to)
+    }
+}
+
+/// What is left to do about the broker, for people.
+pub fn broker_steps(folder: &Path) -> String {
+    let from = folder.join(BROKER);
+    let from = from.display();
+    format!(
+        "For the broker (Mosquitto 2), on its machine; {from} has all that it needs:
+  cp -r {from} {INSTALLED} && chown -R mosquitto: {INSTALLED}
+  mv {INSTALLED}/mosquitto.conf /etc/mosquitto/mosquitto.conf && systemctl restart mosquitto
+docs/hub.md tells how it comes to hear of revoked boxes."
+    )
 }
 
 /// As TOML has it.
@@ -182,7 +292,13 @@ mod tests {
 
     fn plan(folder: PathBuf, names: &[&str]) -> Plan {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Plan { folder, names, port: 9, database: "host=/run user='a b' dbname=x".into() }
+        Plan {
+            folder,
+            names,
+            port: 9,
+            broker: None,
+            database: "host=/run user='a b' dbname=x".into(),
+        }
     }
 
     #[test]
@@ -208,6 +324,35 @@ mod tests {
         assert_eq!(fs::read(folder.join("authority.key")).unwrap(), before);
         let left = fs::read_dir(around.path()).unwrap().count();
         assert_eq!(left, 1, "nothing lies beside it");
+    }
+
+    #[test]
+    fn a_broker_gets_all_that_it_needs_and_the_hub_listens_there() {
+        let around = tempfile::tempdir().unwrap();
+        for (broker, hub, listens) in [
+            ("hub.example:8883", "127.0.0.1:8884", "127.0.0.1"),
+            ("broker.example:1", "broker.example:2", "0.0.0.0"),
+        ] {
+            let folder = around.path().join(broker);
+            let broker = Some(broker.to_owned());
+            let plan = Plan { broker: broker.clone(), ..plan(folder.clone(), &["hub.example"]) };
+            plan.carry_out().unwrap();
+            let config = Config::read(&folder.join(SETTINGS)).unwrap();
+            assert_eq!(config.authority.unwrap().told.mqtt, broker);
+            let mqtt = config.mqtt.unwrap();
+            assert_eq!((mqtt.address.as_str(), mqtt.acl), (hub, Some(folder.join("broker/acl"))));
+            assert!(mqtt.group.starts_with("hub-") && mqtt.group.len() == 20, "{}", mqtt.group);
+            let text = fs::read_to_string(folder.join("broker/mosquitto.conf")).unwrap();
+            let port = hub.rsplit_once(':').unwrap().1;
+            assert!(text.contains(&format!("\nlistener {port} {listens}\n")), "{text}");
+            let key = fs::metadata(folder.join("broker/broker.key")).unwrap().permissions();
+            assert_eq!(key.mode() & 0o777, 0o600);
+        }
+        for wrong in ["hub.example", "hub.example:0", "hub.example:65535", "https://a:1", ""] {
+            let broker = Some(wrong.to_owned());
+            let plan = Plan { broker, ..plan(around.path().join("x"), &["hub.example"]) };
+            assert!(plan.carry_out().unwrap_err().to_string().contains("--broker"), "{wrong}");
+        }
     }
 
     #[test]

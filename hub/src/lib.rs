@@ -6,6 +6,7 @@
 
 pub mod alarm;
 pub mod authority;
+pub mod broker;
 mod checkpoint;
 pub mod cli;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod fleet;
 pub mod http;
 pub mod ingest;
 pub mod init;
+pub mod presence;
 mod projection;
 pub mod receipt;
 pub mod schema;

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sync::identity::Certified;
+use sync::mqtt::News;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::authority::Issuer;
 use crate::config::Config;
 use crate::directives::Feed;
-use crate::fleet::{self, Barred};
+use crate::fleet;
 use crate::http::{Api, server};
 use crate::receipt::HubKey;
 use crate::session::Sessions;
-use crate::{Ingest, Pool, schema, transports};
+use crate::transports::Arrivals;
+use crate::{Ingest, Pool, broker, presence, schema, transports};
 
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
@@ -38,6 +41,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let client = config.database.connect().await.context("cannot reach the database")?;
     schema::check(&client).await?;
+    let barred = fleet::barred(&client).await?;
     drop(client);
     let key = Arc::new(hub_key(&config.key)?);
     let issuer = config.authority.as_ref().map(Issuer::open).transpose()?;
@@ -45,9 +49,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut committing = JoinSet::new();
     let pool = Arc::new(Pool::new(config.database.clone(), INGEST_POOL));
     let ingest = Ingest::start(config.ingest.clone(), pool, Arc::clone(&key), &mut committing);
-    let (told, barred) = watch::channel(Barred::default());
+    let (told, barred) = watch::channel(barred);
     let feed = Feed::default();
-    let sessions = Arc::new(Sessions::new(ingest, barred, feed.clone()));
+    let sessions = Arc::new(Sessions::new(ingest, barred.clone(), feed.clone()));
     let mut chores = JoinSet::new();
     chores.spawn(feed.run(config.database.clone()));
     chores.spawn(fleet::watch(config.database.clone(), told));
@@ -57,18 +61,25 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     // Held for as long as the hub serves: transports get clones of it.
     let (door, arriving) = transports::arrivals();
     let boxes = tokio::spawn(transports::serve(Arc::clone(&sessions), arriving, stopped.clone()));
-    let mut quic = JoinSet::new();
-    if let (Some(listen), Some(issuer), Some(own)) = (config.quic, &issuer, &own) {
-        let server = transports::quic(listen, issuer, own.clone())?;
-        eprintln!("weir-hub: boxes connect to UDP {}", server.address()?);
-        quic.spawn(server.serve(door.clone(), stopped.clone()));
+    let (tell, news) = mpsc::channel(presence::NEWS);
+    let doors = Doors { door: &door, tell, stopped: &stopped };
+    let mut ways = JoinSet::new();
+    let mut broker = None;
+    if let (Some(issuer), Some(own)) = (&issuer, &own) {
+        broker = doors.open(&config, issuer, own, &mut ways)?;
     }
+    if let Some(acl) = config.mqtt.as_ref().and_then(|mqtt| mqtt.acl.clone()) {
+        chores.spawn(broker::guard(acl, barred));
+    }
+    let pool = Pool::new(config.database.clone(), 1);
+    chores.spawn(presence::Keeper::new(pool, &sessions).run(news));
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let pool = Arc::new(Pool::new(config.database, API_POOL));
-    let mut api = Api::new(pool, Arc::clone(&sessions)).ordering(Arc::clone(&key));
+    let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker);
+    let mut api = api.ordering(Arc::clone(&key));
     if let Some(issuer) = issuer {
         api = api.enrolling(issuer, key.public_key());
     }
@@ -88,7 +99,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let drained = async {
         boxes.await?;
         api.await?;
-        while quic.join_next().await.is_some() {}
+        while ways.join_next().await.is_some() {}
         // The shards end once nobody can bring anything any more.
         drop(sessions);
         while committing.join_next().await.is_some() {}
@@ -104,6 +115,37 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     chores.shutdown().await;
     Ok(())
+}
+
+/// What every way needs by which boxes come.
+struct Doors<'a> {
+    door: &'a Arrivals,
+    tell: mpsc::Sender<News>,
+    stopped: &'a watch::Receiver<bool>,
+}
+
+impl Doors<'_> {
+    /// Opens what is configured; whether the broker is heard, where there is one.
+    fn open(
+        self,
+        config: &Config,
+        issuer: &Issuer,
+        own: &Certified,
+        ways: &mut JoinSet<()>,
+    ) -> anyhow::Result<Option<watch::Receiver<bool>>> {
+        let Self { door, tell, stopped } = self;
+        if let Some(listen) = config.quic {
+            let server = transports::quic(listen, issuer, own.clone())?;
+            eprintln!("weir-hub: boxes connect to UDP {}", server.address()?);
+            ways.spawn(server.serve(door.clone(), stopped.clone()));
+        }
+        let Some(at) = &config.mqtt else { return Ok(None) };
+        let server = broker::listener(at, issuer)?;
+        eprintln!("weir-hub: boxes are heard at the broker {}", at.address);
+        let heard = server.listens();
+        ways.spawn(server.serve(door.clone(), Some(tell), stopped.clone()));
+        Ok(Some(heard))
+    }
 }
 
 /// Partitions of the days to come, and the end of those that are past their time.

@@ -8,10 +8,11 @@ use hub::{Database, Error, schema};
 use rig::postgres::Postgres;
 
 /// Rows that are no box's, and whose keys therefore cannot carry it.
-const REFERENCE: [&str; 7] = [
+const REFERENCE: [&str; 8] = [
     "schema_versions",
     "enrolment_tokens",
     "api_tokens",
+    "nodes",
     "tenants",
     "directive_epochs",
     "directive_lanes",

@@ -183,8 +183,8 @@ impl Driver {
                     self.done(done);
                     continue;
                 }
-                json = self.telemetry.next(), if ways.has_broker() => {
-                    self.telemetry.passed(ways.measure(json));
+                word = self.telemetry.next(), if ways.has_broker() => {
+                    self.telemetry.passed(ways.tell(word));
                     continue;
                 }
                 event = ways.next(full) => event,

@@ -1,23 +1,14 @@
 //! Who may do what at the broker, tried with another client.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
+use rig::mosquitto::Outsider;
 use sync::identity::{Authority, Certified, HUB_NAME};
 
 use bench::{Bench, of};
 
-/// Somebody with a certificate, or without.
-struct Client {
-    port: u16,
-    authority: PathBuf,
-    certified: Option<[PathBuf; 2]>,
-}
-
-fn client(bench: &Bench, name: &str, port: usize, certified: Option<Certified>) -> Client {
+fn client(bench: &Bench, name: &str, port: usize, certified: Option<Certified>) -> Outsider {
     let file = |suffix: &str, text: &str| {
         let path = bench.dir.path().join(format!("{name}.{suffix}"));
         std::fs::write(&path, text).unwrap();
@@ -28,38 +19,7 @@ fn client(bench: &Bench, name: &str, port: usize, certified: Option<Certified>) 
         [file("pem", &certificate), file("key", &key)]
     });
     let authority = bench.dir.path().join("ca.pem");
-    Client { port: bench.mosquitto.ports()[port], authority, certified }
-}
-
-impl Client {
-    fn call(&self, program: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(program);
-        let file = |path: &Path| path.to_str().unwrap().to_owned();
-        command.args(["-V", "5", "-q", "1", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        command.args(["--cafile", &file(&self.authority)]).args(arguments);
-        if let Some([certificate, key]) = &self.certified {
-            command.args(["--cert", &file(certificate), "--key", &file(key)]);
-        }
-        command
-            .output()
-            .expect("the clients of mosquitto are installed (scripts/packages-test.txt)")
-    }
-
-    /// Leaves a message at a topic; whether the broker was reached.
-    fn leave(&self, topic: &str, text: &str) -> bool {
-        let output = self.call("mosquitto_pub", &["-r", "-t", topic, "-m", text]);
-        println!("{topic}: {} {}", output.status, String::from_utf8_lossy(&output.stderr));
-        output.status.success()
-    }
-
-    /// What was left at topics, within two seconds.
-    fn left(&self, topic: &str) -> Vec<String> {
-        let output = self.call("mosquitto_sub", &["-v", "-W", "2", "-t", topic]);
-        let text = String::from_utf8(output.stdout).unwrap();
-        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
+    Outsider { port: bench.mosquitto.ports()[port], authority, certified }
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::journal::Lane;
+use rig::relay::Relay;
 use sync::driver::Switching;
 use sync::link::Path;
 use sync::mqtt::{Config, News};
 
 use bench::journal::Paper;
-use bench::relay::Relay;
 use bench::{Bench, PATIENCE, of, quick};
 
 async fn in_time<T>(what: impl Future<Output = T>) -> T {
@@ -97,7 +97,7 @@ async fn a_broker_that_forgets_what_it_acknowledged_loses_nothing() {
 async fn where_udp_is_blocked_entries_go_over_mqtt_and_back_when_it_returns() {
     let mut bench = Bench::new();
     let _node = bench.node();
-    let relay = Relay::new(bench.udp, false).await;
+    let relay = Relay::new(bench.udp, false);
     let paper = paper(1, 3000);
     let begun = Instant::now();
     // The time to the first ack is that of the usual settings; the way back is only made shorter.
@@ -123,7 +123,7 @@ async fn where_udp_is_blocked_entries_go_over_mqtt_and_back_when_it_returns() {
 async fn a_path_black_holed_in_mid_batch_doubles_nothing() {
     let mut bench = Bench::new();
     let _node = bench.node();
-    let relay = Relay::new(bench.udp, true).await;
+    let relay = Relay::new(bench.udp, true);
     bench.hub.limit(3000);
     let paper = paper(1, 30_000);
     let patience = Duration::from_secs(4);

@@ -10,7 +10,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use crate::mosquitto::Mosquitto;
 use crate::postgres::Postgres;
+use crate::relay::Relay;
 use crate::weir;
 
 /// A hub that serves, until it is dropped.
@@ -18,7 +22,20 @@ pub struct Hub {
     /// Its database; may be killed and restarted.
     pub postgres: Postgres,
     folder: tempfile::TempDir,
+    port: u16,
     child: Option<Child>,
+}
+
+/// A hub with a broker; boxes find its UDP port behind a relay only.
+pub struct Brokered {
+    /// The hub.
+    pub hub: Hub,
+    /// Its broker, set up by what `weir-hub init` wrote.
+    pub mosquitto: Mosquitto,
+    /// The way for QUIC, closed at first.
+    pub udp: Relay,
+    #[expect(dead_code, reason = "the broker's folder lasts as long as the broker")]
+    folder: tempfile::TempDir,
 }
 
 fn binary() -> PathBuf {
@@ -39,24 +56,66 @@ impl Hub {
     /// # Panics
     /// Where any of its commands fails.
     pub fn start() -> Self {
-        let postgres = Postgres::start();
-        let folder = tempfile::tempdir().unwrap();
-        let mut hub = Self { postgres, folder, child: None };
-        // Free a moment ago; TCP and UDP ports are handed out apart from each other.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let dir = hub.dir();
-        let init = ["init", "--name", "127.0.0.1", "--port", &port.to_string(), "--dir"];
-        let url = hub.postgres.url();
-        told(&hub.command(&init).arg(&dir).args(["--database", &url]).output().unwrap());
-        let settings = hub.settings();
-        let text = std::fs::read_to_string(&settings).unwrap().replace("0.0.0.0", "127.0.0.1");
-        std::fs::write(&settings, text).unwrap();
-        told(&hub.command(&["migrate"]).output().unwrap());
+        let mut hub = Self::set_up(&[]);
         hub.serve();
         hub
     }
 
-    fn dir(&self) -> PathBuf {
+    /// Sets a hub and a broker up, and starts both. Boxes are told of a way for QUIC that is closed at first.
+    ///
+    /// # Panics
+    /// Where any of its commands fails.
+    pub fn start_with_broker() -> Brokered {
+        let mut set_up = None;
+        let broker = tempfile::tempdir().unwrap();
+        let mosquitto = Mosquitto::start(broker.path(), |[boxes, nodes], data| {
+            let hub = Self::set_up(&["--broker", &format!("127.0.0.1:{boxes}")]);
+            let dir = hub.dir().join("broker");
+            let text = std::fs::read_to_string(dir.join("mosquitto.conf")).unwrap();
+            let next = boxes + 1;
+            // The next port is not ours to choose.
+            hub.edit(&format!("127.0.0.1:{next}"), &format!("127.0.0.1:{nodes}"));
+            let text = text
+                .replace(&format!("listener {next} "), &format!("listener {nodes} "))
+                .replace("0.0.0.0", "127.0.0.1")
+                .replace("/etc/mosquitto/weir", dir.to_str().unwrap())
+                .replace("/var/lib/mosquitto", data.to_str().unwrap());
+            set_up = Some(hub);
+            text
+        });
+        let mut hub = set_up.unwrap();
+        let udp = Relay::new(([127, 0, 0, 1], hub.port).into(), false);
+        let quic = |address: &str| format!("quic = [\"{address}\"]");
+        hub.edit(&quic(&format!("127.0.0.1:{}", hub.port)), &quic(&udp.address()));
+        hub.serve();
+        Brokered { hub, mosquitto, udp, folder: broker }
+    }
+
+    fn set_up(broker: &[&str]) -> Self {
+        let postgres = Postgres::start();
+        let folder = tempfile::tempdir().unwrap();
+        // Free a moment ago; TCP and UDP ports are handed out apart from each other.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let hub = Self { postgres, folder, port, child: None };
+        let init = ["init", "--name", "127.0.0.1", "--port", &port.to_string(), "--dir"];
+        let url = hub.postgres.url();
+        let mut command = hub.command(&init);
+        told(&command.arg(hub.dir()).args(["--database", &url]).args(broker).output().unwrap());
+        hub.edit("0.0.0.0", "127.0.0.1");
+        told(&hub.command(&["migrate"]).output().unwrap());
+        hub
+    }
+
+    /// Writes something else into the settings, for the next start.
+    fn edit(&self, from: &str, to: &str) {
+        let settings = self.settings();
+        let text = std::fs::read_to_string(&settings).unwrap();
+        assert!(text.contains(from), "no {from} in {text}");
+        std::fs::write(&settings, text.replace(from, to)).unwrap();
+    }
+
+    /// The folder that `weir-hub init` made.
+    pub fn dir(&self) -> PathBuf {
         self.folder.path().join("hub")
     }
 
@@ -117,6 +176,20 @@ impl Hub {
     /// Runs a command of `weir-hub` that has to do well; what it printed.
     pub fn run(&self, arguments: &[&str]) -> String {
         told(&self.command(arguments).output().unwrap())
+    }
+
+    /// Calls its API, with a token where one is given: status and body.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn get(&self, path: &str, token: &str) -> (u16, String) {
+        let authority = std::fs::read(self.dir().join("authority.pem")).unwrap();
+        let root = Certificate::from_pem(&authority).unwrap();
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+        let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
+        let call = agent.build().new_agent().get(format!("https://127.0.0.1:{}{path}", self.port));
+        let mut answer = call.header("authorization", format!("Bearer {token}")).call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
     /// Rows of a query, columns parted by `|`.

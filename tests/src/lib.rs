@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod browser;
+pub mod edge;
 pub mod endpoint;
 pub mod hook;
 pub mod hub;
@@ -13,6 +14,7 @@ pub mod mount;
 pub mod nginx;
 pub mod postgres;
 pub mod power;
+pub mod relay;
 pub mod samples;
 pub mod service;
 pub mod shared;

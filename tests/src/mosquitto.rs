@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long it may take to come up.
@@ -115,12 +115,68 @@ impl Mosquitto {
         self.signal("-USR1");
     }
 
+    /// Has it read its configuration and access list again.
+    ///
+    /// # Panics
+    /// When there is no kill(1).
+    pub fn reload(&self) {
+        self.signal("-HUP");
+    }
+
     fn signal(&self, flag: &str) {
         if let Some(child) = &self.child {
             let id = child.id().to_string();
             let told = Command::new("kill").args([flag, &id]).status().expect("kill(1) is there");
             assert!(told.success());
         }
+    }
+}
+
+/// Somebody at a listener of the broker, with a certificate or without: another client than ours.
+#[derive(Debug)]
+pub struct Outsider {
+    /// The listener's.
+    pub port: u16,
+    /// The authority's certificate, PEM.
+    pub authority: PathBuf,
+    /// A certificate and its key, PEM.
+    pub certified: Option<[PathBuf; 2]>,
+}
+
+impl Outsider {
+    /// Calls one of the clients of mosquitto.
+    ///
+    /// # Panics
+    /// When it is not installed.
+    pub fn call(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        command.args(["-V", "5", "-q", "1", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        command.arg("--cafile").arg(&self.authority).args(arguments);
+        if let Some([certificate, key]) = &self.certified {
+            command.arg("--cert").arg(certificate).arg("--key").arg(key);
+        }
+        command
+            .output()
+            .expect("the clients of mosquitto are installed (scripts/packages-test.txt)")
+    }
+
+    /// Leaves a message at a topic; whether the broker was reached.
+    pub fn leave(&self, topic: &str, text: &str) -> bool {
+        let output = self.call("mosquitto_pub", &["-r", "-t", topic, "-m", text]);
+        println!("{topic}: {} {}", output.status, String::from_utf8_lossy(&output.stderr));
+        output.status.success()
+    }
+
+    /// What was left at topics, within two seconds.
+    ///
+    /// # Panics
+    /// When it is no text.
+    pub fn left(&self, topic: &str) -> Vec<String> {
+        let output = self.call("mosquitto_sub", &["-v", "-W", "2", "-t", topic]);
+        let text = String::from_utf8(output.stdout).expect("it is text");
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
     }
 }
 

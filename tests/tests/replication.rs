@@ -3,113 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rig::edge::{Edge, arrives, chains_hold, wrong};
 use rig::hub::Hub;
-use rig::power::Power;
-use rig::service::{Service, multipart};
 use rig::weir;
 use serde_json::{Value, json};
-
-/// Longest wait for what has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A box that is a hub's, with the list of what it answered 202 to.
-struct Edge {
-    dir: tempfile::TempDir,
-    power: Power,
-    service: Option<Service>,
-    accepted: BTreeSet<String>,
-    count: u32,
-}
-
-impl Edge {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let power = Power::new(dir.path(), &dir.path().join("data"));
-        let mut edge = Self { dir, power, service: None, accepted: BTreeSet::new(), count: 0 };
-        edge.start();
-        edge
-    }
-
-    fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
-    fn start(&mut self) {
-        let service = Service::start_in(&self.data(), &[], &self.power.environment());
-        self.service = Some(service);
-    }
-
-    fn kill(&mut self) {
-        self.service.take().unwrap().kill();
-    }
-
-    fn service(&self) -> &Service {
-        self.service.as_ref().unwrap()
-    }
-
-    /// Hands captions in; stops where the box is gone.
-    fn submit(&mut self, many: u32) {
-        for _ in 0..many {
-            self.count += 1;
-            let text = format!("caption {} of {}", self.count, self.dir.path().display());
-            let (kind, body) = multipart(&json!({ "text": text }), &[]);
-            let headers = [("content-type", kind.as_str())];
-            let service = self.service.as_ref().unwrap();
-            let Ok(answer) = service.try_call("POST", "/v1/submissions", &headers, &body) else {
-                return;
-            };
-            if answer.status == 202 {
-                self.accepted.insert(answer.body["id"].as_str().unwrap().to_owned());
-            }
-        }
-    }
-
-    fn replication(&self) -> Value {
-        self.service().get("/v1/status").body["replication"].clone()
-    }
-
-    /// Asks until the state of replication is as it should be.
-    fn waits(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        until(what, || Some(self.replication()).filter(&is))
-    }
-}
-
-/// Asks again and again until something is there; what it was.
-fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// What of a list the hub has not exactly once.
-fn wrong(hub: &Hub, accepted: &BTreeSet<String>) -> Vec<String> {
-    let has = hub.decisions();
-    let count = |id: &String| has.get(id).copied().unwrap_or(0);
-    accepted.iter().filter(|id| count(id) != 1).map(|id| format!("{id}: {}", count(id))).collect()
-}
-
-/// The hub has each of them in the end, once.
-fn arrives(hub: &Hub, accepted: &BTreeSet<String>) {
-    until("every decision at the hub", || {
-        let has = hub.decisions();
-        accepted.iter().all(|id| has.contains_key(id)).then_some(())
-    });
-    assert_eq!(wrong(hub, accepted), Vec::<String>::new());
-}
-
-fn chains_hold(hub: &Hub, data: &Path) {
-    let run = weir::run(["store", "verify", "--data", data.to_str().unwrap()]);
-    assert!(run.code == Some(0) && run.stdout.contains("the chains hold"), "{run:#?}");
-    hub.run(&["verify"]);
-}
 
 #[test]
 fn a_box_without_a_hub_works_and_one_that_enrols_is_replicated_from_its_first_entry_on() {
@@ -220,7 +120,8 @@ fn a_copied_box_goes_on_in_an_epoch_of_its_own_and_both_are_told() {
     arrives(&hub, &edge.accepted);
     edge.service.take().unwrap().stop();
     // The disk is copied, and both run.
-    let mut copy = Edge { service: None, ..Edge::new() };
+    let mut copy = Edge::new();
+    copy.kill();
     std::fs::remove_dir_all(copy.data()).unwrap();
     let from = edge.data();
     let status = std::process::Command::new("cp").arg("-a").arg(&from).arg(copy.data()).status();

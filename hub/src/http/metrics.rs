@@ -40,6 +40,12 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
             "# HELP weir_hub_{name} {help}\n# TYPE weir_hub_{name} {kind}\nweir_hub_{name} {value}"
         );
     }
+    if let Some(broker) = &api.broker {
+        let name = "weir_hub_broker_connected";
+        let help = "Whether this node hears boxes at the broker.";
+        let heard = u8::from(*broker.borrow());
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {heard}");
+    }
     let name = "weir_hub_commit_seconds";
     let _ = writeln!(text, "# HELP {name} How long transactions took.\n# TYPE {name} histogram");
     let mut sum = 0;

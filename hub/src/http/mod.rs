@@ -20,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use domain::journal::BoxId;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::authority::Issuer;
 use crate::receipt::HubKey;
@@ -46,6 +47,8 @@ pub struct Api {
     sessions: Arc<Sessions>,
     door: Option<Arc<Door>>,
     key: Option<Arc<HubKey>>,
+    /// Whether the broker hands over what boxes say; nothing where there is none.
+    broker: Option<watch::Receiver<bool>>,
 }
 
 /// The name of the token by which a call came.
@@ -63,7 +66,7 @@ struct Door {
 impl Api {
     /// Over these sessions, with connections of its own, so that no query waits for the ingest or the other way round.
     pub fn new(pool: Arc<Pool>, sessions: Arc<Sessions>) -> Self {
-        Self { pool, sessions, door: None, key: None }
+        Self { pool, sessions, door: None, key: None, broker: None }
     }
 
     /// Directives may be ordered; this key signs them.
@@ -74,6 +77,11 @@ impl Api {
     fn key(&self) -> Result<&HubKey, Problem> {
         let none = || Problem::missing("this hub has no key to sign directives with");
         self.key.as_deref().ok_or_else(none)
+    }
+
+    /// Tells whether the broker is heard, where there is one.
+    pub fn hearing(self, broker: Option<watch::Receiver<bool>>) -> Self {
+        Self { broker, ..self }
     }
 
     /// Boxes may come for certificates; they are told the hub's public key.

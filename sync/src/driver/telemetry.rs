@@ -1,24 +1,36 @@
-//! What a box tells of its load, on its way to the broker.
+//! What a box tells of its load, and a tenant's subscribers of decisions, on its way to the broker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use domain::journal::TenantId;
 use tokio::sync::mpsc;
 
-/// Messages that may wait, also for a broker. Lossy: a few are enough.
-const ROOM: usize = 32;
+use crate::mqtt::Word;
+
+/// Messages that may wait, also for a broker. Lossy; as many as a busy box decides in a few seconds.
+const ROOM: usize = 256;
 
 /// Where telemetry goes in. What finds no room is dropped and counted.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
-    queue: mpsc::Sender<Vec<u8>>,
+    queue: mpsc::Sender<Word>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Telemetry {
     /// Publishes JSON under the box's telemetry topic.
     pub fn publish(&self, json: Vec<u8>) {
-        if self.queue.try_send(json).is_err() {
+        self.put(Word::Telemetry(json));
+    }
+
+    /// Publishes JSON for a tenant's subscribers.
+    pub fn result(&self, tenant: &TenantId, json: Vec<u8>) {
+        self.put(Word::Result(tenant.clone(), json));
+    }
+
+    fn put(&self, word: Word) {
+        if self.queue.try_send(word).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -32,7 +44,7 @@ impl Telemetry {
 /// The driver's end.
 pub(super) struct Queue {
     entrance: Telemetry,
-    waiting: mpsc::Receiver<Vec<u8>>,
+    waiting: mpsc::Receiver<Word>,
 }
 
 impl Queue {
@@ -45,9 +57,9 @@ impl Queue {
         self.entrance.clone()
     }
 
-    pub async fn next(&mut self) -> Vec<u8> {
+    pub async fn next(&mut self) -> Word {
         match self.waiting.recv().await {
-            Some(json) => json,
+            Some(word) => word,
             // Cannot be: we hold an entrance ourselves.
             None => std::future::pending().await,
         }

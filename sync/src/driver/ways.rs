@@ -7,7 +7,7 @@ use domain::journal::BoxId;
 
 use crate::frame::{Down, Up};
 use crate::link::Path;
-use crate::mqtt::{self, Broker};
+use crate::mqtt::{self, Broker, Word};
 use crate::pause::Pause;
 use crate::quic::{self, Client, Congestion, Connection, Failure};
 
@@ -124,9 +124,9 @@ impl<'a> Ways<'a> {
         self.broker
     }
 
-    /// Publishes telemetry; false where it was dropped.
-    pub fn measure(&self, json: Vec<u8>) -> bool {
-        self.mqtt.as_ref().is_some_and(|client| client.telemetry(json))
+    /// Publishes what is lossy; false where it was dropped.
+    pub fn tell(&self, word: Word) -> bool {
+        self.mqtt.as_ref().is_some_and(|client| client.tell(word))
     }
 
     pub fn loss(&self) -> Option<f64> {

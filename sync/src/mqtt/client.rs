@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::journal::{BoxId, Lane};
+use domain::journal::{BoxId, Lane, TenantId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rumqttc::{
     AsyncClient, Event as Polled, EventLoop, LastWill, Packet, Publish, PublishOptions, QoS,
@@ -22,6 +22,9 @@ use crate::pause::{Pause, chance};
 /// Bulk batches that may wait for the broker, and frames of any other kind: few, the broker and the socket hold more.
 const BULK: usize = 4;
 const QUEUE: usize = 16;
+
+/// Words that may wait for the broker; what finds no room is dropped.
+const WORDS: usize = 128;
 
 /// What the hub said and the box has not looked at yet.
 const HEARD: usize = 64;
@@ -44,6 +47,15 @@ pub enum Event {
     Room,
 }
 
+/// What goes out beside the journal, lossily.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// JSON of the box's load.
+    Telemetry(Vec<u8>),
+    /// JSON of a decision, for a tenant's subscribers.
+    Result(TenantId, Vec<u8>),
+}
+
 /// A message to be published, under a session and, once one has answered, to a node.
 struct Outgoing {
     to: Option<String>,
@@ -61,7 +73,7 @@ enum Told {
 pub struct Client {
     bulk: mpsc::Sender<Outgoing>,
     first: mpsc::Sender<Outgoing>,
-    telemetry: mpsc::Sender<Vec<u8>>,
+    words: mpsc::Sender<Word>,
     told: mpsc::Receiver<Told>,
     path: watch::Sender<Option<Path>>,
     stop: watch::Sender<bool>,
@@ -76,15 +88,15 @@ impl Client {
     pub fn start(broker: Broker, of: BoxId, release: &str, pause: Pause) -> Self {
         let (bulk, bulks) = mpsc::channel(BULK);
         let (first, firsts) = mpsc::channel(QUEUE);
-        let (telemetry, measures) = mpsc::channel(QUEUE);
+        let (words, waiting) = mpsc::channel(WORDS);
         let (tell, told) = mpsc::channel(HEARD);
         let (path, paths) = watch::channel(None);
         let (stop, stopped) = watch::channel(false);
         let release = release.to_owned();
         let mut tasks = JoinSet::new();
         let keeper = Keeper { broker, of, release, tell, paths, stopped };
-        tasks.spawn(keeper.run(pause, Queues { bulks, firsts, measures }));
-        Self { bulk, first, telemetry, told, path, stop, session: 0, node: None, tasks }
+        tasks.spawn(keeper.run(pause, Queues { bulks, firsts, words: waiting }));
+        Self { bulk, first, words, told, path, stop, session: 0, node: None, tasks }
     }
 
     /// Sends a frame, once there is room. A hello begins a session.
@@ -124,9 +136,9 @@ impl Client {
         }
     }
 
-    /// Publishes JSON under the box's telemetry topic. False where there is no room: it is dropped.
-    pub fn telemetry(&self, json: Vec<u8>) -> bool {
-        self.telemetry.try_send(json).is_ok()
+    /// Publishes JSON under one of the box's topics. False where there is no room: it is dropped.
+    pub fn tell(&self, word: Word) -> bool {
+        self.words.try_send(word).is_ok()
     }
 
     /// By which way the journal goes now, for those who watch the box's presence.
@@ -183,7 +195,7 @@ fn another(before: u32) -> u32 {
 struct Queues {
     bulks: mpsc::Receiver<Outgoing>,
     firsts: mpsc::Receiver<Outgoing>,
-    measures: mpsc::Receiver<Vec<u8>>,
+    words: mpsc::Receiver<Word>,
 }
 
 /// Keeps the connection.
@@ -225,12 +237,12 @@ impl Keeper {
         if let Err(error) = client.try_subscribe(topic::down(of), QoS::AtLeastOnce) {
             return Some(error.to_string());
         }
-        let Queues { bulks, firsts, measures } = queues;
+        let Queues { bulks, firsts, words } = queues;
         // All go on side by side: the loop is never kept from the socket by what waits to be published.
         let over = tokio::select! {
             why = listen(&mut polled, of, &self.tell) => Some(why),
             () = publish(&client, topic::up(of), firsts, bulks) => None,
-            () = measure(&client, topic::telemetry(of), measures) => None,
+            () = speak(&client, of, words) => None,
             () = present(&client, &state, &self.release, &mut self.paths) => None,
             _ = self.stopped.wait_for(|stop| *stop) => None,
         };
@@ -297,9 +309,14 @@ async fn publish(
     }
 }
 
-async fn measure(client: &AsyncClient, to: String, queued: &mut mpsc::Receiver<Vec<u8>>) {
-    while let Some(json) = queued.recv().await {
-        let _ = client.publish(to.clone(), json, PublishOptions::at_most_once()).await;
+async fn speak(client: &AsyncClient, of: BoxId, queued: &mut mpsc::Receiver<Word>) {
+    while let Some(word) = queued.recv().await {
+        let (to, json) = match word {
+            Word::Telemetry(json) => (topic::telemetry(of), json),
+            Word::Result(tenant, json) => (topic::results(of, &tenant), json),
+        };
+        // At most once: it takes no place among what the journal has under way.
+        let _ = client.publish(to, json, PublishOptions::at_most_once()).await;
     }
 }
 

@@ -8,7 +8,7 @@
 //! | `weir/v1/{box}/down` | hub | 1 | a message to the box; its response topic is the one above |
 //! | `weir/v1/{box}/state` | box, or the broker by its last will | 1, retained | [`Presence`], JSON |
 //! | `weir/v1/{box}/telemetry` | box | 0 | JSON of the box's own, lossy |
-//! | `weir/v1/{box}/t/{tenant}/…` | box | 1 | results of a tenant |
+//! | `weir/v1/{box}/t/{tenant}/results` | box | 0 | decisions on a tenant's submissions, JSON, lossy |
 //!
 //! Hub nodes share `weir/v1/+/up` by a shared subscription, which hands each message to one of them. Only the first of a session may
 //! go to any: a node that saw half of a lane would complain of gaps. The box is named by the topic; the broker lets it write
@@ -35,9 +35,10 @@ mod session;
 mod topic;
 
 pub use broker::Broker;
-pub use client::{Client, Event};
+pub use client::{Client, Event, Word};
 pub use presence::Presence;
 pub use server::{Config, News, Server};
+pub use topic::tenant_name;
 
 use crate::frame::MOST_FRAME_BYTES;
 

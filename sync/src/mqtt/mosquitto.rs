@@ -3,8 +3,11 @@
 //! There are two listeners. On that of the boxes the client's name is the common name of its certificate too, so that no box can
 //! throw another out by taking its name. Hub nodes have one certificate name in common and need names of their own.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+
+use domain::journal::BoxId;
 
 use super::MOST_PACKET_BYTES;
 use crate::identity::HUB_NAME;
@@ -30,10 +33,12 @@ pub struct Files<'a> {
     pub data: &'a Path,
 }
 
-/// Who may read and write what: boxes under the name of their certificate only, hub nodes by theirs. `user` begins each
-/// section of a name, `%u` is the name that the certificate shows.
-pub fn acl() -> String {
-    format!(
+/// Who may read and write what: boxes under the name of their certificate only, hub nodes by theirs, a tenant's subscribers the
+/// tenant's decisions under its name. Names of boxes are UUIDs, those of tenants must not be. `user` begins each
+/// section of a name, `%u` is the name that the certificate shows. Those that are `barred` may do nothing: a denial goes before every
+/// pattern, and holds for connections that are open as soon as the broker has read it (SIGHUP).
+pub fn acl<'a>(barred: impl IntoIterator<Item = &'a BoxId>) -> String {
+    let mut text = format!(
         "# Written by weir-hub. A box may use its own topics only; what is not named here is forbidden.
 
 user {HUB_NAME}
@@ -50,8 +55,13 @@ pattern read weir/v1/%u/down
 pattern write weir/v1/%u/state
 pattern write weir/v1/%u/telemetry
 pattern write weir/v1/%u/t/#
+pattern read weir/v1/+/t/%u/#
 "
-    )
+    );
+    for of in barred {
+        let _ = write!(text, "\nuser {of}\ntopic deny #\n");
+    }
+    text
 }
 
 /// A `mosquitto.conf` that listens for boxes and for hub nodes.
@@ -124,8 +134,10 @@ mod tests {
         assert_eq!(count("require_certificate true"), 2);
         assert_eq!(count("use_identity_as_username true"), 2);
         assert_eq!(count("allow_anonymous false"), 2);
-        let acl = acl();
+        let of = BoxId(uuid::Uuid::from_u128(7));
+        let acl = acl([&of]);
+        assert!(acl.ends_with(&format!("\nuser {of}\ntopic deny #\n")), "{acl}");
         let mut patterns = acl.lines().filter(|line| line.starts_with("pattern"));
-        assert!(patterns.all(|line| line.contains("weir/v1/%u/")), "no pattern without a name");
+        assert!(patterns.all(|line| line.contains("/%u/")), "no pattern without a name");
     }
 }

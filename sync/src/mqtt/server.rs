@@ -68,6 +68,7 @@ pub struct Server {
     config: Config,
     /// Names this node, for as long as it runs.
     node: String,
+    listens: watch::Sender<bool>,
 }
 
 impl Server {
@@ -78,7 +79,12 @@ impl Server {
         // Without random numbers there is no TLS either.
         let _ = SystemRandom::new().fill(&mut bytes);
         let node = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { broker, config, node }
+        Self { broker, config, node, listens: watch::Sender::new(false) }
+    }
+
+    /// Whether the broker hands over what boxes say.
+    pub fn listens(&self) -> watch::Receiver<bool> {
+        self.listens.subscribe()
     }
 
     /// Hands over each box that says hello, until told to stop. `news` that find no room are dropped.
@@ -99,18 +105,24 @@ impl Server {
             news,
         };
         let mut pause = Pause::new(PAUSE[0], PAUSE[1]);
+        let mut told = false;
         loop {
             let begun = Instant::now();
             let why = tokio::select! {
                 why = self.connected(&mut sessions, &mut waiting) => why,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
-            tracing::warn!(broker = self.broker.address(), %why, "no connection to the broker");
+            // Once for each time that it goes away, however long it stays so.
+            if self.listens.send_replace(false) || !told {
+                tracing::warn!(broker = self.broker.address(), %why, "no connection to the broker; it is tried again");
+                told = true;
+            }
             let pause = pause.next(begun.elapsed(), chance());
             if tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await.is_ok() {
                 break;
             }
         }
+        self.listens.send_replace(false);
         sessions.tasks.shutdown().await;
     }
 
@@ -136,44 +148,48 @@ impl Server {
         // As many as the broker may leave unacknowledged: sending never waits.
         let (acks, mut acked) = mpsc::channel(usize::from(UNACKED) + 1);
         tokio::select! {
-            why = listen(&client, &mut polled, sessions, &acks) => why,
+            why = self.listen(&client, &mut polled, sessions, &acks) => why,
             () = reply(&client, &self.node, waiting) => "the hub stops".to_owned(),
             () = acknowledge(&client, &mut acked) => "the hub stops".to_owned(),
         }
     }
-}
 
-/// Hears what comes, until the connection ends: why.
-async fn listen(
-    client: &AsyncClient,
-    polled: &mut EventLoop,
-    sessions: &mut Sessions,
-    acks: &mpsc::Sender<ManualAck>,
-) -> String {
-    let mut sweep = tokio::time::interval(SWEEP);
-    loop {
-        // The loop's future is kept until it is done: only what is beside it is dropped.
-        let mut next = std::pin::pin!(polled.poll());
-        let event = loop {
-            tokio::select! {
-                event = &mut next => break event,
-                _ = sweep.tick() => sessions.sweep(Instant::now()),
-                Some(_) = sessions.tasks.join_next() => {}
-            }
-        };
-        match event {
-            Err(error) => return error.to_string(),
-            Ok(Polled::Incoming(Packet::SubAck(ack))) => {
-                let taken = |code| matches!(code, SubscribeReasonCode::Success(_));
-                if !ack.return_codes.iter().copied().all(taken) {
-                    return format!("the broker does not let us listen: {:?}", ack.return_codes);
+    /// Hears what comes, until the connection ends: why.
+    async fn listen(
+        &self,
+        client: &AsyncClient,
+        polled: &mut EventLoop,
+        sessions: &mut Sessions,
+        acks: &mpsc::Sender<ManualAck>,
+    ) -> String {
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            // The loop's future is kept until it is done: only what is beside it is dropped.
+            let mut next = std::pin::pin!(polled.poll());
+            let event = loop {
+                tokio::select! {
+                    event = &mut next => break event,
+                    _ = sweep.tick() => sessions.sweep(Instant::now()),
+                    Some(_) = sessions.tasks.join_next() => {}
                 }
+            };
+            match event {
+                Err(error) => return error.to_string(),
+                Ok(Polled::Incoming(Packet::SubAck(ack))) => {
+                    let taken = |code| matches!(code, SubscribeReasonCode::Success(_));
+                    if !ack.return_codes.iter().copied().all(taken) {
+                        let codes = &ack.return_codes;
+                        return format!("the broker does not let us listen: {codes:?}");
+                    }
+                    self.listens.send_replace(true);
+                    tracing::info!(broker = self.broker.address(), "listening at the broker");
+                }
+                Ok(Polled::Incoming(Packet::Publish(publish))) => {
+                    let ack = client.prepare_ack(&publish);
+                    sessions.heard(&publish, Ack(ack.map(|ack| (ack, acks.clone()))));
+                }
+                Ok(_) => {}
             }
-            Ok(Polled::Incoming(Packet::Publish(publish))) => {
-                let ack = client.prepare_ack(&publish);
-                sessions.heard(&publish, Ack(ack.map(|ack| (ack, acks.clone()))));
-            }
-            Ok(_) => {}
         }
     }
 }

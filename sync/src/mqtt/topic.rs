@@ -1,6 +1,6 @@
 //! Names of topics: see the table of the module above.
 
-use domain::journal::BoxId;
+use domain::journal::{BoxId, TenantId};
 
 const BEGINS: &str = "weir/v1";
 
@@ -52,6 +52,17 @@ pub(super) fn telemetry(of: BoxId) -> String {
     format!("{BEGINS}/{of}/telemetry")
 }
 
+/// Where subscribers of a tenant find its decisions.
+pub(super) fn results(of: BoxId, tenant: &TenantId) -> String {
+    format!("{BEGINS}/{of}/t/{}/results", tenant_name(tenant))
+}
+
+/// A tenant's name as a level of a topic and in a subscriber's certificate: `/` and `+` mean something in topics, so they are written as
+/// in an address.
+pub fn tenant_name(tenant: &TenantId) -> String {
+    tenant.as_str().replace('/', "%2F").replace('+', "%2B")
+}
+
 /// Whose topic it is and what for; `None` where the hub has no use for it.
 pub(super) fn read(topic: &[u8]) -> Option<(BoxId, Kind)> {
     let rest = std::str::from_utf8(topic).ok()?.strip_prefix(BEGINS)?.strip_prefix('/')?;
@@ -67,6 +78,8 @@ pub(super) fn read(topic: &[u8]) -> Option<(BoxId, Kind)> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]
@@ -82,6 +95,8 @@ mod tests {
         for other in ["weir/v1/x/up", "weir/v2/x", "", "weir/v1", &down(of)] {
             assert_eq!(read(other.as_bytes()), None, "{other}");
         }
+        let tenant = "acme/eu+1".parse().unwrap();
+        assert_eq!(results(of, &tenant), format!("{base}/t/acme%2Feu%2B1/results"));
         assert!(is_up_to(of, &up_to(of, "ab12")));
         let other = BoxId(uuid::Uuid::from_u128(8));
         for topic in [up(of), up_to(of, ""), up_to(of, "+"), up_to(of, "a/b"), up_to(other, "ab")] {

@@ -3,7 +3,6 @@
 
 pub mod hub;
 pub mod journal;
-pub mod relay;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -80,7 +79,7 @@ impl Bench {
             write(at, "ca.pem", &certificate),
             write(at, "broker.pem", &own),
             write(at, "broker.key", &own_key),
-            write(at, "acl", &mqtt::mosquitto::acl()),
+            write(at, "acl", &mqtt::mosquitto::acl([])),
         ];
         let mosquitto = Mosquitto::start(at, |ports, data| {
             let [boxes, hub] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));

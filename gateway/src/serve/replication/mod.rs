@@ -3,6 +3,7 @@
 //! A box without a hub works; one that becomes a hub's while it runs connects by itself.
 
 mod journal;
+mod results;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -195,6 +196,7 @@ async fn replicate(
         tokio::select! {
             failure = &mut driving => failure,
             () = report(app, &telemetry) => None,
+            () = results::tell(app.store.clone(), telemetry.clone()), if enrolment.granted.mqtt.is_some() => None,
             () = due(app, enrolment, stop) => {
                 tell_end.send_replace(true);
                 driving.await
