@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::Profile;
+use domain::directive::Address;
 use domain::journal::{Actor, SubmissionId, TenantId};
 use domain::standing::Ladder;
 use models::life::LeftOut;
@@ -22,6 +23,7 @@ use super::lists::Lists;
 use super::notify::Endpoint;
 use super::outbound;
 use super::page::self_test;
+use super::policies::Policies;
 use crate::config::Config;
 use crate::profile::{self, Effort};
 use crate::secret;
@@ -182,27 +184,39 @@ pub fn put_in_force(all: &All, store: &Store, actor: &Actor) -> anyhow::Result<(
     Ok(())
 }
 
-/// Makes every tenant of the configuration ready, and those of the box's own. `known` are keys of a tenant's provider that
+/// Makes every tenant of the configuration ready, and those of the box's own, under the hub's policies where there are any. `known` are keys of a tenant's provider that
 /// are here already: a provider that is out of reach at this moment locks nobody out.
 ///
 /// # Errors
 /// What a profile misses, with the command that brings it; a secret that others may read.
 pub fn open_all(
     config: &Config,
+    policies: &Policies,
     known: &dyn Fn(&TenantId) -> Option<Arc<Keys>>,
 ) -> anyhow::Result<All> {
     let agent = outbound::agent(config.fetch.allow.clone(), KEYS);
-    let mut engines: BTreeMap<&str, Arc<Engine>> = BTreeMap::new();
+    let mut names: BTreeMap<&str, String> = BTreeMap::new();
+    let mut engines: BTreeMap<(&str, Option<&Address>), Arc<Engine>> = BTreeMap::new();
     let mut tenants = BTreeMap::new();
     for (id, tenant) in &config.tenants {
-        if !engines.contains_key(tenant.profile.as_str()) {
+        let of = tenant.profile.as_str();
+        let load = || profile::load(of);
+        if !names.contains_key(of) {
+            names.insert(of, load()?.name);
+        }
+        let release = names.get(of).and_then(|name| policies.of(name, id));
+        let key = (of, release.map(|release| &release.to));
+        if !engines.contains_key(&key) {
+            let profile = match release {
+                Some(release) => Policies::put_or_leave(of, load, release)?,
+                None => load()?,
+            };
             let scanner = config.clamav.as_ref().map(Clamav::new);
             let effort = Effort::behind_calls(config.workers, config.inference);
             let effort = Effort { hardware: config.hardware_decoders, ..effort };
-            let engine = Engine::new(profile::load(&tenant.profile)?, effort, scanner)?;
-            engines.insert(&tenant.profile, Arc::new(engine));
+            engines.insert(key, Arc::new(Engine::new(profile, effort, scanner)?));
         }
-        let Some(engine) = engines.get(tenant.profile.as_str()) else { continue };
+        let Some(engine) = engines.get(&key) else { continue };
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &author_secret(&config.data, id)?);
         let open = |jwt| Provider::open(jwt, &secret, &agent, known(id));
         let provider = tenant.jwt.as_ref().map(open).transpose();
