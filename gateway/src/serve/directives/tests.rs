@@ -6,7 +6,9 @@ use domain::directive::{
     AuthorRef, Directive, Drain, Erase, Flag, KeyUse, List, Release, ReleaseKind, Released, Rotate,
     Rule, SetStanding,
 };
-use domain::journal::{Actor, Body, BoxId, Directed, Epoch, Lane, Millis, Record, Sha256, SubmissionId};
+use domain::journal::{
+    Actor, Body, BoxId, Directed, Epoch, Lane, Millis, Record, Sha256, SubmissionId,
+};
 use domain::standing::{Ladder, Level};
 use domain::{Action, Category, Decision, MediaKind, Profile, Severity, Status};
 use ring::rand::SystemRandom;
