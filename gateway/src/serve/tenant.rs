@@ -1,5 +1,6 @@
 //! A tenant made ready.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -205,24 +206,25 @@ pub fn open_all(
             names.insert(of, load()?.name);
         }
         let release = names.get(of).and_then(|name| policies.of(name, id));
-        let key = (of, release.map(|release| &release.to));
-        if !engines.contains_key(&key) {
-            let profile = match release {
-                Some(release) => Policies::put_or_leave(of, load, release)?,
-                None => load()?,
-            };
-            let scanner = config.clamav.as_ref().map(Clamav::new);
-            let effort = Effort::behind_calls(config.workers, config.inference);
-            let effort = Effort { hardware: config.hardware_decoders, ..effort };
-            engines.insert(key, Arc::new(Engine::new(profile, effort, scanner)?));
-        }
-        let Some(engine) = engines.get(&key) else { continue };
+        let engine = match engines.entry((of, release.map(|release| &release.to))) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(place) => {
+                let profile = match release {
+                    Some(release) => Policies::put_or_leave(of, load, release)?,
+                    None => load()?,
+                };
+                let scanner = config.clamav.as_ref().map(Clamav::new);
+                let effort = Effort::behind_calls(config.workers, config.inference);
+                let effort = Effort { hardware: config.hardware_decoders, ..effort };
+                Arc::clone(place.insert(Arc::new(Engine::new(profile, effort, scanner)?)))
+            }
+        };
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &author_secret(&config.data, id)?);
         let open = |jwt| Provider::open(jwt, &secret, &agent, known(id));
         let provider = tenant.jwt.as_ref().map(open).transpose();
         let ready = Tenant {
             profile: Arc::clone(engine.profile()),
-            engine: Arc::clone(engine),
+            engine,
             held_as_pending: tenant.held_as_pending,
             gate_open: tenant.gate_open,
             lists: Arc::default(),

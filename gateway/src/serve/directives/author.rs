@@ -21,8 +21,9 @@ pub fn set_standing(app: &App, to: &Address, order: &SetStanding) -> Outcome {
         AuthorRef::Number(number) => {
             number_is_ours(to)?;
             match app.store.set_standing(of, number, level, until, ladder, Actor::Hub).wait() {
+                Ok(_) => {}
                 Err(Error::NotFound(_)) => return refuse("unknown_author", "no such author here"),
-                other => drop(other?),
+                Err(error) => return Err(error.into()),
             }
         }
     }

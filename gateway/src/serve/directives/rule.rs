@@ -47,6 +47,9 @@ pub fn decide(app: &App, to: &Address, rule: &Rule) -> Outcome {
         }
         settle(app, &tenant, rule, verdict(row, decision, &tenant))?;
     }
+    // Whoever reported it or appealed has their answer.
+    let (of, about) = (rule.tenant.clone(), rule.submission);
+    app.store.resolve_about(of, about, rule.approve, Actor::Hub).wait()?;
     let rematches = if rule.remember && !rule.approve {
         remember(app, &rule.tenant, &submission, rule)?
     } else {

@@ -151,6 +151,16 @@ fn profiles(app: &App) -> (Fence, BTreeSet<ProfileView>) {
     (fence, profiles)
 }
 
+fn queue(depth: &QueueDepth, oldest: Option<Duration>, limit: u64) -> Queue {
+    Queue {
+        waiting: depth.queued,
+        in_hand: depth.leased,
+        dead_letters: depth.dead,
+        oldest_seconds: oldest.unwrap_or_default().as_secs(),
+        limit,
+    }
+}
+
 /// Takes the state. Reads the database and sysfs: not for threads of the runtime.
 pub fn take(app: &Arc<App>) -> Status {
     let depth = app.store.queue_depth();
@@ -212,13 +222,7 @@ pub fn take(app: &Arc<App>) -> Status {
             profiles: profiles.into_iter().collect(),
         },
         sandbox: fence,
-        queue: Queue {
-            waiting: depth.queued,
-            in_hand: depth.leased,
-            dead_letters: depth.dead,
-            oldest_seconds: oldest.unwrap_or_default().as_secs(),
-            limit: app.config.limits.queue,
-        },
+        queue: queue(&depth, oldest, app.config.limits.queue),
         workers: app.config.workers,
         disk,
         spool_bytes: facts.spool,
