@@ -24,9 +24,9 @@ mod notify;
 mod outbound;
 mod page;
 mod patience;
-mod policies;
 mod progress;
 mod pulse;
+mod releases;
 mod reload;
 mod rematch;
 mod replication;
@@ -67,9 +67,9 @@ use lost::LostGpu;
 use metrics::Metrics;
 use page::Desk;
 pub use page::self_test::OWN;
-use policies::Policies;
 use progress::{Progress, Stage};
 use pulse::{Manager, Pulse};
+use releases::Releases;
 use reload::Reload;
 use replication::Replication;
 use server::Server;
@@ -426,8 +426,8 @@ fn open(
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
     let vault = Vault::open(&config.data, spool.clone())
         .with_context(|| format!("cannot open the evidence in {}", config.data.display()))?;
-    let policies = Policies::read(&store).context("cannot read the hub's policies")?;
-    let tenants = Arc::new(tenant::open_all(&config, &policies, &|_| None)?);
+    let releases = Releases::read(&store).context("cannot read the hub's releases")?;
+    let tenants = Arc::new(tenant::open_all(&config, &releases, &|_| None)?);
     tenant::put_in_force(&tenants, &store, &Actor::System)?;
     let gone = Gone::default();
     gone.follow(&store, &tenants, &Actor::System)

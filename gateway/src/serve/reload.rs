@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::jwt::Provider;
 use super::page::self_test;
-use super::policies::Policies;
+use super::releases::Releases;
 use super::tenant::{self, All};
 use super::{App, unusable_files};
 use crate::cli::ServeArguments;
@@ -97,8 +97,8 @@ fn reload_here(app: &App) -> anyhow::Result<Value> {
     if !unusable.is_empty() {
         bail!("the settings cannot be used:\n{}", Problems(unusable));
     }
-    let policies = Policies::read(&app.store)?;
-    let changed = take_up(app, before, &config, &policies, &Actor::Console)?;
+    let releases = Releases::read(&app.store)?;
+    let changed = take_up(app, before, &config, &releases, &Actor::Console)?;
     app.life.follow(&State::read(&paths::models_dir())?, &app.tenants.all());
     let restart = restart(&app.reload.shown, &shown);
     tracing::info!(?changed, ?restart, "reloaded");
@@ -114,21 +114,21 @@ fn reload_here(app: &App) -> anyhow::Result<Value> {
 /// # Errors
 /// As [`reload`].
 pub fn remake(app: &App, turn: &Turn<'_>, actor: &Actor) -> anyhow::Result<()> {
-    take_policies(app, turn, &Policies::read(&app.store)?, actor)
+    take_releases(app, turn, &Releases::read(&app.store)?, actor)
 }
 
-/// The same under these policies of the hub.
+/// The same under these releases of the hub.
 ///
 /// # Errors
 /// As [`reload`].
-pub fn take_policies(
+pub fn take_releases(
     app: &App,
     turn: &Turn<'_>,
-    policies: &Policies,
+    releases: &Releases,
     actor: &Actor,
 ) -> anyhow::Result<()> {
     let config = turn.as_ref().unwrap_or(&app.config);
-    let changed = take_up(app, config, config, policies, actor)?;
+    let changed = take_up(app, config, config, releases, actor)?;
     tracing::info!(?changed, "taken up");
     app.work_ready.notify_one();
     Ok(())
@@ -139,7 +139,7 @@ fn take_up(
     app: &App,
     before: &Config,
     config: &Config,
-    policies: &Policies,
+    releases: &Releases,
     actor: &Actor,
 ) -> anyhow::Result<Vec<String>> {
     let old = app.tenants.all();
@@ -147,7 +147,7 @@ fn take_up(
         let same = before.tenants.get(id)?.jwt == config.tenants.get(id)?.jwt;
         old.get(id)?.provider.as_ref().filter(|_| same).map(Provider::keys)
     };
-    let all = Arc::new(tenant::open_all(config, policies, &keys)?);
+    let all = Arc::new(tenant::open_all(config, releases, &keys)?);
     let changed = changes(before, config, &old, &all);
     app.tenants.replace(Arc::clone(&all));
     let noted = tenant::put_in_force(&all, &app.store, actor)

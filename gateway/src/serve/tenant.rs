@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::Profile;
-use domain::directive::Address;
 use domain::journal::{Actor, SubmissionId, TenantId};
 use domain::standing::Ladder;
 use models::life::LeftOut;
@@ -24,7 +23,7 @@ use super::lists::Lists;
 use super::notify::Endpoint;
 use super::outbound;
 use super::page::self_test;
-use super::policies::Policies;
+use super::releases::Releases;
 use crate::config::Config;
 use crate::profile::{self, Effort};
 use crate::secret;
@@ -185,19 +184,19 @@ pub fn put_in_force(all: &All, store: &Store, actor: &Actor) -> anyhow::Result<(
     Ok(())
 }
 
-/// Makes every tenant of the configuration ready, and those of the box's own, under the hub's policies where there are any. `known` are keys of a tenant's provider that
+/// Makes every tenant of the configuration ready, and those of the box's own, under the hub's releases where there are any. `known` are keys of a tenant's provider that
 /// are here already: a provider that is out of reach at this moment locks nobody out.
 ///
 /// # Errors
 /// What a profile misses, with the command that brings it; a secret that others may read.
 pub fn open_all(
     config: &Config,
-    policies: &Policies,
+    releases: &Releases,
     known: &dyn Fn(&TenantId) -> Option<Arc<Keys>>,
 ) -> anyhow::Result<All> {
     let agent = outbound::agent(config.fetch.allow.clone(), KEYS);
     let mut names: BTreeMap<&str, String> = BTreeMap::new();
-    let mut engines: BTreeMap<(&str, Option<&Address>), Arc<Engine>> = BTreeMap::new();
+    let mut engines = BTreeMap::new();
     let mut tenants = BTreeMap::new();
     for (id, tenant) in &config.tenants {
         let of = tenant.profile.as_str();
@@ -205,14 +204,11 @@ pub fn open_all(
         if !names.contains_key(of) {
             names.insert(of, load()?.name);
         }
-        let release = names.get(of).and_then(|name| policies.of(name, id));
-        let engine = match engines.entry((of, release.map(|release| &release.to))) {
+        let chosen = releases.of(names.get(of).map_or("", String::as_str), id);
+        let engine = match engines.entry((of, chosen.key())) {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(place) => {
-                let profile = match release {
-                    Some(release) => Policies::put_or_leave(of, load, release)?,
-                    None => load()?,
-                };
+                let profile = chosen.put_or_leave(load, &config.data)?;
                 let scanner = config.clamav.as_ref().map(Clamav::new);
                 let effort = Effort::behind_calls(config.workers, config.inference);
                 let effort = Effort { hardware: config.hardware_decoders, ..effort };
@@ -236,6 +232,7 @@ pub fn open_all(
         };
         tenants.insert(id.clone(), Arc::new(ready));
     }
+    releases.sweep(&config.data);
     tenants.extend(self_test::tenants(&tenants));
     Ok(tenants)
 }

@@ -14,7 +14,7 @@ use crate::enrolment::{self, Enrolment};
 pub struct Keys {
     /// Of directives.
     pub hub: Vec<u8>,
-    /// Of policies; none where the fleet has none, and then none are taken.
+    /// Of policies and hash lists; none where the fleet has none, and then none are taken.
     pub release: Option<Vec<u8>>,
 }
 

@@ -7,7 +7,7 @@
 mod author;
 mod keys;
 mod list;
-mod policy;
+mod release;
 mod rematches;
 mod rule;
 mod switch;
@@ -118,7 +118,7 @@ impl Hub {
             Some(Order::Released(released)) => {
                 let turn = app.reload.turn();
                 let key = self.keys().release;
-                let outcome = policy::take_up(app, &turn, to, released, key.as_deref());
+                let outcome = release::take_up(app, &turn, to, released, key.as_deref());
                 return (outcome, Some(turn));
             }
             Some(Order::Rotate(rotate)) => keys::rotate(app, &self.keys, rotate),

@@ -521,11 +521,67 @@ fn a_policy_is_taken_up_while_it_fits_and_its_version_rises() {
     assert_eq!(rig.policy(), "starter@6");
     rig.applied(&fleet, rig.release(7, &fleet, &text(7)));
     assert_eq!(rig.policy(), "starter@6");
-    // After a restart too.
-    let Rig { hub, _stop, dir, .. } = rig;
-    drop((hub, _stop));
-    let (app, _stop) = start(dir.path());
-    assert_eq!(app.tenants.get(&tenant()).unwrap().profile.policy.id(), "starter@6");
+    // After a restart too; and one that does not fit any more keeps nothing from starting.
+    let restarted = |rig: Rig| {
+        let Rig { hub, hub_key, release_key, _stop, dir } = rig;
+        drop((hub, _stop));
+        let (app, _stop) = start(dir.path());
+        let keys = Keys { hub: public(&hub_key), release: Some(public(&release_key)) };
+        Rig { hub: Hub::trusting(app, keys), hub_key, release_key, _stop, dir }
+    };
+    let rig = restarted(rig);
+    assert_eq!(rig.policy(), "starter@6");
+    let unfit = rig.release(8, &ours, unfit).look().unwrap();
+    let kept = Kept { release: Some(unfit), rematches: vec![] };
+    let place = Place { epoch: Epoch(2), to: fleet, seq: Seq(1) };
+    assert!(rig.app().store.directed(place, 7, None, kept).wait().unwrap());
+    assert_eq!(restarted(rig).policy(), "starter@1");
+}
+
+#[test]
+fn a_hash_list_is_taken_up_beside_the_profiles_own() {
+    let rig = Rig::new();
+    let (fleet, ours) = (Address::Fleet, Address::Tenant(tenant()));
+    let release = |version, to: &Address, text: &str| {
+        let kind = ReleaseKind::Bank;
+        let (to, text) = (to.clone(), text.to_owned());
+        let release = Release { kind, name: code("known"), version, to, text };
+        Released::sign(&release, &rig.release_key).unwrap()
+    };
+    let text = |name: &str, hash: &str| {
+        format!(
+            "name = \"{name}\"\nkind = \"sha256\"\ncategory = \"sexual\"\nseverity = \"high\"\nverified = true\n[[entries]]\nhash = \"{}\"\n",
+            hash.repeat(64)
+        )
+    };
+    let lists = || -> Vec<String> {
+        let dir = rig.app().config.data.join("hub/lists");
+        let files = std::fs::read_dir(dir).into_iter().flatten();
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+    };
+    let basis = || rig.app().tenants.get(&tenant()).unwrap().engine.basis().clone();
+    let own = basis();
+    rig.applied(&fleet, release(1, &fleet, &text("known", "a")));
+    let first = basis();
+    assert_ne!(first, own, "what the gate knew is void");
+    rig.refused(&fleet, release(1, &fleet, &text("known", "b")), "older_version");
+    rig.refused(&fleet, release(2, &fleet, &text("other", "b")), "unusable");
+    rig.refused(&fleet, release(2, &fleet, "kind = 1"), "unusable");
+    assert_eq!((basis(), lists()), (first, vec![text("known", "a")]));
+    rig.applied(&fleet, release(2, &fleet, &text("known", "b")));
+    assert_eq!(lists(), [text("known", "b")], "nothing is left of the older one");
+    rig.applied(&ours, release(1, &ours, &text("known", "c")));
+    let engine = Arc::clone(&rig.app().tenants.get(&tenant()).unwrap().engine);
+    let banks = engine.profile().detectors.values().find_map(|detector| match detector {
+        domain::profile::Detector::Hash(hash) => Some(hash.banks.clone()),
+        _ => None,
+    });
+    let [bank] = &banks.unwrap()[..] else { panic!() };
+    assert_eq!(
+        std::fs::read_to_string(bank).unwrap(),
+        text("known", "c"),
+        "the tenant's goes before"
+    );
 }
 
 #[test]

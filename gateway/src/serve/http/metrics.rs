@@ -137,7 +137,7 @@ pub async fn text(app: &App) -> Outcome<String> {
         directives(&app.directives.tally.view(None), &mut page);
     }
     let drained = f64::from(u8::from(app.desk.is_drained()));
-    page.gauge("weir_drained", "1 while a technician has stopped new work.", drained);
+    page.gauge("weir_drained", "1 while a technician or the hub has stopped new work.", drained);
     if let Some(room) = room {
         page.gauge(
             "weir_disk_free_bytes",
