@@ -6,6 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -30,6 +31,9 @@ const NAME: usize = 64;
 /// Most bytes of a token.
 const TOKEN_BYTES: u64 = 4096;
 
+/// Held by who changes the file.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// Told to the hub.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
@@ -46,6 +50,8 @@ pub struct Enrolment {
     pub life: [i64; 2],
     /// By which the hub signs receipts and directives: Ed25519, 32 bytes.
     pub hub_key: Vec<u8>,
+    /// By which policies are signed before they get to the hub; none where the fleet has none.
+    pub release_key: Option<Vec<u8>>,
 }
 
 /// Runs `weir enroll`.
@@ -100,12 +106,34 @@ pub fn enrol(store: &Store, token: &str, name: Option<&str>) -> anyhow::Result<V
 /// # Errors
 /// Where it is not for this box, or cannot be written.
 pub fn keep(data: &Path, of: BoxId, granted: &Granted) -> anyhow::Result<Enrolment> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    write(data, of, granted)
+}
+
+/// The same for what a renewal brought. A release key that is known stays: the hub's word is not enough for another, only a rotation
+/// that the old one has signed is.
+///
+/// # Errors
+/// As [`keep`].
+pub fn keep_renewed(data: &Path, of: BoxId, mut granted: Granted) -> anyhow::Result<Enrolment> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = Enrolment::read(data, of)?.and_then(|known| known.granted.release_key);
+    if known.is_some() && known != granted.release_key {
+        tracing::warn!(
+            "the hub named another release key; the known one stays until it is rotated"
+        );
+    }
+    granted.release_key = known.or(granted.release_key);
+    write(data, of, &granted)
+}
+
+fn write(data: &Path, of: BoxId, granted: &Granted) -> anyhow::Result<Enrolment> {
     let enrolment = Enrolment::new(granted.clone(), of)?;
     let folder = data.join(FOLDER);
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let path = file(data);
-    let write = || -> std::io::Result<()> {
+    let replace = || -> std::io::Result<()> {
         let text = serde_json::to_vec_pretty(granted)?;
         let new = folder.join(".enrolment.new");
         let mut to = std::fs::File::create(&new)?;
@@ -114,8 +142,20 @@ pub fn keep(data: &Path, of: BoxId, granted: &Granted) -> anyhow::Result<Enrolme
         std::fs::rename(&new, &path)?;
         std::fs::File::open(&folder)?.sync_all()
     };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
+    replace().with_context(|| format!("cannot write {}", path.display()))?;
     Ok(enrolment)
+}
+
+/// Changes what a hub granted. A renewal at the same moment waits, or is waited for.
+///
+/// # Errors
+/// Where the box is no hub's any more, or the file cannot be written.
+pub fn change(data: &Path, of: BoxId, change: impl FnOnce(&mut Granted)) -> anyhow::Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = Enrolment::read(data, of)?.context("the box is no hub's any more")?;
+    let mut granted = known.granted;
+    change(&mut granted);
+    write(data, of, &granted).map(drop)
 }
 
 /// The file in a data folder.
@@ -153,10 +193,12 @@ impl Enrolment {
         }
         let hub_key =
             BASE64_STANDARD.decode(&granted.hub_key).context("the hub's key is no base64")?;
+        let release_key = granted.release_key.as_ref().map(|key| BASE64_STANDARD.decode(key));
+        let release_key = release_key.transpose().context("the release key is no base64")?;
         if granted.quic.is_empty() {
             bail!("the hub named no address");
         }
-        Ok(Self { granted, authority, certificate, life, hub_key })
+        Ok(Self { granted, authority, certificate, life, hub_key, release_key })
     }
 
     /// The certificate with the device key.

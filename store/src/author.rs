@@ -131,6 +131,29 @@ impl Store {
             note(txn, author, false, &ladder, &actor)
         })
     }
+
+    /// The same by the HMAC of the platform's id, for an author whom this box may not have met yet: it holds when it does. `None`
+    /// where there is nothing to take back.
+    pub fn set_standing_of(
+        &self,
+        tenant: TenantId,
+        key: [u8; 32],
+        level: Level,
+        until: Option<Millis>,
+        ladder: Ladder,
+        actor: Actor,
+    ) -> Reply<Option<StandingNote>> {
+        self.write(Way::Urgent, move |txn| {
+            if level == Level::Good {
+                let Some(author) = find(txn.conn, &tenant, &key)? else { return Ok(None) };
+                txn.conn.execute("DELETE FROM orders WHERE author = ?", [bits(author.0)])?;
+                return note(txn, author, false, &ladder, &actor).map(Some);
+            }
+            let author = number(txn, &tenant, &key)?;
+            order(txn, author, level, until, None)?;
+            note(txn, author, false, &ladder, &actor).map(Some)
+        })
+    }
 }
 
 fn strike_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Strike> {

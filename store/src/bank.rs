@@ -220,12 +220,36 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The PDQs by which media of a submission were matched; of each medium the first is its own, the others are its mirror image's
+    /// and lesser frames'.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn pdqs(&self, tenant: &TenantId, id: SubmissionId) -> Result<Vec<SeenPdq>, Error> {
+        self.read(|conn| {
+            let mut statement = conn.prepare_cached(
+                "SELECT n, pdq, quality FROM pdqs WHERE submission = ? AND tenant = ? ORDER BY n, k",
+            )?;
+            let rows = statement.query_map(params![id.0, tenant.as_str()], |row| {
+                let media: u32 = row.get("n")?;
+                Ok(SeenPdq {
+                    media: media as usize,
+                    pdq: row.get("pdq")?,
+                    quality: row.get("quality")?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
 /// Bits in which two hashes differ.
 fn distance(a: &[u8; 32], b: &[u8; 32]) -> u32 {
     a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
 }
 
-fn parts(hash: &Hash) -> ([u8; 32], Option<u16>) {
+pub(crate) fn parts(hash: &Hash) -> ([u8; 32], Option<u16>) {
     match hash {
         Hash::Sha256(sha256) => (sha256.0, None),
         Hash::Pdq(pdq, distance) => (*pdq, Some(*distance)),

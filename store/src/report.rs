@@ -152,7 +152,7 @@ impl Store {
         to: Resolution,
         actor: Actor,
     ) -> Reply<()> {
-        self.resolve("reports", "report.resolve", tenant, id, to, actor)
+        self.resolve("reports", tenant, id, to, actor)
     }
 
     /// Closes an appeal. The decision that follows from it is a call of its own.
@@ -166,34 +166,47 @@ impl Store {
         to: Resolution,
         actor: Actor,
     ) -> Reply<()> {
-        self.resolve("appeals", "appeal.resolve", tenant, id, to, actor)
+        self.resolve("appeals", tenant, id, to, actor)
+    }
+
+    /// Closes all that is open about a submission, for a person has decided on it: where it was rejected the reports were right, where it
+    /// was approved the appeals. How many that were.
+    pub fn resolve_about(
+        &self,
+        tenant: TenantId,
+        about: SubmissionId,
+        approved: bool,
+        actor: Actor,
+    ) -> Reply<u32> {
+        self.write(Way::Normal, move |txn| {
+            let mut closed = 0;
+            for (table, right) in [("reports", !approved), ("appeals", approved)] {
+                let open: Vec<uuid::Uuid> = txn
+                    .conn
+                    .prepare_cached(&format!(
+                        "SELECT id FROM {table} WHERE submission = ? AND tenant = ? AND state = 'open' ORDER BY id"
+                    ))?
+                    .query_map(params![about.0, tenant.as_str()], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                let to = if right { Resolution::Upheld } else { Resolution::Dismissed };
+                for id in open {
+                    close(txn, table, &tenant, ItemId(id), to, &actor)?;
+                    closed += 1;
+                }
+            }
+            Ok(closed)
+        })
     }
 
     fn resolve(
         &self,
         table: &'static str,
-        call: &'static str,
         tenant: TenantId,
         id: ItemId,
         to: Resolution,
         actor: Actor,
     ) -> Reply<()> {
-        self.write(Way::Normal, move |txn| {
-            let changed = txn.conn.execute(
-                &format!(
-                    "UPDATE {table} SET state = ? WHERE id = ? AND tenant = ? AND state = 'open'"
-                ),
-                params![rows::slug(&to)?, id.0, tenant.as_str()],
-            )?;
-            if changed == 0 {
-                return Err(Error::NotFound("open report or appeal"));
-            }
-            let call = Code::lossy(&format!("{call}:{}", rows::slug(&to)?));
-            let body = Body::Acted(domain::journal::Acted { tenant: Some(tenant.clone()), call });
-            let subject = Subject::Item(id);
-            txn.append(Entry { lane: Lane::Bulk, actor: &actor, subject, body, side: None })?;
-            Ok(())
-        })
+        self.write(Way::Normal, move |txn| close(txn, table, &tenant, id, to, &actor))
     }
 
     /// Reports of a tenant in a state, newest first, before the one named last.
@@ -262,6 +275,30 @@ impl Store {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+}
+
+/// Closes a report or an appeal, and journals it as `report.resolve:…`, `appeal.resolve:…`.
+fn close(
+    txn: &mut Txn<'_>,
+    table: &'static str,
+    tenant: &TenantId,
+    id: ItemId,
+    to: Resolution,
+    actor: &Actor,
+) -> Result<(), Error> {
+    let changed = txn.conn.execute(
+        &format!("UPDATE {table} SET state = ? WHERE id = ? AND tenant = ? AND state = 'open'"),
+        params![rows::slug(&to)?, id.0, tenant.as_str()],
+    )?;
+    if changed == 0 {
+        return Err(Error::NotFound("open report or appeal"));
+    }
+    let call = format!("{}.resolve:{}", table.trim_end_matches('s'), rows::slug(&to)?);
+    let call = Code::lossy(&call);
+    let body = Body::Acted(domain::journal::Acted { tenant: Some(tenant.clone()), call });
+    let subject = Subject::Item(id);
+    txn.append(Entry { lane: Lane::Bulk, actor, subject, body, side: None })?;
+    Ok(())
 }
 
 fn text(row: &Row<'_>) -> rusqlite::Result<Option<String>> {

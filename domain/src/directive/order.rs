@@ -134,6 +134,14 @@ macro_rules! orders {
                 }
             }
 
+            /// The word of a kind; nothing where this release does not know it.
+            pub fn word_of(kind: u16) -> Option<&'static str> {
+                match kind {
+                    $($number => Some($word),)*
+                    _ => None,
+                }
+            }
+
             pub(super) fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
                 match self {
                     $(Self::$name(order) => postcard::to_stdvec(order),)*

@@ -11,6 +11,9 @@ use store::{BankEntry, Hash, NewBankEntry, Store};
 /// Name of a tenant's own list in findings: `bank:<category>:own`.
 pub const OWN: &str = "own";
 
+/// The most bits in which a PDQ may differ.
+pub const FARTHEST: u16 = 128;
+
 /// A tenant's lists. Shared by all workers.
 #[derive(Default)]
 pub struct Lists(Mutex<Known>);

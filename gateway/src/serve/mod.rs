@@ -5,6 +5,8 @@ mod clamav;
 mod climate;
 mod control;
 mod deletions;
+mod directives;
+mod ending;
 mod engine;
 mod evidence;
 mod fetch;
@@ -24,6 +26,7 @@ mod page;
 mod patience;
 mod progress;
 mod pulse;
+mod releases;
 mod reload;
 mod rematch;
 mod replication;
@@ -47,13 +50,14 @@ use domain::journal::{Actor, Code, SubmissionId, TenantId};
 use domain::{Problem as Mistake, Problems};
 use store::{Again, Effect, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::cli::ServeArguments;
 use crate::config::{self, Config};
 use crate::paths;
 use climate::Climate;
+use directives::Directives;
+use ending::Ending;
 pub use engine::gravest;
 use gone::Gone;
 pub use http::time;
@@ -65,6 +69,7 @@ use page::Desk;
 pub use page::self_test::OWN;
 use progress::{Progress, Stage};
 use pulse::{Manager, Pulse};
+use releases::Releases;
 use reload::Reload;
 use replication::Replication;
 use server::Server;
@@ -122,6 +127,8 @@ pub struct App {
     climate: Climate,
     /// How the hub is reached.
     replication: Replication,
+    /// What came of the hub's directives.
+    directives: Directives,
     stop: watch::Receiver<bool>,
 }
 
@@ -304,6 +311,7 @@ async fn serve(
     let life = tokio::spawn(life::run(Arc::clone(&app)));
     let climate = tokio::spawn(climate::run(Arc::clone(&app)));
     let replication = tokio::spawn(replication::run(Arc::clone(&app)));
+    let directives = tokio::spawn(directives::run(Arc::clone(&app)));
     let reload = tokio::spawn(reload::run(Arc::clone(&app), reload::hang_up()?));
     let certificate = app.config.tls.as_ref().map(Certificate::open).transpose()?;
     let server = Server {
@@ -347,6 +355,7 @@ async fn serve(
         ("reload", reload),
         ("climate", climate),
         ("replication", replication),
+        ("directives", directives),
         ("control", control),
     ] {
         if let Err(error) = task.await {
@@ -417,7 +426,8 @@ fn open(
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
     let vault = Vault::open(&config.data, spool.clone())
         .with_context(|| format!("cannot open the evidence in {}", config.data.display()))?;
-    let tenants = Arc::new(tenant::open_all(&config, &|_| None)?);
+    let releases = Releases::read(&store).context("cannot read the hub's releases")?;
+    let tenants = Arc::new(tenant::open_all(&config, &releases, &|_| None)?);
     tenant::put_in_force(&tenants, &store, &Actor::System)?;
     let gone = Gone::default();
     gone.follow(&store, &tenants, &Actor::System)
@@ -450,6 +460,7 @@ fn open(
         pulse: Pulse::new(),
         climate,
         replication: Replication::default(),
+        directives: Directives::default(),
         stop,
     })
 }
@@ -468,29 +479,5 @@ fn raise_open_files(connections: usize) {
             needed,
             "fewer open files are allowed than limits.max_connections needs; raise LimitNOFILE"
         );
-    }
-}
-
-/// Ctrl-C and SIGTERM. From its making on they end nothing by themselves: it comes before anybody is told that the service
-/// is ready.
-struct Ending {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Ending {
-    fn new() -> anyhow::Result<Self> {
-        let of = |kind, name| signal(kind).with_context(|| format!("cannot wait for {name}"));
-        Ok(Self {
-            terminate: of(SignalKind::terminate(), "SIGTERM")?,
-            interrupt: of(SignalKind::interrupt(), "SIGINT")?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

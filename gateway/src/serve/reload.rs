@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::jwt::Provider;
 use super::page::self_test;
+use super::releases::Releases;
 use super::tenant::{self, All};
 use super::{App, unusable_files};
 use crate::cli::ServeArguments;
@@ -96,7 +97,8 @@ fn reload_here(app: &App) -> anyhow::Result<Value> {
     if !unusable.is_empty() {
         bail!("the settings cannot be used:\n{}", Problems(unusable));
     }
-    let changed = take_up(app, before, &config, &Actor::Console)?;
+    let releases = Releases::read(&app.store)?;
+    let changed = take_up(app, before, &config, &releases, &Actor::Console)?;
     app.life.follow(&State::read(&paths::models_dir())?, &app.tenants.all());
     let restart = restart(&app.reload.shown, &shown);
     tracing::info!(?changed, ?restart, "reloaded");
@@ -112,8 +114,21 @@ fn reload_here(app: &App) -> anyhow::Result<Value> {
 /// # Errors
 /// As [`reload`].
 pub fn remake(app: &App, turn: &Turn<'_>, actor: &Actor) -> anyhow::Result<()> {
+    take_releases(app, turn, &Releases::read(&app.store)?, actor)
+}
+
+/// The same under these releases of the hub.
+///
+/// # Errors
+/// As [`reload`].
+pub fn take_releases(
+    app: &App,
+    turn: &Turn<'_>,
+    releases: &Releases,
+    actor: &Actor,
+) -> anyhow::Result<()> {
     let config = turn.as_ref().unwrap_or(&app.config);
-    let changed = take_up(app, config, config, actor)?;
+    let changed = take_up(app, config, config, releases, actor)?;
     tracing::info!(?changed, "taken up");
     app.work_ready.notify_one();
     Ok(())
@@ -124,6 +139,7 @@ fn take_up(
     app: &App,
     before: &Config,
     config: &Config,
+    releases: &Releases,
     actor: &Actor,
 ) -> anyhow::Result<Vec<String>> {
     let old = app.tenants.all();
@@ -131,7 +147,7 @@ fn take_up(
         let same = before.tenants.get(id)?.jwt == config.tenants.get(id)?.jwt;
         old.get(id)?.provider.as_ref().filter(|_| same).map(Provider::keys)
     };
-    let all = Arc::new(tenant::open_all(config, &keys)?);
+    let all = Arc::new(tenant::open_all(config, releases, &keys)?);
     let changed = changes(before, config, &old, &all);
     app.tenants.replace(Arc::clone(&all));
     let noted = tenant::put_in_force(&all, &app.store, actor)

@@ -142,6 +142,10 @@ fn decide_again(
         // What is not decided yet is matched when it is.
         return Ok(false);
     };
+    if row.actor != Actor::Machine && row.decision.status == Status::Rejected {
+        // What a person has rejected keeps their grounds.
+        return Ok(false);
+    }
     let hit = finding(entry);
     let alone = tenant.engine.decide_on(hit.clone(), &submission);
     let status = alone.status;

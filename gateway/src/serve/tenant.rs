@@ -1,5 +1,6 @@
 //! A tenant made ready.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use super::lists::Lists;
 use super::notify::Endpoint;
 use super::outbound;
 use super::page::self_test;
+use super::releases::Releases;
 use crate::config::Config;
 use crate::profile::{self, Effort};
 use crate::secret;
@@ -182,33 +184,43 @@ pub fn put_in_force(all: &All, store: &Store, actor: &Actor) -> anyhow::Result<(
     Ok(())
 }
 
-/// Makes every tenant of the configuration ready, and those of the box's own. `known` are keys of a tenant's provider that
+/// Makes every tenant of the configuration ready, and those of the box's own, under the hub's releases where there are any. `known` are keys of a tenant's provider that
 /// are here already: a provider that is out of reach at this moment locks nobody out.
 ///
 /// # Errors
 /// What a profile misses, with the command that brings it; a secret that others may read.
 pub fn open_all(
     config: &Config,
+    releases: &Releases,
     known: &dyn Fn(&TenantId) -> Option<Arc<Keys>>,
 ) -> anyhow::Result<All> {
     let agent = outbound::agent(config.fetch.allow.clone(), KEYS);
-    let mut engines: BTreeMap<&str, Arc<Engine>> = BTreeMap::new();
+    let mut names: BTreeMap<&str, String> = BTreeMap::new();
+    let mut engines = BTreeMap::new();
     let mut tenants = BTreeMap::new();
     for (id, tenant) in &config.tenants {
-        if !engines.contains_key(tenant.profile.as_str()) {
-            let scanner = config.clamav.as_ref().map(Clamav::new);
-            let effort = Effort::behind_calls(config.workers, config.inference);
-            let effort = Effort { hardware: config.hardware_decoders, ..effort };
-            let engine = Engine::new(profile::load(&tenant.profile)?, effort, scanner)?;
-            engines.insert(&tenant.profile, Arc::new(engine));
+        let of = tenant.profile.as_str();
+        let load = || profile::load(of);
+        if !names.contains_key(of) {
+            names.insert(of, load()?.name);
         }
-        let Some(engine) = engines.get(tenant.profile.as_str()) else { continue };
+        let chosen = releases.of(names.get(of).map_or("", String::as_str), id);
+        let engine = match engines.entry((of, chosen.key())) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(place) => {
+                let profile = chosen.put_or_leave(load, &config.data)?;
+                let scanner = config.clamav.as_ref().map(Clamav::new);
+                let effort = Effort::behind_calls(config.workers, config.inference);
+                let effort = Effort { hardware: config.hardware_decoders, ..effort };
+                Arc::clone(place.insert(Arc::new(Engine::new(profile, effort, scanner)?)))
+            }
+        };
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &author_secret(&config.data, id)?);
         let open = |jwt| Provider::open(jwt, &secret, &agent, known(id));
         let provider = tenant.jwt.as_ref().map(open).transpose();
         let ready = Tenant {
             profile: Arc::clone(engine.profile()),
-            engine: Arc::clone(engine),
+            engine,
             held_as_pending: tenant.held_as_pending,
             gate_open: tenant.gate_open,
             lists: Arc::default(),
@@ -220,6 +232,7 @@ pub fn open_all(
         };
         tenants.insert(id.clone(), Arc::new(ready));
     }
+    releases.sweep(&config.data);
     tenants.extend(self_test::tenants(&tenants));
     Ok(tenants)
 }

@@ -38,6 +38,10 @@ pub struct Granted {
     pub authority: String,
     /// Public key of the hub's own signatures (Ed25519), base64.
     pub hub_key: String,
+    /// Public key by which policies and hash lists are signed before they get to the hub (Ed25519), base64; absent where the fleet has
+    /// none, and then no release is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_key: Option<String>,
     /// `host:port` of the hub for QUIC, best first.
     pub quic: Vec<String>,
     /// `host:port` of the broker for MQTT over TLS, where there is one.

@@ -19,9 +19,8 @@ use super::view;
 use crate::serve::rematch::{self, Rematched};
 use crate::serve::{App, lists};
 
-/// Bits in which a PDQ may differ unless told otherwise (Meta's recommendation), and the most.
+/// Bits in which a PDQ may differ unless told otherwise (Meta's recommendation).
 const DISTANCE: u16 = 31;
-const FARTHEST: u16 = 128;
 
 /// An entry as it is asked for.
 #[derive(Debug, Deserialize)]
@@ -62,8 +61,11 @@ impl Asked {
             }
             (Kind::Pdq, distance) => Hash::Pdq(bits.0, distance.unwrap_or(DISTANCE)),
         };
-        if matches!(hash, Hash::Pdq(_, distance) if distance > FARTHEST) {
-            return Err(Problem::invalid("distance", format!("`distance` is 0 to {FARTHEST}")));
+        if matches!(hash, Hash::Pdq(_, distance) if distance > lists::FARTHEST) {
+            return Err(Problem::invalid(
+                "distance",
+                format!("`distance` is 0 to {}", lists::FARTHEST),
+            ));
         }
         let label = match (self.negative, &self.category) {
             (true, _) if self.kind == Kind::Sha256 => {

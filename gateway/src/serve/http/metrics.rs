@@ -11,6 +11,7 @@ use domain::Pace;
 
 use super::problem::{Outcome, Problem};
 use crate::serve::App;
+use crate::serve::directives;
 use crate::serve::metrics::Page;
 use crate::serve::replication::View;
 use crate::serve::sensors::{self, Readings};
@@ -87,6 +88,21 @@ fn replication(view: &View, page: &mut Page) {
     page.sample("", &[], view.forks as f64);
 }
 
+/// What came of the hub's directives.
+fn directives(view: &directives::View, page: &mut Page) {
+    page.family("weir_directives_total", "counter", "Directives of the hub by what came of them.");
+    let counts =
+        [("applied", view.applied), ("refused", view.refused), ("repeated", view.repeated)];
+    for (outcome, count) in counts {
+        page.sample("", &[("outcome", outcome)], count as f64);
+    }
+    let help = "What came in the hub's name and was not by it, or not for this box.";
+    page.family("weir_directives_distrusted_total", "counter", help);
+    for (why, count) in &view.distrusted {
+        page.sample("", &[("why", *why)], *count as f64);
+    }
+}
+
 /// All metrics as text.
 ///
 /// # Errors
@@ -118,9 +134,10 @@ pub async fn text(app: &App) -> Outcome<String> {
     page.gauge("weir_webhooks_gone", "Endpoints that said 410 and are not called.", gone);
     if let Some(view) = app.replication.view() {
         replication(&view, &mut page);
+        directives(&app.directives.tally.view(None), &mut page);
     }
     let drained = f64::from(u8::from(app.desk.is_drained()));
-    page.gauge("weir_drained", "1 while a technician has stopped new work.", drained);
+    page.gauge("weir_drained", "1 while a technician or the hub has stopped new work.", drained);
     if let Some(room) = room {
         page.gauge(
             "weir_disk_free_bytes",

@@ -63,7 +63,7 @@ pub struct Health {
 pub struct Facts<'a> {
     /// The service is ending.
     pub ending: bool,
-    /// A technician has stopped new work.
+    /// A technician or the hub has stopped new work.
     pub drained: bool,
     /// The store answers.
     pub store_answers: bool,
@@ -103,6 +103,8 @@ pub struct Facts<'a> {
     pub left_out: &'a [String],
     /// How the hub is reached; `None` where the box is no hub's.
     pub replication: Option<&'a View>,
+    /// What came in the hub's name in the last minute and was not by it, or not for this box.
+    pub distrusted: u64,
     /// The last hour.
     pub hour: &'a Summary,
 }
@@ -141,7 +143,8 @@ fn stopped(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
     add(
         facts.drained,
         "drained",
-        "Drained by a technician: new submissions are refused, waiting ones are finished.".into(),
+        "Drained by a technician or the hub: new submissions are refused, waiting ones are finished."
+            .into(),
         "Press “Resume” below when the work on the box is done.",
     );
     add(
@@ -314,6 +317,15 @@ fn hub(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
         );
     }
     add(
+        facts.distrusted > 0,
+        "hub_distrusted",
+        match facts.distrusted {
+            1 => "An order in the hub's name was passed over in the last minute: it was not by the hub, or not for this box.".into(),
+            n => format!("{n} orders in the hub's name were passed over in the last minute: they were not by the hub, or not for this box."),
+        },
+        "Nothing of it was done. Tell whoever runs the hub; the log says why.",
+    );
+    add(
         view.forks > 0,
         "fork",
         "The hub knows another journal under this box's name.".into(),
@@ -356,6 +368,7 @@ mod tests {
             withdrawn: &[],
             left_out: &[],
             replication: None,
+            distrusted: 0,
             hour: &hour,
         };
         let told = |facts: Facts<'_>| {
@@ -395,10 +408,11 @@ mod tests {
         assert_eq!(told(Facts { replication: Some(&lately), ..fine.clone() }), (Level::Ok, vec![]));
         let away = View { away_seconds: 700, ..lately };
         let refused = View { problem: trouble("damaged"), ..near.clone() };
-        let forked = View { forks: 1, ..near };
-        let attention: [(&str, Facts<'_>); 15] = [
+        let forked = View { forks: 1, ..near.clone() };
+        let attention: [(&str, Facts<'_>); 16] = [
             ("hub_away", Facts { replication: Some(&away), ..fine.clone() }),
             ("hub_refuses", Facts { replication: Some(&refused), ..fine.clone() }),
+            ("hub_distrusted", Facts { distrusted: 2, replication: Some(&near), ..fine.clone() }),
             ("fork", Facts { replication: Some(&forked), ..fine.clone() }),
             ("slowed", Facts { slowed_by: &["over-current 1"], ..fine.clone() }),
             ("throttled", Facts { pace: Pace::Throttled, ..fine.clone() }),

@@ -48,7 +48,7 @@ pub struct Desk {
     pub sessions: Sessions,
     /// The settings as a support bundle shows them.
     settings: Vec<Value>,
-    /// Whether a technician has stopped new work. Gone with the process: a restart takes new work.
+    /// Whether a technician or the hub has stopped new work. Gone with the process: a restart takes new work.
     drained: AtomicBool,
     /// Whether the journal is being verified.
     verifying: AtomicBool,
@@ -64,13 +64,13 @@ impl Desk {
         Self { settings: bundle::settings(config, shown), ..Self::default() }
     }
 
-    /// Whether a technician has stopped new work.
+    /// Whether a technician or the hub has stopped new work.
     pub fn is_drained(&self) -> bool {
         self.drained.load(Ordering::Relaxed)
     }
 
     /// Stops new work, or takes it again.
-    fn drain(&self, drained: bool) {
+    pub fn drain(&self, drained: bool) {
         self.drained.store(drained, Ordering::Relaxed);
     }
 

@@ -14,6 +14,7 @@ use store::QueueDepth;
 use super::health::{self, Facts, Health};
 use super::hour::Summary;
 use super::verdicts::Seen;
+use crate::serve::directives;
 use crate::serve::replication::View;
 use crate::serve::sensors::{self, Clock, Gpu, Room, Zone};
 use crate::serve::{App, tenant};
@@ -25,7 +26,7 @@ pub struct Status {
     pub health: Health,
     /// When this was told.
     pub at: serde_json::Value,
-    /// Whether a technician has stopped new work.
+    /// Whether a technician or the hub has stopped new work.
     pub drained: bool,
     /// What runs.
     pub versions: Versions,
@@ -55,6 +56,8 @@ pub struct Status {
     pub power_mode: Option<String>,
     /// How the hub is reached; none where the box is no hub's.
     pub replication: Option<View>,
+    /// What came of the hub's directives; none where the box is no hub's.
+    pub directives: Option<directives::View>,
     /// The last hour.
     pub hour: Summary,
     /// The last verdicts, the newest first.
@@ -148,6 +151,16 @@ fn profiles(app: &App) -> (Fence, BTreeSet<ProfileView>) {
     (fence, profiles)
 }
 
+fn queue(depth: &QueueDepth, oldest: Option<Duration>, limit: u64) -> Queue {
+    Queue {
+        waiting: depth.queued,
+        in_hand: depth.leased,
+        dead_letters: depth.dead,
+        oldest_seconds: oldest.unwrap_or_default().as_secs(),
+        limit,
+    }
+}
+
 /// Takes the state. Reads the database and sysfs: not for threads of the runtime.
 pub fn take(app: &Arc<App>) -> Status {
     let depth = app.store.queue_depth();
@@ -170,6 +183,8 @@ pub fn take(app: &Arc<App>) -> Status {
     let left_out: Vec<_> =
         tenant::left_out(&tenants).iter().map(|l| format!("{} ({})", l.model, l.why)).collect();
     let replication = app.replication.view();
+    let last = || app.store.last_directed().ok().flatten();
+    let directives = replication.is_some().then(|| app.directives.tally.view(last()));
     let facts = Facts {
         ending: app.is_draining(),
         drained: app.desk.is_drained(),
@@ -192,6 +207,7 @@ pub fn take(app: &Arc<App>) -> Status {
         withdrawn: &withdrawn,
         left_out: &left_out,
         replication: replication.as_ref(),
+        distrusted: directives.as_ref().map_or(0, |view| view.distrusted_last_minute),
         hour: &hour,
     };
     Status {
@@ -206,13 +222,7 @@ pub fn take(app: &Arc<App>) -> Status {
             profiles: profiles.into_iter().collect(),
         },
         sandbox: fence,
-        queue: Queue {
-            waiting: depth.queued,
-            in_hand: depth.leased,
-            dead_letters: depth.dead,
-            oldest_seconds: oldest.unwrap_or_default().as_secs(),
-            limit: app.config.limits.queue,
-        },
+        queue: queue(&depth, oldest, app.config.limits.queue),
         workers: app.config.workers,
         disk,
         spool_bytes: facts.spool,
@@ -224,6 +234,7 @@ pub fn take(app: &Arc<App>) -> Status {
         cpu: readings.cpu,
         power_mode: readings.power_mode.clone(),
         replication: replication.clone(),
+        directives,
         hour,
         verdicts: app.desk.verdicts.newest(),
     }

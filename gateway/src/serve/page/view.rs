@@ -174,7 +174,12 @@ fn hub(html: &mut String, status: &Status) {
         Some(_) => "over QUIC",
         None => "away",
     };
-    tile(html, "hub", "Hub", value, &format!("{lag}{acknowledged}"));
+    let ordered = status.directives.as_ref().and_then(|view| view.last.as_ref());
+    let ordered = ordered.map_or_else(String::new, |last| match &last.refused {
+        None => format!("; its last order: {}", last.order),
+        Some(code) => format!("; its last order, {}, was refused: {code}", last.order),
+    });
+    tile(html, "hub", "Hub", value, &format!("{lag}{acknowledged}{ordered}"));
 }
 
 /// Pace and graphics processors.

@@ -17,6 +17,7 @@ use sync::quic::{Client, Failure};
 use tokio::sync::watch;
 
 use super::App;
+use super::directives::Hub;
 use super::page::state_of;
 use crate::enrolment::{self, Enrolment, RELEASE};
 use journal::StoreJournal;
@@ -188,6 +189,7 @@ async fn replicate(
         ..Default::default()
     };
     let (mut driver, shown) = Driver::new(config, Arc::new(journal));
+    driver.set_directives(Arc::new(Hub::new(Arc::clone(app), enrolment)));
     app.replication.show(shown);
     let telemetry = driver.telemetry();
     let (tell_end, mut end) = watch::channel(false);
@@ -250,7 +252,7 @@ async fn renew(app: &Arc<App>, enrolment: &Enrolment) -> anyhow::Result<()> {
         let (of, key) = (store.box_id(), store.device_key()?);
         let hubs = &enrolment.granted.hubs;
         let granted = enrol::renew(hubs, &enrolment.authority, of, &key, RELEASE)?;
-        enrolment::keep(store.dir(), of, &granted)?;
+        enrolment::keep_renewed(store.dir(), of, granted)?;
         tracing::info!("the certificate was renewed");
         Ok(())
     })

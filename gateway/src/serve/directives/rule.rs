@@ -1,0 +1,155 @@
+//! A moderator's word on a submission.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::directive::{Address, Rule};
+use domain::journal::{Actor, Code, SubmissionId, TenantId};
+use domain::{Action, Category, Decision, Severity, Status};
+use pipeline::hash::bank::LEAST_QUALITY;
+use store::{DecisionRow, Error, Hash, Kept, NewBankEntry, Rematch, Submission, Verdict};
+
+use super::{App, Outcome, Stop, refuse};
+use crate::serve::tenant::Tenant;
+use crate::serve::{lists, notify};
+
+/// Why a submission was decided so.
+const REASON: &str = "moderator";
+
+/// Bits in which the PDQ of what is remembered may differ (Meta's recommendation).
+const DISTANCE: u16 = 31;
+
+/// Puts the moderator's decision in the place of the one that was seen.
+pub fn decide(app: &App, to: &Address, rule: &Rule) -> Outcome {
+    if !matches!(to, Address::Box(_)) {
+        return refuse("wrong_address", "a submission is one box's: order it by box");
+    }
+    let Some(tenant) = app.tenants.get(&rule.tenant) else {
+        return refuse("unknown_tenant", format!("the tenant {} is not served", rule.tenant));
+    };
+    if !rule.approve && rule.categories.is_empty() {
+        return refuse("bad_content", "a rejection names what it is for");
+    }
+    let submission = match app.store.submission(&rule.tenant, rule.submission) {
+        Err(Error::NotFound(_)) => {
+            return refuse("unknown_submission", "it is not here, or not any more");
+        }
+        found => found?,
+    };
+    let Some(row) = &submission.decision else {
+        return refuse("superseded", "nothing is decided yet");
+    };
+    let decision = decision(rule, row);
+    if !is_done(rule, row, &decision) {
+        if row.number != rule.seen {
+            let detail = format!("decision {} is in force, not {}", row.number, rule.seen);
+            return refuse("superseded", detail);
+        }
+        settle(app, &tenant, rule, verdict(row, decision, &tenant))?;
+    }
+    // Whoever reported it or appealed has their answer.
+    let (of, about) = (rule.tenant.clone(), rule.submission);
+    app.store.resolve_about(of, about, rule.approve, Actor::Hub).wait()?;
+    let rematches = if rule.remember && !rule.approve {
+        remember(app, &rule.tenant, &submission, rule)?
+    } else {
+        Vec::new()
+    };
+    Ok(Kept { release: None, rematches })
+}
+
+/// Whether it was done before, and the receipt was not kept.
+fn is_done(rule: &Rule, row: &DecisionRow, decision: &Decision) -> bool {
+    row.actor == Actor::Hub && row.supersedes == Some(rule.seen) && row.decision == *decision
+}
+
+fn decision(rule: &Rule, row: &DecisionRow) -> Decision {
+    let categories: BTreeMap<Category, Severity> = gravest_each(&rule.categories);
+    let severity = categories.values().copied().max().unwrap_or_default();
+    let (status, action) = match rule.approve {
+        true => (Status::Approved, Action::Allow),
+        // A rejection counts against the author, and in the gravest matters bars them, as one of the machine's does.
+        false => (Status::Rejected, severity.default_action().max(Action::Reject)),
+    };
+    Decision {
+        status,
+        complete: true,
+        severity,
+        action,
+        reasons: vec![REASON.to_owned()],
+        categories,
+        policy: row.decision.policy.clone(),
+    }
+}
+
+fn gravest_each(told: &[(Category, Severity)]) -> BTreeMap<Category, Severity> {
+    let mut all = BTreeMap::new();
+    for (category, severity) in told {
+        let known = all.entry(*category).or_insert(*severity);
+        *known = (*known).max(*severity);
+    }
+    all
+}
+
+fn verdict(row: &DecisionRow, decision: Decision, tenant: &Tenant) -> Verdict {
+    // Of what may not be kept, the evidence goes too.
+    let keeps = tenant.profile.policy.may_keep_evidence(&decision);
+    Verdict {
+        keep_media: (!keeps).then_some(Duration::ZERO),
+        verified: true,
+        decision,
+        ..Verdict::held(row, REASON, tenant.ladder())
+    }
+}
+
+fn settle(app: &App, tenant: &Tenant, rule: &Rule, verdict: Verdict) -> Result<(), Stop> {
+    let (of, tell) = (rule.tenant.clone(), notify::tell(tenant));
+    let decided = app.store.decide(of, rule.submission, rule.seen, verdict, Actor::Hub, tell);
+    match decided.wait() {
+        Err(Error::Conflict(why)) => return refuse("superseded", why),
+        Err(Error::NotFound(_)) => return refuse("unknown_submission", "it went meanwhile"),
+        other => drop(other?),
+    }
+    app.effects_ready.notify_one();
+    app.messages_ready.notify_one();
+    Ok(())
+}
+
+/// Lists the submission's media, under the gravest that it was rejected for.
+fn remember(
+    app: &App,
+    tenant: &TenantId,
+    submission: &Submission,
+    rule: &Rule,
+) -> Result<Vec<Rematch>, Stop> {
+    let Some((category, _)) = rule.categories.iter().max_by_key(|(_, severity)| *severity) else {
+        return Ok(Vec::new());
+    };
+    let label = Code::lossy(&lists::label(*category, true));
+    let mut rematches = Vec::new();
+    for hash in hashes(app, tenant, submission.id, submission)? {
+        let entry = NewBankEntry { negative: false, hash, label: label.clone(), protected: false };
+        app.store.add_bank_entry(tenant.clone(), entry.clone(), Actor::Hub).wait()?;
+        rematches.push(Rematch { tenant: tenant.clone(), added: true, entry });
+    }
+    Ok(rematches)
+}
+
+/// SHA-256 of each medium, and its own PDQ where it says enough: one of a blank picture matches every other blank picture.
+fn hashes(
+    app: &App,
+    tenant: &TenantId,
+    id: SubmissionId,
+    submission: &Submission,
+) -> Result<Vec<Hash>, Stop> {
+    let mut hashes: Vec<Hash> =
+        submission.media.iter().filter_map(|media| media.sha256.map(Hash::Sha256)).collect();
+    let mut last = None;
+    for seen in app.store.pdqs(tenant, id)? {
+        let first = last.replace(seen.media) != Some(seen.media);
+        if first && seen.quality.is_none_or(|quality| quality >= LEAST_QUALITY) {
+            hashes.push(Hash::Pdq(seen.pdq, DISTANCE));
+        }
+    }
+    Ok(hashes)
+}
