@@ -9,6 +9,8 @@ mod keys;
 mod list;
 mod release;
 mod rematches;
+#[cfg(test)]
+mod rig;
 mod rule;
 mod switch;
 mod tally;

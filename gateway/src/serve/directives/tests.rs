@@ -1,271 +1,18 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
-
 use domain::directive::{
-    AuthorRef, Directive, Drain, Erase, Flag, KeyUse, List, Release, ReleaseKind, Released, Rotate,
-    Rule, SetStanding,
+    AuthorRef, Drain, Erase, Flag, KeyUse, List, Release, ReleaseKind, Released, Rotate, Rule,
+    SetStanding,
 };
-use domain::journal::{
-    Actor, Body, BoxId, Directed, Epoch, Lane, Millis, Record, Sha256, SubmissionId,
-};
-use domain::standing::{Ladder, Level};
-use domain::{Action, Category, Decision, MediaKind, Profile, Severity, Status};
-use ring::rand::SystemRandom;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
-use store::{
-    Hash, MediaVerdict, NewMedia, NewSubmission, Resolution, SeenPdq, StoredMedia, Submission,
-    Verdict,
-};
+use domain::journal::{Actor, BoxId, Epoch, Sha256, SubmissionId};
+use domain::standing::Level;
+use domain::{Action, Category, Profile, Severity, Status};
+use ring::signature::Ed25519KeyPair;
+use store::{Hash, Resolution};
 use sync::directives::Directives as _;
-use tokio::sync::watch;
 
+use super::rig::{Rig, code, encoded, key, public, tenant};
 use super::*;
-use crate::cli::ServeArguments;
-use crate::config;
-use crate::serve::reload::Reload;
-use crate::serve::{Embedding, open};
-
-/// A box with a hub that signs.
-struct Rig {
-    hub: Hub,
-    hub_key: Ed25519KeyPair,
-    release_key: Ed25519KeyPair,
-    _stop: watch::Sender<bool>,
-    dir: tempfile::TempDir,
-}
-
-fn key() -> Ed25519KeyPair {
-    let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-    Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap()
-}
-
-fn public(key: &Ed25519KeyPair) -> Vec<u8> {
-    key.public_key().as_ref().to_vec()
-}
-
-fn code(text: &str) -> Code {
-    text.parse().unwrap()
-}
-
-fn tenant() -> TenantId {
-    "shop".parse().unwrap()
-}
-
-/// The sandbox's program lies beside `weir`, one folder above the tests.
-fn link_sandbox() {
-    let exe = std::env::current_exe().unwrap();
-    let here = exe.parent().unwrap();
-    // Another test may be making it at this moment.
-    let _ = std::os::unix::fs::symlink("../weir-sandbox", here.join("weir-sandbox"));
-}
-
-fn start(dir: &Path) -> (Arc<App>, watch::Sender<bool>) {
-    link_sandbox();
-    let settings = dir.join("weir.toml");
-    std::fs::write(&settings, "workers = 1\n[tenant.shop]\nprofile = \"starter\"\n").unwrap();
-    let arguments = ServeArguments {
-        config: Some(settings),
-        listen: None,
-        data: Some(dir.join("data")),
-        profile: None,
-    };
-    let (config, shown) = config::load(&arguments).unwrap();
-    let (tell, stop) = watch::channel(false);
-    let reload = Reload::new(arguments, shown);
-    (Arc::new(open(config, reload, Embedding::default(), stop).unwrap()), tell)
-}
-
-impl Rig {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (app, stop) = start(dir.path());
-        let (hub_key, release_key) = (key(), key());
-        let keys = Keys { hub: public(&hub_key), release: Some(public(&release_key)) };
-        Self { hub: Hub::trusting(app, keys), hub_key, release_key, _stop: stop, dir }
-    }
-
-    fn app(&self) -> &Arc<App> {
-        &self.hub.app
-    }
-
-    fn us(&self) -> Address {
-        Address::Box(self.app().store.box_id())
-    }
-
-    fn directive(&self, to: &Address, seq: u64, order: impl Into<Order>) -> SignedDirective {
-        let place = Place { epoch: Epoch(1), to: to.clone(), seq: Seq(seq) };
-        let directive = Directive { place, at: Millis(0), by: code("eve"), order: order.into() };
-        SignedDirective::sign(&directive, &self.hub_key).unwrap()
-    }
-
-    /// Tells the next one of a lane; its receipt.
-    fn tell(&self, to: &Address, order: impl Into<Order>) -> Directed {
-        let places = self.app().store.directives_taken().unwrap();
-        let last = places.iter().find(|place| place.to == *to).map_or(0, |place| place.seq.0);
-        let signed = self.directive(to, last + 1, order);
-        assert_eq!(self.hub.take(&signed).unwrap(), Taken::Done);
-        let receipt = self.receipts().pop().unwrap();
-        assert_eq!((receipt.place.to.clone(), receipt.place.seq), (to.clone(), Seq(last + 1)));
-        receipt
-    }
-
-    /// Does the next one of a lane, and dies before the receipt.
-    fn lost(&self, to: &Address, order: impl Into<Order>) {
-        let places = self.app().store.directives_taken().unwrap();
-        let last = places.iter().find(|place| place.to == *to).map_or(0, |place| place.seq.0);
-        let signed = self.directive(to, last + 1, order);
-        let told = signed.open(&self.hub.keys().hub).unwrap();
-        assert!(self.hub.apply(&told).0.is_ok());
-        assert_eq!(self.app().store.directives_taken().unwrap(), places);
-    }
-
-    fn applied(&self, to: &Address, order: impl Into<Order>) {
-        assert_eq!(self.tell(to, order).refused, None);
-    }
-
-    fn refused(&self, to: &Address, order: impl Into<Order>, why: &str) {
-        assert_eq!(self.tell(to, order).refused, Some(code(why)));
-    }
-
-    fn bodies(&self) -> Vec<Body> {
-        let store = &self.app().store;
-        let epoch = store.lanes().unwrap().last().unwrap().epoch;
-        let entries = store.entries(epoch, Lane::Critical, Seq(0), 1000).unwrap();
-        entries.iter().map(|entry| Record::decode(&entry.record).unwrap().body).collect()
-    }
-
-    fn receipts(&self) -> Vec<Directed> {
-        let bodies = self.bodies().into_iter();
-        let receipts = bodies.filter_map(|body| match body {
-            Body::Directed(receipt) => Some(receipt),
-            _ => None,
-        });
-        receipts.collect()
-    }
-
-    /// What the journal says was passed over.
-    fn passed_over(&self) -> Vec<(String, u32)> {
-        let bodies = self.bodies().into_iter();
-        let all = bodies.filter_map(|body| match body {
-            Body::Distrusted(it) => Some((it.why.as_str().to_owned(), it.count)),
-            _ => None,
-        });
-        all.collect()
-    }
-
-    /// A submission with one picture, by an author, that the machine has approved.
-    fn approved(&self, content: &str) -> Submission {
-        let store = &self.app().store;
-        let sha256 = Sha256::of(content.as_bytes());
-        let stored =
-            StoredMedia { sha256, bytes: 1, kind: MediaKind::Image, blob: format!("{sha256}.jpg") };
-        let id = SubmissionId(uuid::Uuid::now_v7());
-        let new = NewSubmission {
-            id,
-            tenant: tenant(),
-            actor: Actor::Anonymous,
-            surface: code("post"),
-            language: None,
-            author: Some([7; 32]),
-            priority: 0,
-            critical: false,
-            client_tag: None,
-            idempotency_key: None,
-            request: sha256,
-            ip: None,
-            caption: None,
-            media: vec![NewMedia::Stored(stored)],
-            per_author_hour: None,
-            ladder: Ladder::default(),
-        };
-        store.accept(new).wait().unwrap();
-        let work = store.lease(1).wait().unwrap().pop().unwrap();
-        let decision = Decision {
-            status: Status::Approved,
-            complete: true,
-            severity: Severity::Safe,
-            action: Action::Allow,
-            reasons: vec![],
-            categories: Default::default(),
-            policy: "starter@1".to_owned(),
-        };
-        let verdict = Verdict {
-            decision,
-            scores: Default::default(),
-            models: vec![],
-            detail: Some("{\"findings\":[]}".to_owned()),
-            words: None,
-            media: vec![MediaVerdict { sha256, status: Status::Approved }],
-            pdqs: vec![SeenPdq { media: 0, pdq: sha256.0, quality: Some(90) }],
-            verified: false,
-            ladder: Ladder::default(),
-            keep_media: None,
-            exhibits: vec![],
-            basis: Some(work.basis),
-        };
-        store.commit(work.lease.clone(), verdict, Box::new(|_, _| vec![])).wait().unwrap();
-        store.submission(&tenant(), id).unwrap()
-    }
-
-    fn level(&self) -> Level {
-        let store = &self.app().store;
-        let author = store.author(&tenant(), &[7; 32]).unwrap();
-        store.standing(author).unwrap().level(&Ladder::default(), store.now()).0
-    }
-
-    fn release(&self, version: u64, to: &Address, text: &str) -> Released {
-        let release = Release {
-            kind: ReleaseKind::Policy,
-            name: code("starter"),
-            version,
-            to: to.clone(),
-            text: text.to_owned(),
-        };
-        Released::sign(&release, &self.release_key).unwrap()
-    }
-
-    fn policy(&self) -> String {
-        self.app().tenants.get(&tenant()).unwrap().profile.policy.id()
-    }
-
-    /// Makes the box one of a hub's, as far as its file goes.
-    fn enrol(&self) {
-        let store = &self.app().store;
-        let (pem, private) = sync::identity::Authority::create("test").unwrap();
-        let authority = sync::identity::Authority::open(&pem, &private).unwrap();
-        let request =
-            sync::identity::request(store.box_id(), &store.device_key().unwrap()).unwrap();
-        let request = sync::identity::BoxRequest::read(&request).unwrap();
-        let issued = authority.issue(request, 1).unwrap();
-        let granted = sync::identity::enrol::Granted {
-            certificate: pem_of(&issued.certificate),
-            authority: pem,
-            hub_key: encoded(&self.hub_key),
-            release_key: Some(encoded(&self.release_key)),
-            quic: vec!["127.0.0.1:1".to_owned()],
-            mqtt: None,
-            hubs: vec![],
-        };
-        crate::enrolment::keep(store.dir(), store.box_id(), &granted).unwrap();
-    }
-
-    fn enrolled(&self) -> Enrolment {
-        let store = &self.app().store;
-        Enrolment::read(store.dir(), store.box_id()).unwrap().unwrap()
-    }
-}
-
-fn encoded(key: &Ed25519KeyPair) -> String {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
-    BASE64_STANDARD.encode(public(key))
-}
-
-fn pem_of(der: &[u8]) -> String {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
-    let text = BASE64_STANDARD.encode(der);
-    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-}
 
 fn flag(name: &str, on: bool) -> Flag {
     Flag { name: code(name), on }
@@ -522,20 +269,13 @@ fn a_policy_is_taken_up_while_it_fits_and_its_version_rises() {
     rig.applied(&fleet, rig.release(7, &fleet, &text(7)));
     assert_eq!(rig.policy(), "starter@6");
     // After a restart too; and one that does not fit any more keeps nothing from starting.
-    let restarted = |rig: Rig| {
-        let Rig { hub, hub_key, release_key, _stop, dir } = rig;
-        drop((hub, _stop));
-        let (app, _stop) = start(dir.path());
-        let keys = Keys { hub: public(&hub_key), release: Some(public(&release_key)) };
-        Rig { hub: Hub::trusting(app, keys), hub_key, release_key, _stop, dir }
-    };
-    let rig = restarted(rig);
+    let rig = rig.restarted();
     assert_eq!(rig.policy(), "starter@6");
     let unfit = rig.release(8, &ours, unfit).look().unwrap();
     let kept = Kept { release: Some(unfit), rematches: vec![] };
     let place = Place { epoch: Epoch(2), to: fleet, seq: Seq(1) };
     assert!(rig.app().store.directed(place, 7, None, kept).wait().unwrap());
-    assert_eq!(restarted(rig).policy(), "starter@1");
+    assert_eq!(rig.restarted().policy(), "starter@1");
 }
 
 #[test]
