@@ -3,6 +3,7 @@
 //! `hub/enrolment.json` holds what the hub granted: certificate, authority, addresses. It is replaced whole, or not at all, so that a
 //! box that was a hub's stays one. The key is the device's own, beside it.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use domain::journal::{Actor, BoxId, Code};
+use domain::journal::{Actor, BoxId, Code, TenantId};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use sync::identity::{Certified, Token, named};
 
 use crate::cli::EnrollArguments;
 use crate::control::{Request, ask_running, data_dir};
+use crate::serve::tenant;
 
 /// Folder of what a hub granted, in the data folder.
 const FOLDER: &str = "hub";
@@ -52,6 +54,8 @@ pub struct Enrolment {
     pub hub_key: Vec<u8>,
     /// By which policies are signed before they get to the hub; none where the fleet has none.
     pub release_key: Option<Vec<u8>>,
+    /// By which the hub names authors of the tenants that this box is to serve.
+    pub secrets: BTreeMap<TenantId, [u8; 32]>,
 }
 
 /// Runs `weir enroll`.
@@ -99,6 +103,15 @@ pub fn enrol(store: &Store, token: &str, name: Option<&str>) -> anyhow::Result<V
     let until = domain::journal::Millis(enrolment.life[1].saturating_mul(1000));
     let hub = granted.quic.first().map(String::as_str).unwrap_or_default();
     Ok(json!({ "box": of, "hub": hub, "until": crate::serve::time(until) }))
+}
+
+/// Takes over what the hub of a box says of its tenants; whether anything has changed for whoever serves them.
+///
+/// # Errors
+/// Where a file or the store cannot be read or written.
+pub fn adopt(store: &Store) -> anyhow::Result<bool> {
+    let enrolment = Enrolment::read(store.dir(), store.box_id())?;
+    enrolment.map_or(Ok(false), |enrolment| tenant::adopt_secrets(store, &enrolment.secrets))
 }
 
 /// Checks what a hub granted, and puts it in the place of what is there.
@@ -198,7 +211,13 @@ impl Enrolment {
         if granted.quic.is_empty() {
             bail!("the hub named no address");
         }
-        Ok(Self { granted, authority, certificate, life, hub_key, release_key })
+        let mut secrets = BTreeMap::new();
+        for (name, secret) in &granted.tenants {
+            let id = name.parse().with_context(|| format!("`{name}` is no tenant"))?;
+            let secret = BASE64_STANDARD.decode(secret).ok().and_then(|s| s.try_into().ok());
+            secrets.insert(id, secret.with_context(|| format!("the secret of tenant {name}"))?);
+        }
+        Ok(Self { granted, authority, certificate, life, hub_key, release_key, secrets })
     }
 
     /// The certificate with the device key.

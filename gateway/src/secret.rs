@@ -57,6 +57,15 @@ pub fn own<const BYTES: usize>(path: &Path, without: &str) -> anyhow::Result<[u8
     ring::rand::SystemRandom::new()
         .fill(&mut secret)
         .map_err(|_| anyhow!("the system gives no random numbers"))?;
+    put(path, &secret)?;
+    Ok(secret)
+}
+
+/// Puts a secret in a file that the service alone can read; whole or not at all, also in a power cut.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn put(path: &Path, secret: &[u8]) -> anyhow::Result<()> {
     let write = || {
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
@@ -65,7 +74,7 @@ pub fn own<const BYTES: usize>(path: &Path, without: &str) -> anyhow::Result<[u8
         let _ = std::fs::remove_file(&new);
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(&secret)?;
+        file.write_all(secret)?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;
         File::open(folder)?.sync_all()?;
@@ -73,8 +82,7 @@ pub fn own<const BYTES: usize>(path: &Path, without: &str) -> anyhow::Result<[u8
         let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
         above.map_or(Ok(()), |above| File::open(above)?.sync_all())
     };
-    write().with_context(|| format!("cannot make the secret {}", path.display()))?;
-    Ok(secret)
+    write().with_context(|| format!("cannot make the secret {}", path.display()))
 }
 
 fn folder() -> Option<PathBuf> {

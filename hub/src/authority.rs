@@ -29,6 +29,8 @@ pub struct Told {
     pub hubs: Vec<String>,
     /// `host:port` of the broker.
     pub mqtt: Option<String>,
+    /// Public half of the key that signs policies and hash lists: Ed25519, base64.
+    pub release_key: Option<String>,
 }
 
 /// An authority that was read, ready to sign.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
 use crate::authority::{self, Told};
@@ -88,6 +89,7 @@ struct RawBoxes {
     quic: Vec<String>,
     hubs: Vec<String>,
     mqtt: Option<String>,
+    release_key: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -159,7 +161,14 @@ fn told(raw: RawBoxes, problems: &mut Vec<String>) -> Told {
             ));
         }
     }
-    Told { quic: raw.quic, hubs: raw.hubs, mqtt: raw.mqtt }
+    let is_key = |key: &String| BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 32);
+    if raw.release_key.as_ref().is_some_and(|key| !is_key(key)) {
+        problems.push(
+            "boxes.release_key: no public key: write the line that `weir-hub key generate` printed"
+                .into(),
+        );
+    }
+    Told { quic: raw.quic, hubs: raw.hubs, mqtt: raw.mqtt, release_key: raw.release_key }
 }
 
 impl RawMqtt {

@@ -35,6 +35,17 @@ impl Store {
         self.read(|conn| find(conn, tenant, key)?.ok_or(Error::NotFound("author")))
     }
 
+    /// Whether the tenant has any author here.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn has_authors(&self, tenant: &TenantId) -> Result<bool, Error> {
+        self.read(|conn| {
+            let query = "SELECT EXISTS (SELECT 1 FROM authors WHERE tenant = ?)";
+            Ok(conn.prepare_cached(query)?.query_row([tenant.as_str()], |row| row.get(0))?)
+        })
+    }
+
     /// How an author stands.
     ///
     /// # Errors

@@ -107,7 +107,10 @@ impl Hub {
     }
 
     /// Writes something else into the settings, for the next start.
-    fn edit(&self, from: &str, to: &str) {
+    ///
+    /// # Panics
+    /// Where there is no such text.
+    pub fn edit(&self, from: &str, to: &str) {
         let settings = self.settings();
         let text = std::fs::read_to_string(&settings).unwrap();
         assert!(text.contains(from), "no {from} in {text}");
@@ -162,6 +165,51 @@ impl Hub {
     pub fn token(&self) -> String {
         let mut command = self.command(&["token", "enroll", "--config"]);
         told(&command.arg(self.settings()).output().unwrap())
+    }
+
+    /// The same for a box that serves these tenants.
+    pub fn token_for(&self, tenants: &[&str]) -> String {
+        let mut command = self.command(&["token", "enroll", "--config"]);
+        command.arg(self.settings());
+        command.args(tenants.iter().flat_map(|tenant| ["--tenant", tenant]));
+        told(&command.output().unwrap())
+    }
+
+    /// Orders something; the life of the journal and the number.
+    ///
+    /// # Panics
+    /// Where the hub refuses.
+    pub fn order(&self, to: &str, order: &str) -> (String, u64) {
+        let mut command = self.command(&["directive", "order", "--to", to, "--config"]);
+        let place = told(&command.arg(self.settings()).arg(order).output().unwrap());
+        let (epoch, rest) = place.split_once(' ').unwrap();
+        (epoch.to_owned(), rest.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// What each box said of a directive, by the box's name: `applied`, `pending`, or why it was refused.
+    ///
+    /// # Panics
+    /// Where there is no such directive.
+    pub fn receipts(&self, to: &str, (epoch, seq): &(String, u64)) -> BTreeMap<String, String> {
+        let seq = seq.to_string();
+        let text = self.run(&["directive", "show", epoch, to, &seq, "--json"]);
+        let list: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let word = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let one = |it: &serde_json::Value| {
+            (word(&it["name"]).unwrap(), word(&it["reason"]).or(word(&it["state"])).unwrap())
+        };
+        list.iter().map(one).collect()
+    }
+
+    /// Enrols the box of a data folder under a name, for these tenants.
+    ///
+    /// # Panics
+    /// Where it is refused.
+    pub fn enroll_as(&self, name: &str, data: &Path, tenants: &[&str]) {
+        let token = self.token_for(tenants);
+        let arguments = ["enroll", &token, "--name", name, "--data", data.to_str().unwrap()];
+        let run = weir::run(arguments);
+        assert_eq!(run.code, Some(0), "{run:#?}");
     }
 
     /// Enrols the box of a data folder.

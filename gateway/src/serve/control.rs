@@ -62,7 +62,12 @@ async fn one(app: &Arc<App>, stream: UnixStream) -> anyhow::Result<()> {
             .await
             .map_or_else(|error| Answer::Refused(format!("{error:#}")), Answer::Done),
         Ok(Request::Enroll { token, name }) => {
-            blocking(app, move |app| enrolment::enrol(&app.store, &token, name.as_deref())).await
+            blocking(app, move |app| {
+                let told = enrolment::enrol(&app.store, &token, name.as_deref())?;
+                reload::adopt(app, &domain::journal::Actor::Console)?;
+                Ok(told)
+            })
+            .await
         }
         Ok(Request::ModelPromote { dir, wish }) => {
             blocking(app, move |app| life::promote(app, &dir, &wish)).await

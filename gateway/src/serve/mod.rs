@@ -33,7 +33,7 @@ mod replication;
 pub mod sensors;
 mod server;
 mod spool;
-mod tenant;
+pub mod tenant;
 mod tls;
 mod trial;
 mod vault;
@@ -54,7 +54,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::cli::ServeArguments;
 use crate::config::{self, Config};
-use crate::paths;
+use crate::{enrolment, paths};
 use climate::Climate;
 use directives::Directives;
 use ending::Ending;
@@ -426,6 +426,7 @@ fn open(
         .with_context(|| format!("cannot open the spool in {}", config.data.display()))?;
     let vault = Vault::open(&config.data, spool.clone())
         .with_context(|| format!("cannot open the evidence in {}", config.data.display()))?;
+    enrolment::adopt(&store).context("cannot take over what the hub says of the tenants")?;
     let releases = Releases::read(&store).context("cannot read the hub's releases")?;
     let tenants = Arc::new(tenant::open_all(&config, &releases, &|_| None)?);
     tenant::put_in_force(&tenants, &store, &Actor::System)?;

@@ -21,7 +21,7 @@ use super::tenant::{self, All};
 use super::{App, unusable_files};
 use crate::cli::ServeArguments;
 use crate::config::{self, Config, Shown};
-use crate::paths;
+use crate::{enrolment, paths};
 
 /// What a reload starts from.
 pub struct Reload {
@@ -132,6 +132,18 @@ pub fn take_releases(
     tracing::info!(?changed, "taken up");
     app.work_ready.notify_one();
     Ok(())
+}
+
+/// Takes over what the hub says of the tenants, as far as that is possible.
+///
+/// # Errors
+/// As [`reload`].
+pub fn adopt(app: &App, actor: &Actor) -> anyhow::Result<()> {
+    let turn = app.reload.turn();
+    match enrolment::adopt(&app.store)? {
+        true => remake(app, &turn, actor),
+        false => Ok(()),
+    }
 }
 
 /// Makes all ready, then replaces what is served; what has changed, in lines for people.

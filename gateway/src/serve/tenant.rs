@@ -243,8 +243,41 @@ fn secret_path(data: &Path, id: &TenantId) -> PathBuf {
     data.join("secrets").join(format!("author-{name}"))
 }
 
+/// Takes over the secrets of a hub for the tenants of whom nobody is kept here yet; whether any was. One by which authors are named
+/// already stays: by another nobody would find them again, and then the hub cannot name them either.
+///
+/// # Errors
+/// Where the store cannot be read or a file cannot be written.
+pub fn adopt_secrets(
+    store: &Store,
+    granted: &BTreeMap<TenantId, [u8; SECRET_BYTES]>,
+) -> anyhow::Result<bool> {
+    let mut any = false;
+    for (id, secret) in granted {
+        let path = secret_path(store.dir(), id);
+        if path.exists() && author_secret(store.dir(), id)? == *secret {
+            continue;
+        }
+        if store.has_authors(id)? {
+            tracing::warn!(tenant = %id, "authors have their names here by a secret of this box's own: the hub cannot order anything about them by the platform's id");
+            continue;
+        }
+        secret::put(&path, secret)?;
+        any = true;
+    }
+    Ok(any)
+}
+
+/// Whether a tenant's authors are named here by this secret.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn is_secret(data: &Path, id: &TenantId, secret: &[u8]) -> anyhow::Result<bool> {
+    Ok(secret_path(data, id).exists() && author_secret(data, id)? == *secret)
+}
+
 /// The secret of a tenant: made once, readable by the service alone. All boxes of a tenant need the same one, so that an
-/// author has one name; copy the file.
-fn author_secret(data: &Path, id: &TenantId) -> anyhow::Result<[u8; SECRET_BYTES]> {
+/// author has one name: of boxes of a hub it is the hub's, else copy the file.
+pub(super) fn author_secret(data: &Path, id: &TenantId) -> anyhow::Result<[u8; SECRET_BYTES]> {
     secret::own(&secret_path(data, id), "every author is a stranger")
 }

@@ -71,7 +71,7 @@ fn granted(door: &Door, admitted: &Admitted) -> Granted {
         certificate: pem(&admitted.issued.certificate),
         authority: door.issuer.pem.clone(),
         hub_key: BASE64_STANDARD.encode(&door.hub_key),
-        release_key: None,
+        release_key: told.release_key.clone(),
         quic: told.quic.clone(),
         mqtt: told.mqtt.clone(),
         hubs: told.hubs.clone(),

@@ -1,13 +1,15 @@
 //! Orders on authors.
 
 use domain::directive::{Address, AuthorRef, Erase, SetStanding};
-use domain::journal::{Actor, AuthorNumber};
+use domain::journal::{Actor, AuthorNumber, TenantId};
 use store::{Error, Kept};
 
-use super::{App, Outcome, Stop, lane_is_of, refuse};
+use super::{Hub, Outcome, Stop, lane_is_of, refuse};
+use crate::serve::tenant;
 
 /// A penalty, or its end. By a key it holds for an author too whom this box has not met yet.
-pub fn set_standing(app: &App, to: &Address, order: &SetStanding) -> Outcome {
+pub fn set_standing(hub: &Hub, to: &Address, order: &SetStanding) -> Outcome {
+    let app = &hub.app;
     lane_is_of(to, &order.tenant)?;
     let Some(tenant) = app.tenants.get(&order.tenant) else {
         return refuse("unknown_tenant", format!("the tenant {} is not served", order.tenant));
@@ -16,6 +18,7 @@ pub fn set_standing(app: &App, to: &Address, order: &SetStanding) -> Outcome {
     let (level, until) = (order.level, order.until);
     match order.author {
         AuthorRef::Key(key) => {
+            key_is_ours(hub, &order.tenant)?;
             app.store.set_standing_of(of, key.0, level, until, ladder, Actor::Hub).wait()?;
         }
         AuthorRef::Number(number) => {
@@ -31,12 +34,19 @@ pub fn set_standing(app: &App, to: &Address, order: &SetStanding) -> Outcome {
 }
 
 /// Erases an author. One who is not here, or not any more, is as the order wants it; the tenant need not be served any more either.
-pub fn erase(app: &App, to: &Address, order: &Erase) -> Outcome {
+pub fn erase(hub: &Hub, to: &Address, order: &Erase) -> Outcome {
+    let app = &hub.app;
     lane_is_of(to, &order.tenant)?;
     let number: Option<AuthorNumber> = match order.author {
         AuthorRef::Key(key) => match app.store.author(&order.tenant, &key.0) {
             Ok(number) => Some(number),
-            Err(Error::NotFound(_)) => None,
+            Err(Error::NotFound(_)) => {
+                // That nobody is here is only worth a receipt where they would be known by that name.
+                if app.store.has_authors(&order.tenant)? {
+                    key_is_ours(hub, &order.tenant)?;
+                }
+                None
+            }
             Err(error) => return Err(error.into()),
         },
         AuthorRef::Number(number) => {
@@ -51,6 +61,22 @@ pub fn erase(app: &App, to: &Address, order: &Erase) -> Outcome {
         Err(error) => return Err(error.into()),
     }
     Ok(Kept::default())
+}
+
+/// The hub names authors by a secret of its own: one who is named here by another is not found, which is not to be taken for gone.
+fn key_is_ours(hub: &Hub, tenant: &TenantId) -> Result<(), Stop> {
+    let same = match hub.secrets.get(tenant) {
+        Some(secret) => tenant::is_secret(hub.app.store.dir(), tenant, secret)
+            .map_err(|error| Stop::Trouble(format!("{error:#}").into()))?,
+        None => false,
+    };
+    match same {
+        true => Ok(()),
+        false => refuse(
+            "other_secret",
+            format!("authors of {tenant} have their names here by another secret than the hub's"),
+        ),
+    }
 }
 
 /// A number was drawn by one box and means somebody else, or nobody, on another.

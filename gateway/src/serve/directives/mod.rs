@@ -17,6 +17,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::directive::{Address, Distrust, Order, Place, SignedDirective, Told};
@@ -49,7 +50,11 @@ pub struct Directives {
 pub struct Hub {
     app: Arc<App>,
     keys: Mutex<Keys>,
+    secrets: Secrets,
 }
+
+/// By which the hub names the authors of its tenants.
+type Secrets = BTreeMap<TenantId, [u8; 32]>;
 
 /// Why an order was not done.
 enum Stop {
@@ -75,11 +80,11 @@ fn refuse<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Stop> {
 impl Hub {
     /// The hub that granted an enrolment.
     pub fn new(app: Arc<App>, enrolment: &Enrolment) -> Self {
-        Self::trusting(app, Keys::of(enrolment))
+        Self::trusting(app, Keys::of(enrolment), enrolment.secrets.clone())
     }
 
-    fn trusting(app: Arc<App>, keys: Keys) -> Self {
-        Self { app, keys: Mutex::new(keys) }
+    fn trusting(app: Arc<App>, keys: Keys, secrets: Secrets) -> Self {
+        Self { app, keys: Mutex::new(keys), secrets }
     }
 
     fn keys(&self) -> Keys {
@@ -114,8 +119,8 @@ impl Hub {
             Some(Order::Flag(flag)) => switch::flag(app, to, flag),
             Some(Order::Drain(drain)) => switch::drain(app, to, *drain),
             Some(Order::List(list)) => list::change(app, to, list),
-            Some(Order::SetStanding(standing)) => author::set_standing(app, to, standing),
-            Some(Order::Erase(erase)) => author::erase(app, to, erase),
+            Some(Order::SetStanding(standing)) => author::set_standing(self, to, standing),
+            Some(Order::Erase(erase)) => author::erase(self, to, erase),
             Some(Order::Rule(rule)) => rule::decide(app, to, rule),
             Some(Order::Released(released)) => {
                 let turn = app.reload.turn();

@@ -17,7 +17,7 @@ use super::*;
 use crate::cli::ServeArguments;
 use crate::config;
 use crate::serve::reload::Reload;
-use crate::serve::{Embedding, open};
+use crate::serve::{Embedding, open, tenant};
 
 /// A box with a hub that signs.
 pub struct Rig {
@@ -69,13 +69,26 @@ pub fn start(dir: &Path) -> (Arc<App>, watch::Sender<bool>) {
     (Arc::new(open(config, reload, Embedding::default(), stop).unwrap()), tell)
 }
 
+/// The box's own secret is the hub's.
+fn secrets(dir: &Path) -> BTreeMap<TenantId, [u8; 32]> {
+    let shop: TenantId = "shop".parse().unwrap();
+    let secret = tenant::author_secret(&dir.join("data"), &shop).unwrap();
+    BTreeMap::from([(shop, secret)])
+}
+
 impl Rig {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (app, stop) = start(dir.path());
         let (hub_key, release_key) = (key(), key());
         let keys = Keys { hub: public(&hub_key), release: Some(public(&release_key)) };
-        Self { hub: Hub::trusting(app, keys), hub_key, release_key, _stop: stop, dir }
+        Self {
+            hub: Hub::trusting(app, keys, secrets(dir.path())),
+            hub_key,
+            release_key,
+            _stop: stop,
+            dir,
+        }
     }
 
     pub fn restarted(self) -> Self {
@@ -83,7 +96,13 @@ impl Rig {
         drop((hub, _stop));
         let (app, _stop) = start(dir.path());
         let keys = Keys { hub: public(&hub_key), release: Some(public(&release_key)) };
-        Self { hub: Hub::trusting(app, keys), hub_key, release_key, _stop, dir }
+        Self {
+            hub: Hub::trusting(app, keys, secrets(dir.path())),
+            hub_key,
+            release_key,
+            _stop,
+            dir,
+        }
     }
 
     pub fn app(&self) -> &Arc<App> {
