@@ -5,7 +5,9 @@ set -euo pipefail
 build=$(realpath "$1") samples=$(realpath "$2")
 demo=${WEIR_DEMO:-.weir/demo}
 port=${WEIR_DEMO_PORT:-18470}
-export WEIR_LOG=${WEIR_LOG:-error}
+once=${WEIR_DEMO_ONCE:-}
+# A box takes every WEIR_… for a setting of its own.
+unset "${!WEIR_@}"
 PATH=$build:$PATH
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -62,14 +64,15 @@ fi
 "${owner[@]}" "$postgres/initdb" --pgdata "$sockets/data" --auth trust --username weir >"$demo/log/initdb"
 start postgres "${owner[@]}" "$postgres/postgres" -D "$sockets/data" -c "unix_socket_directories=$sockets" -c listen_addresses=
 until_ postgres "${owner[@]}" "$postgres/pg_isready" --host "$sockets"
-export WEIR_HUB_DATABASE="host=$sockets user=weir dbname=postgres"
+database="host=$sockets user=weir dbname=postgres"
+hub() { WEIR_HUB_DATABASE=$database weir-hub "$@"; }
 echo "on a socket in $sockets"
 
 say "Hub and broker"
 broker=$((port + 1))
-weir-hub init --dir "$demo/hub" --name 127.0.0.1 --port "$port" --broker "127.0.0.1:$broker" >"$demo/log/init"
+hub init --dir "$demo/hub" --name 127.0.0.1 --port "$port" --broker "127.0.0.1:$broker" >"$demo/log/init"
 sed -i 's/0\.0\.0\.0/127.0.0.1/' "$demo/hub/weir-hub.toml"
-weir-hub migrate
+hub migrate
 # The configuration that `init` wrote, for files that stay where they are.
 sed -i "s|/etc/mosquitto/weir|$demo/hub/broker|g" "$demo/hub/broker/mosquitto.conf"
 mkdir -p "$demo/hub/broker/data"
@@ -77,9 +80,9 @@ mkdir -p "$demo/hub/broker/data"
 start mosquitto mosquitto -c "$demo/hub/broker/mosquitto.conf"
 start hub weir-hub serve --config "$demo/hub/weir-hub.toml"
 until_ hub grep -q 'serving on' "$demo/log/hub"
-token=$(weir-hub token create demo)
-weir-hub tenant add default
-hub=(curl --silent --show-error --cacert "$demo/hub/authority.pem" -H "Authorization: Bearer $token")
+token=$(hub token create demo)
+hub tenant add default
+call=(curl --silent --show-error --cacert "$demo/hub/authority.pem" -H "Authorization: Bearer $token")
 echo "API on https://127.0.0.1:$port, boxes on UDP $port, MQTT over TLS on $broker"
 
 say "Boxes"
@@ -88,8 +91,8 @@ for n in 1 2 3; do
     listen=127.0.0.1:$((port + 10 + n))
     start "box-$n" weir serve --listen "$listen" --data "$demo/box-$n"
     until_ "box-$n" curl --silent --fail --max-time 5 "http://$listen/readyz"
-    weir-hub token enroll --config "$demo/hub/weir-hub.toml" --tenant default |
-        weir enroll --data "$demo/box-$n" --name "demo-$n" - | head -1
+    hub token enroll --config "$demo/hub/weir-hub.toml" --tenant default |
+        weir enroll --data "$demo/box-$n" --name "demo-$n" - | sed -n 1p
     boxes+=("$listen")
 done
 
@@ -98,34 +101,34 @@ submit() { curl --silent --show-error -H 'Prefer: wait=60' -F 'meta={}' -F "medi
 for box in "${boxes[@]}"; do
     for file in "$samples"/media/*; do submit "$box" "$file" >/dev/null; done
 done
-weir-hub box list
+hub box list
 
 say "A directive: the hub tells all boxes to refuse a file that they let through so far"
 file=$(ls "$samples"/media/* | head -1)
 hash=$(sha256sum "$file" | cut -d' ' -f1)
 status() { submit "$1" "$file" | sed -n 's/^[^[]*"status":"\([^"]*\)".*/\1/p'; }
 echo "$(basename "$file") before: $(status "${boxes[0]}") $(status "${boxes[1]}") $(status "${boxes[2]}")"
-weir-hub directive order --config "$demo/hub/weir-hub.toml" --to tenant/default \
+hub directive order --config "$demo/hub/weir-hub.toml" --to tenant/default \
     "{\"kind\":\"list\",\"of\":\"sha256\",\"hash\":\"$hash\",\"category\":\"listed\"}" >"$demo/log/directive"
 read -r epoch to seq <"$demo/log/directive"
-receipts() { [ "$(weir-hub directive show "$epoch" "$to" "$seq" | grep -c applied)" = 3 ]; }
+receipts() { [ "$(hub directive show "$epoch" "$to" "$seq" | grep -c applied)" = 3 ]; }
 until_ hub receipts
-weir-hub directive show "$epoch" "$to" "$seq"
+hub directive show "$epoch" "$to" "$seq"
 echo "$(basename "$file") after:  $(status "${boxes[0]}") $(status "${boxes[1]}") $(status "${boxes[2]}")"
 
 say "Proof: every chain, checkpoint and commitment"
-weir-hub verify
+hub verify
 
 cat <<TEXT
 
 Status pages  http://${boxes[0]}/  http://${boxes[1]}/  http://${boxes[2]}/
-Verdicts      ${hub[*]@Q} 'https://127.0.0.1:$port/v1/verdicts?limit=5'
-The hub       export WEIR_HUB_DATABASE='$WEIR_HUB_DATABASE'; weir-hub box list; weir-hub directive list
+Verdicts      curl --cacert $demo/hub/authority.pem -H 'Authorization: Bearer $token' 'https://127.0.0.1:$port/v1/verdicts?limit=5'
+The hub       export WEIR_HUB_DATABASE='$database'; weir-hub box list; weir-hub directive list
 Logs          $demo/log
 A sample goes to a box every two seconds. Ctrl-C ends it all.
 TEXT
-"${hub[@]}" --fail --output /dev/null "https://127.0.0.1:$port/v1/verdicts?limit=5"
-[ -z "${WEIR_DEMO_ONCE:-}" ] || exit 0
+"${call[@]}" --fail --output /dev/null "https://127.0.0.1:$port/v1/verdicts?limit=5"
+[ -z "$once" ] || exit 0
 while true; do
     for file in "$samples"/media/*; do
         submit "${boxes[RANDOM % 3]}" "$file" >/dev/null || true

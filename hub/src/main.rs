@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         }
     };
     let level = ["warn", "info", "debug", "trace"][usize::from(cli.verbose.min(3))];
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_env("WEIR_HUB_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -79,12 +79,12 @@ fn a_moderators_word_at_the_hub_takes_the_place_of_the_machines() {
     let edge = edge(&hub, "one");
     let id = judged(&edge, &json!({}), &photo(1))["id"].as_str().unwrap().to_owned();
     let to = format!("box/{}", hub.query("SELECT box FROM boxes")[0]);
-    let rule = |seen: u32| {
-        json!({ "kind": "rule", "tenant": "default", "submission": id, "seen": seen,
-            "approve": false, "categories": [["violence", "high"]], "remember": true })
+    let rule = |approve: bool| {
+        json!({ "kind": "rule", "tenant": "default", "submission": id, "seen": 0,
+            "approve": approve, "categories": [["violence", "high"]], "remember": true })
         .to_string()
     };
-    let order = hub.order(&to, &rule(0));
+    let order = hub.order(&to, &rule(false));
     applied(&hub, &to, &order, 1);
     let view = edge.service().get(&format!("/v1/submissions/{id}")).body;
     assert_eq!((&view["status"], &view["reasons"]), (&json!("rejected"), &json!(["moderator"])));
@@ -96,7 +96,7 @@ fn a_moderators_word_at_the_hub_takes_the_place_of_the_machines() {
         (hub.query(&query) == ["1"]).then_some(())
     });
     // Somebody else was faster: the order is refused, and says why.
-    let late = hub.order(&to, &rule(0));
+    let late = hub.order(&to, &rule(true));
     until("refused", || (hub.receipts(&to, &late)["one"] == "superseded").then_some(()));
 }
 

@@ -28,6 +28,9 @@ const OTHERS: [&str; 8] = [
     "WEIR_SHARED_DATA",
 ];
 
+/// What begins so is the hub's, which may run on the same machine.
+const HUBS: &str = "WEIR_HUB_";
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -81,7 +84,8 @@ impl Layer {
         let (mut text, mut names) = (String::new(), BTreeMap::new());
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-            if OTHERS.contains(&name.as_str()) || rest.is_empty() {
+            let others = OTHERS.contains(&name.as_str()) || name.starts_with(HUBS);
+            if others || rest.is_empty() {
                 continue;
             }
             let key = rest.to_lowercase().replace("__", ".");

@@ -33,6 +33,7 @@ fn the_command_line_beats_the_environment_and_that_the_file() {
                 ("WEIR_WORKERS", "7"),
                 ("WEIR_LIMITS__QUEUE", "99"),
                 ("WEIR_MODELS", "/elsewhere"),
+                ("WEIR_HUB_DATABASE", "the hub's own"),
                 ("HOME", "/root"),
             ]),
             file("listen = \"127.0.0.1:1\"\nworkers = 5\ndrain_seconds = 9\n"),
