@@ -263,6 +263,7 @@ impl Rig {
             authority: pem,
             hub_key: encoded(&self.hub_key),
             release_key: Some(encoded(&self.release_key)),
+            tenants: BTreeMap::new(),
             quic: vec!["127.0.0.1:1".to_owned()],
             mqtt: None,
             hubs: vec![],
