@@ -14,6 +14,10 @@ if ! cmp -s benches/requirements.txt "$venv/installed.txt"; then
 fi
 load=$(dirname "$1")/weir-load
 "$load" gate accepts photos batcher
+echo
+echo "## Replication: bytes on the wire, ingest, directives"
+scripts/setup.sh scripts/packages-test.txt
+cargo bench --locked --workspace --bench wire --bench ingest --bench directives
 # int8 variants need weights, and pictures of the kind that the box will see.
 if [ -n "${WEIR_MODELS:-}" ] && [ -n "${WEIR_IMAGES:-}" ]; then
     echo

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod journal;
+pub mod obeys;
 pub mod service;
 
 use std::sync::Arc;
