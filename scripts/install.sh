@@ -11,6 +11,7 @@ to=$root$prefix
 put() { install -D --mode "$1" "$2" "$3"; }
 
 put 755 "$build/weir" "$to/bin/weir"
+put 755 "$build/weir-hub" "$to/bin/weir-hub"
 put 755 "$build/weir-sandbox" "$to/libexec/weir/weir-sandbox"
 put 644 .weir/lib/libonnxruntime.so "$to/lib/weir/libonnxruntime.so"
 for profile in profiles/*.toml; do put 644 "$profile" "$to/share/weir/profiles/$(basename "$profile")"; done
