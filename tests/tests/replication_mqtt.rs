@@ -270,3 +270,16 @@ fn a_hub_whose_broker_is_away_serves_and_comes_to_hear_it() {
     let without = Hub::start();
     assert_eq!(broker_connected(&without), None);
 }
+
+#[test]
+fn an_order_of_the_hub_reaches_a_box_over_mqtt_and_so_does_its_receipt() {
+    let Brokered { hub, udp: _udp, mosquitto: _mosquitto, .. } = &Hub::start_with_broker();
+    let edge = edge(hub);
+    let to = format!("box/{}", hub.query("SELECT box FROM boxes")[0]);
+    let order = hub.order(&to, r#"{"kind":"flag","name":"movies","on":true}"#);
+    until("the receipt", || {
+        let receipts = hub.receipts(&to, &order);
+        receipts.values().all(|state| state == "applied").then_some(())
+    });
+    assert_eq!(edge.replication()["path"], "mqtt");
+}
