@@ -153,6 +153,9 @@ pub enum TokenCommand {
     Create {
         /// What it is to be known by.
         name: String,
+        /// May order boxes to do something, too; without it the token reads only.
+        #[arg(long)]
+        orders: bool,
         /// Which database, and how to answer.
         #[command(flatten)]
         at: At,
@@ -252,16 +255,18 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
         TokenCommand::Enroll { config, name, hours, tenants } => {
             invite(&config, &name, hours, &tenants).await
         }
-        TokenCommand::Create { name, at } => {
-            let secret = token::create(&*at.connect().await?, &name).await?;
+        TokenCommand::Create { name, orders, at } => {
+            let secret = token::create(&*at.connect().await?, &name, orders).await?;
             at.tell(&serde_json::json!({ "name": name, "token": secret }), || secret.clone())
         }
         TokenCommand::List(at) => {
             let tokens = token::list(&*at.connect().await?).await?;
             at.tell(&tokens, || {
                 let state = |revoked: bool| if revoked { "revoked" } else { "in force" };
-                let line =
-                    |t: &token::Token| format!("{}  {}", t.name, state(t.revoked_at.is_some()));
+                let line = |t: &token::Token| {
+                    let may = if t.orders { "reads and orders" } else { "reads" };
+                    format!("{}  {may}  {}", t.name, state(t.revoked_at.is_some()))
+                };
                 match tokens.is_empty() {
                     true => "no token; `weir-hub token create NAME` makes one".to_owned(),
                     false => tokens.iter().map(line).collect::<Vec<_>>().join("\n"),

@@ -15,6 +15,8 @@ const PREFIX: &str = "weirhub_";
 pub struct Token {
     /// Its name.
     pub name: String,
+    /// Whether it may order boxes to do something; all may read.
+    pub orders: bool,
     /// Seconds since 1970.
     pub created_at: f64,
     /// Seconds since 1970; nothing where it is in force.
@@ -25,7 +27,7 @@ pub struct Token {
 ///
 /// # Errors
 /// Where the name is taken or empty, or the database is away.
-pub async fn create(client: &Client, name: &str) -> Result<String, Error> {
+pub async fn create(client: &Client, name: &str, orders: bool) -> Result<String, Error> {
     if name.trim().is_empty() {
         return Err(Error::Invalid("a token needs a name, to be known by in the list".into()));
     }
@@ -34,8 +36,8 @@ pub async fn create(client: &Client, name: &str) -> Result<String, Error> {
     filled.map_err(|_| Error::Invalid("no randomness for a token".into()))?;
     let secret = format!("{PREFIX}{}", Sha256(random));
     let hash = Sha256::of(secret.as_bytes());
-    let query = "INSERT INTO api_tokens (name, secret_sha256) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-    match client.execute(query, &[&name, &hash.0.as_slice()]).await? {
+    let query = "INSERT INTO api_tokens (name, secret_sha256, orders) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
+    match client.execute(query, &[&name, &hash.0.as_slice(), &orders]).await? {
         0 => Err(Error::Invalid(format!("there is a token `{name}` already: take another name"))),
         _ => Ok(secret),
     }
@@ -46,7 +48,7 @@ pub async fn create(client: &Client, name: &str) -> Result<String, Error> {
 /// # Errors
 /// Where the database is away.
 pub async fn list(client: &Client) -> Result<Vec<Token>, Error> {
-    let query = "SELECT name, extract(epoch FROM created_at)::float8, extract(epoch FROM revoked_at)::float8
+    let query = "SELECT name, extract(epoch FROM created_at)::float8, extract(epoch FROM revoked_at)::float8, orders
                  FROM api_tokens ORDER BY name";
     let rows = client.query(query, &[]).await?;
     let token = |row: &tokio_postgres::Row| {
@@ -54,6 +56,7 @@ pub async fn list(client: &Client) -> Result<Vec<Token>, Error> {
             name: row.try_get(0)?,
             created_at: row.try_get(1)?,
             revoked_at: row.try_get(2)?,
+            orders: row.try_get(3)?,
         })
     };
     rows.iter().map(token).collect()
@@ -71,13 +74,23 @@ pub async fn revoke(client: &Client, name: &str) -> Result<(), Error> {
     }
 }
 
-/// The name of the token in force to which a secret belongs. It is looked up by its hash, so that time tells nothing of it.
+/// Who calls.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The token's name.
+    pub name: String,
+    /// Whether it may order boxes to do something.
+    pub orders: bool,
+}
+
+/// The token in force to which a secret belongs. It is looked up by its hash, so that time tells nothing of it.
 ///
 /// # Errors
 /// Where the database is away.
-pub async fn holder(client: &Client, secret: &str) -> Result<Option<String>, Error> {
+pub async fn holder(client: &Client, secret: &str) -> Result<Option<Holder>, Error> {
     let hash = Sha256::of(secret.as_bytes());
-    let query = "SELECT name FROM api_tokens WHERE secret_sha256 = $1 AND revoked_at IS NULL";
+    let query =
+        "SELECT name, orders FROM api_tokens WHERE secret_sha256 = $1 AND revoked_at IS NULL";
     let row = client.query_opt(query, &[&hash.0.as_slice()]).await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?)
+    row.map(|row| Ok(Holder { name: row.try_get(0)?, orders: row.try_get(1)? })).transpose()
 }

@@ -66,6 +66,13 @@ impl Service {
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
+    fn post(&self, path: &str, token: &str, body: &str) -> (u16, String) {
+        let call = self.agent.post(format!("{}{path}", self.base));
+        let call = call.header("authorization", format!("Bearer {token}"));
+        let mut answer = call.header("content-type", "application/json").send(body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+
     fn json(&self, path: &str, token: &str) -> Value {
         let (status, body) = self.get(path, token);
         assert_eq!(status, 200, "{path}: {body}");
@@ -201,4 +208,32 @@ async fn commands_say_what_they_did_and_what_to_do() {
     assert!(value["problems"].as_array().unwrap().len() >= 2, "{value}");
     let unknown = command(&postgres, &["box", "revoke", &uuid::Uuid::nil().to_string()]);
     assert!(!unknown.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_reads_orders_nothing_and_one_that_orders_is_named() {
+    let postgres = Postgres::start();
+    told(&command(&postgres, &["migrate"]));
+    let reads = told(&command(&postgres, &["token", "create", "board"]));
+    let orders = told(&command(&postgres, &["token", "create", "desk", "--orders"]));
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Service::start(&postgres, folder.path());
+    let order = r#"{"to":"fleet","order":{"kind":"flag","name":"movies","on":true}}"#;
+    for (token, status) in [("", 401), (&reads, 403), (&orders, 201)] {
+        let answer = hub.post("/v1/directives", token, order);
+        assert_eq!(answer.0, status, "{answer:?}");
+    }
+    let ban = r#"{"to":"tenant/nobody","order":{"kind":"flag","name":"movies","on":true}}"#;
+    assert_eq!(hub.post("/v1/directives", &orders, ban).0, 404);
+    assert_eq!(hub.post("/v1/directives", &orders, "{").0, 400);
+    assert_eq!(hub.post("/v1/directives", &orders, &" ".repeat(2 << 20)).0, 400);
+    let list = hub.json("/v1/directives?to=fleet", &reads)["directives"].clone();
+    assert_eq!(list.as_array().unwrap().len(), 1);
+    let place = &list[0];
+    assert_eq!((&place["by"], &place["kind"]), (&"desk".into(), &"flag".into()));
+    let epoch = place["epoch"].as_str().unwrap();
+    let path = format!("/v1/directives/receipts?epoch={epoch}&to=fleet&seq=");
+    assert_eq!(hub.json(&format!("{path}1"), &reads)["boxes"], Value::Array(vec![]));
+    assert_eq!(hub.get(&format!("{path}2"), &reads).0, 404);
+    hub.end();
 }

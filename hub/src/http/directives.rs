@@ -9,9 +9,10 @@ use domain::journal::Code;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Api;
 use super::problem::Problem;
-use super::{Api, Bearer};
 use crate::directives::{self, Asked};
+use crate::token::Holder;
 
 /// Most bytes of an order: a released hash list is the largest.
 pub(super) const BODY_BYTES: usize = 1 << 20;
@@ -32,13 +33,18 @@ pub(super) struct Ask {
 /// `POST /v1/directives`: 201 once it has its place; boxes that are connected have it within moments, the others when they return.
 pub(super) async fn give(
     State(api): State<Api>,
-    Extension(bearer): Extension<Bearer>,
+    Extension(holder): Extension<Holder>,
     ask: Result<Json<Ask>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    if !holder.orders {
+        return Err(Problem::forbidden(
+            "this token reads only: `weir-hub token create NAME --orders` makes one that may order",
+        ));
+    }
     let Json(ask) = ask.map_err(|error| Problem::bad(error.body_text()))?;
     let key = api.key()?;
     let to: Address = ask.to.parse().map_err(|error| Problem::bad(format!("to: {error}")))?;
-    let by = ask.by.unwrap_or_else(|| Code::lossy(&bearer.0));
+    let by = ask.by.unwrap_or_else(|| Code::lossy(&holder.name));
     let mut client = api.pool.take().await?;
     let order = ask.order.order(&client, &to).await?;
     let kind = order.word();

@@ -51,10 +51,6 @@ pub struct Api {
     broker: Option<watch::Receiver<bool>>,
 }
 
-/// The name of the token by which a call came.
-#[derive(Clone, Debug)]
-struct Bearer(String);
-
 /// What boxes meet that come for a certificate.
 #[derive(Debug)]
 struct Door {
@@ -138,9 +134,9 @@ async fn guard(
     let given = given.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let secret = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some((_, secret)) = secret else { return Err(Problem::unauthorised()) };
-    let name = token::holder(&*api.pool.take().await?, secret.trim()).await?;
-    let Some(name) = name else { return Err(Problem::unauthorised()) };
-    request.extensions_mut().insert(Bearer(name));
+    let holder = token::holder(&*api.pool.take().await?, secret.trim()).await?;
+    let Some(holder) = holder else { return Err(Problem::unauthorised()) };
+    request.extensions_mut().insert(holder);
     Ok(next.run(request).await)
 }
 

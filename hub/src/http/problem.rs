@@ -23,6 +23,10 @@ impl Problem {
         Self { status: StatusCode::UNAUTHORIZED, title: "Unauthorised", detail }
     }
 
+    pub fn forbidden(detail: &str) -> Self {
+        Self { status: StatusCode::FORBIDDEN, title: "Forbidden", detail: detail.to_owned() }
+    }
+
     pub fn not_found() -> Self {
         Self::missing("there is nothing here; /openapi.json lists what there is")
     }
