@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use common::obeys::Obeys;
 use common::service::{Hub, init, told, weir_hub};
+use domain::journal::{Body, Distrusted, Lane, Subject};
 use rig::postgres::Postgres;
 use serde_json::Value;
 
@@ -214,4 +215,20 @@ async fn what_makes_no_sense_is_refused_and_ordered_nowhere() {
         assert!(said.contains(why), "{to} {order}: {said}");
     }
     assert_eq!(answer(&["directive", "list"], &postgres), Value::Array(vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_box_passed_over_in_the_hubs_name_is_an_alarm() {
+    let (postgres, around) = (Postgres::start(), tempfile::tempdir().unwrap());
+    let settings = init(around.path(), &postgres);
+    let _hub = Hub::start(&settings);
+    let one = Obeys::new(&settings, 1, &[]);
+    let body = Body::Distrusted(Distrusted { why: "unsigned".parse().unwrap(), count: 3 });
+    one.edge.journal.write(|paper| paper.append(Lane::Critical, Subject::Box, body, None));
+    let running = one.edge.obey(Arc::clone(&one) as _);
+    one.edge.journal.settled().await;
+    running.stop().await;
+    let database = hub::Database::new(&postgres.url()).unwrap();
+    let query = "SELECT count(*) FROM alarms WHERE kind = 'directive' AND code = 'unsigned'";
+    assert_eq!(common::count(&database, query).await, 1);
 }
