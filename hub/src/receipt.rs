@@ -1,6 +1,6 @@
 //! The hub's own key: its word that a checkpoint holds, and that a directive is its own.
 
-use domain::directive::{Directive, SignedDirective};
+use domain::directive::SignedDirective;
 use domain::journal::Sha256;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -43,16 +43,8 @@ impl HubKey {
         self.0.public_key().as_ref()
     }
 
-    /// Signs a directive.
-    ///
-    /// # Errors
-    /// Where it cannot be written down, which no order brings about.
-    pub fn direct(&self, directive: &Directive) -> Result<SignedDirective, Error> {
-        SignedDirective::sign(directive, &self.0).map_err(|error| Error::Invalid(error.to_string()))
-    }
-
-    /// Signs a directive that another key of this hub signed before.
-    pub fn direct_again(&self, bytes: &[u8]) -> Vec<u8> {
+    /// A signature over a directive's bytes.
+    pub fn direct(&self, bytes: &[u8]) -> Vec<u8> {
         SignedDirective::signature(bytes, &self.0)
     }
 

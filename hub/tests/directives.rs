@@ -232,3 +232,25 @@ async fn what_a_box_passed_over_in_the_hubs_name_is_an_alarm() {
     let query = "SELECT count(*) FROM alarms WHERE kind = 'directive' AND code = 'unsigned'";
     assert_eq!(common::count(&database, query).await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_a_box_never_takes_keeps_no_other_from_it() {
+    let (postgres, around) = (Postgres::start(), tempfile::tempdir().unwrap());
+    let settings = init(around.path(), &postgres);
+    ["strange", "zoo"].into_iter().for_each(|tenant| add_tenant(&postgres, tenant));
+    let _hub = Hub::start(&settings);
+    let one = Obeys::new(&settings, 1, &["strange", "zoo"]);
+    let database = hub::Database::new(&postgres.url()).unwrap();
+    let key = std::fs::read(settings.with_file_name("hub.key")).unwrap();
+    let key = hub::receipt::HubKey::new(&key).unwrap();
+    let mut client = database.connect().await.unwrap();
+    for to in ["tenant/strange"; 100].into_iter().chain(["tenant/zoo"; 40]) {
+        let flag = domain::directive::Flag { name: "a".parse().unwrap(), on: true };
+        let (to, by) = (to.parse().unwrap(), "test".parse().unwrap());
+        hub::directives::give(&mut client, &key, to, by, flag.into()).await.unwrap();
+    }
+    let running = one.edge.obey(Arc::clone(&one) as _);
+    one.has(40).await;
+    running.stop().await;
+    assert!(one.took().iter().all(|took| took.0 == "tenant/zoo"));
+}

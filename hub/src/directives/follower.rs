@@ -16,6 +16,9 @@ use crate::{Error, Pool};
 /// Directives that a box may have been told and not yet taken. Less than its queue.
 const WINDOW: usize = 48;
 
+/// The same for one lane: what a box never takes, of a tenant that it does not serve say, must not keep the others from it.
+const LANE_WINDOW: usize = 16;
+
 /// Between attempts while the database is away.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -118,11 +121,16 @@ impl Follower {
                     return Ok(found);
                 }
                 let key = (epoch, lane.clone());
-                let told = self.cursors.get(&key).map_or(0, |cursor| cursor.told);
-                let news = match self.feed.behind(epoch, lane, told, room) {
+                let Cursor { taken, told } = self.cursors.get(&key).copied().unwrap_or_default();
+                let under_way = usize::try_from(told - taken).unwrap_or(LANE_WINDOW);
+                let most = room.min(LANE_WINDOW.saturating_sub(under_way));
+                if most == 0 {
+                    continue;
+                }
+                let news = match self.feed.behind(epoch, lane, told, most) {
                     Behind::Here(news) => news,
                     Behind::Ask => {
-                        let most = i64::try_from(room).unwrap_or(i64::MAX);
+                        let most = i64::try_from(most).unwrap_or(i64::MAX);
                         behind(&*self.pool.take().await?, epoch, lane, told, most).await?
                     }
                 };

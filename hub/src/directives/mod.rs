@@ -8,7 +8,7 @@ mod ask;
 mod feed;
 mod follower;
 
-use domain::directive::{Address, Directive, KeyUse, Order, Place, Rotate, SignedDirective, Told};
+use domain::directive::{Address, Directive, KeyUse, Order, Place, Rotate, SignedDirective};
 use domain::journal::{BoxId, Code, Epoch, Millis, Seq, Sha256};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
@@ -75,30 +75,43 @@ pub async fn give(
     by: Code,
     order: Order,
 ) -> Result<Place, Error> {
-    let lane = to.to_string();
     let transaction = client.transaction().await?;
-    let epoch = current(transaction.client()).await?;
+    let place = append(transaction.client(), &[key], to, by, order).await?;
+    transaction.commit().await?;
+    Ok(place)
+}
+
+/// The same within a transaction, signed by each of these keys.
+async fn append(
+    client: &Client,
+    keys: &[&HubKey],
+    to: Address,
+    by: Code,
+    order: Order,
+) -> Result<Place, Error> {
+    let lane = to.to_string();
+    let epoch = current(client).await?;
     let query = "INSERT INTO directive_lanes VALUES ($1, $2, 1) ON CONFLICT (epoch, lane) DO UPDATE SET seq = directive_lanes.seq + 1
         RETURNING seq, (extract(epoch FROM now()) * 1000)::bigint";
-    let row = transaction.query_one(query, &[&epoch.0.cast_signed(), &lane]).await?;
+    let row = client.query_one(query, &[&epoch.0.cast_signed(), &lane]).await?;
     let (seq, at): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     let place = Place { epoch, to, seq: Seq(seq.cast_unsigned()) };
     let kind = order.word();
     let directive = Directive { place: place.clone(), at: Millis(at), by: by.clone(), order };
-    let signed = key.direct(&directive)?;
-    if signed.bytes.len() > MOST_BYTES {
+    let bytes = directive.encode().map_err(|error| Error::Invalid(error.to_string()))?;
+    if bytes.len() > MOST_BYTES {
         return Err(Error::Invalid(format!(
             "the directive has {} bytes, and may have {MOST_BYTES}",
-            signed.bytes.len()
+            bytes.len()
         )));
     }
-    transaction
+    let signatures: Vec<Vec<u8>> = keys.iter().map(|key| key.direct(&bytes)).collect();
+    client
         .execute(
             "INSERT INTO directives (epoch, lane, seq, kind, ordered_by, bytes, signatures) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            &[&epoch.0.cast_signed(), &lane, &seq, &kind, &by.as_str(), &signed.bytes, &signed.signatures],
+            &[&epoch.0.cast_signed(), &lane, &seq, &kind, &by.as_str(), &bytes, &signatures],
         )
         .await?;
-    transaction.commit().await?;
     tracing::info!(%lane, seq, kind, by = by.as_str(), "ordered");
     Ok(place)
 }
@@ -144,18 +157,20 @@ pub async fn rotate(
 ) -> Result<Place, Error> {
     let public: [u8; 32] = new.public_key().try_into().map_err(|_| bad_key())?;
     let order = Rotate { of: KeyUse::Hub, key: Sha256(public), signature: Vec::new() };
-    let place = give(client, old, Address::Fleet, by, order.into()).await?;
     let transaction = client.transaction().await?;
     transaction.batch_execute("LOCK TABLE directives IN SHARE ROW EXCLUSIVE MODE").await?;
     let rows = transaction.query("SELECT epoch, lane, seq, bytes FROM directives", &[]).await?;
     for row in rows {
         let (epoch, lane, seq): (i64, String, i64) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let signature = new.direct_again(row.try_get(3)?);
+        let signature = new.direct(row.try_get(3)?);
         let query = "UPDATE directives SET signatures = array_append(signatures, $4)
             WHERE epoch = $1 AND lane = $2 AND seq = $3";
         transaction.execute(query, &[&epoch, &lane, &seq, &signature]).await?;
     }
+    // Who took it already, and hears it again, believes it too.
+    let keys = [old, new];
+    let place = append(transaction.client(), &keys, Address::Fleet, by, order.into()).await?;
     transaction.commit().await?;
     Ok(place)
 }
@@ -183,7 +198,7 @@ pub(crate) async fn behind(
     rows.iter().map(read).collect()
 }
 
-/// Whom a lane reaches today: boxes by the text of its address, `$1` being a column or parameter.
+/// Whether the lane of `d` reaches the box of `b` today.
 const REACHES: &str = "(d.lane = 'fleet' OR d.lane = 'box/' || b.box::text
     OR d.lane LIKE 'tenant/%' AND EXISTS (SELECT 1 FROM box_tenants t WHERE t.box = b.box AND 'tenant/' || t.tenant = d.lane))";
 
@@ -261,20 +276,6 @@ pub async fn receipts(client: &Client, place: &Place) -> Result<Vec<Receipt>, Er
         })
     };
     rows.iter().map(receipt).collect()
-}
-
-/// What a directive says, as it is stored.
-///
-/// # Errors
-/// [`Error::NotFound`], [`Error::Damaged`], or where the database is away.
-pub async fn show(client: &Client, place: &Place) -> Result<Told, Error> {
-    let (epoch, lane, seq) =
-        (place.epoch.0.cast_signed(), place.to.to_string(), place.seq.0.cast_signed());
-    let found = behind(client, epoch, &lane, seq - 1, 1).await?.into_iter().next();
-    let signed = found.filter(|(found, _)| *found == seq);
-    let (_, signed) =
-        signed.ok_or_else(|| Error::NotFound(format!("there is no directive {seq} to {lane}")))?;
-    Told::decode(&signed.bytes).map_err(|error| Error::Damaged(error.to_string()))
 }
 
 /// The lanes that a box follows.

@@ -75,6 +75,11 @@ impl Directives for Obeys {
             }
         };
         let Place { epoch, to, seq } = told.place.clone();
+        // A tenant that this box does not serve, whatever the hub thinks.
+        if to.to_string() == "tenant/strange" {
+            inner.distrusted += 1;
+            return Ok(Taken::Distrusted);
+        }
         let cursor = inner.cursors.entry((epoch, to.clone())).or_default();
         match seq.0.checked_sub(*cursor + 1) {
             None => return Ok(Taken::Known),

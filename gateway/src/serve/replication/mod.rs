@@ -8,6 +8,7 @@ mod results;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use domain::journal::Actor;
 use serde::Serialize;
 use sync::driver::{self, Driver, Problem, Telemetry};
 use sync::identity::enrol;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use super::App;
 use super::directives::Hub;
 use super::page::state_of;
+use super::reload;
 use crate::enrolment::{self, Enrolment, RELEASE};
 use journal::StoreJournal;
 
@@ -247,14 +249,16 @@ async fn report(app: &Arc<App>, telemetry: &Telemetry) {
 }
 
 async fn renew(app: &Arc<App>, enrolment: &Enrolment) -> anyhow::Result<()> {
-    let (store, enrolment) = (app.store.clone(), enrolment.clone());
+    let (app, enrolment) = (Arc::clone(app), enrolment.clone());
     tokio::task::spawn_blocking(move || {
+        let store = &app.store;
         let (of, key) = (store.box_id(), store.device_key()?);
         let hubs = &enrolment.granted.hubs;
         let granted = enrol::renew(hubs, &enrolment.authority, of, &key, RELEASE)?;
         enrolment::keep_renewed(store.dir(), of, granted)?;
         tracing::info!("the certificate was renewed");
-        Ok(())
+        // It may be assigned to further tenants since.
+        reload::adopt(&app, &Actor::System)
     })
     .await?
 }
