@@ -18,7 +18,7 @@ use crate::fleet::{Barred, State};
 use crate::ingest::{Ingest, Pending};
 use crate::{Error, fleet};
 
-/// Batches of one connection that may wait for their commit; beyond them the hub stops reading from it.
+/// Batches of one connection and urgency that may wait for their commit; beyond them the hub stops reading more of these from it.
 const MOST_PENDING: usize = 64;
 
 /// For so long a gap at one place is told of once: what comes meanwhile was sent before the box heard of it.
@@ -201,6 +201,7 @@ impl Sessions {
     }
 }
 
+type Handing<'a> = futures_util::future::BoxFuture<'a, Result<Pending, Error>>;
 type Answers = FuturesOrdered<futures_util::future::BoxFuture<'static, Result<Down, Error>>>;
 
 struct Session<'a> {
@@ -209,6 +210,8 @@ struct Session<'a> {
     /// What is still to be committed, one list for each urgency: no critical answer waits for one about bulk.
     urgent: Answers,
     normal: Answers,
+    /// The bulk batch that waits for a place in the ingest's queue. Whatever else comes does not wait behind it.
+    handing: Option<Handing<'a>>,
     /// Where a gap was last told of.
     gaps: HashMap<(Epoch, Lane), (Seq, Instant)>,
     follower: Follower,
@@ -218,12 +221,15 @@ impl<'a> Session<'a> {
     fn new(ingest: &'a Ingest, feed: &Feed, peer: Peer) -> Self {
         let (urgent, normal) = (Answers::new(), Answers::new());
         let follower = Follower::new(peer.of, Arc::clone(ingest.pool()), feed.clone());
-        Self { ingest, peer, urgent, normal, gaps: HashMap::new(), follower }
+        Self { ingest, peer, urgent, normal, handing: None, gaps: HashMap::new(), follower }
     }
 
     async fn run(mut self) -> Result<(), Error> {
-        loop {
-            let room = self.urgent.len() + self.normal.len() < MOST_PENDING;
+        // Whether more may come.
+        let (mut first, mut bulk) = (true, true);
+        while first || bulk || self.handing.is_some() {
+            let room = self.urgent.len() < MOST_PENDING;
+            let bulk_room = self.normal.len() < MOST_PENDING && self.handing.is_none();
             tokio::select! {
                 biased;
                 Some(answer) = self.urgent.next() => {
@@ -231,19 +237,31 @@ impl<'a> Session<'a> {
                         return Ok(());
                     }
                 }
+                up = self.peer.up.first.recv(), if first && room => match up {
+                    Some(up) => self.hear(up).await?,
+                    None => first = false,
+                },
                 Some(answer) = self.normal.next() => {
                     if !self.tell(answer?).await {
                         return Ok(());
                     }
+                }
+                handed = handed(&mut self.handing) => {
+                    self.handing = None;
+                    self.handed(Lane::Bulk, handed).await?;
                 }
                 directives = self.follower.next() => for directive in directives {
                     if !self.tell(Down::Directive(directive)).await {
                         return Ok(());
                     }
                 },
-                up = self.peer.up.recv(), if room => match up {
+                up = self.peer.up.bulk.recv(), if bulk && bulk_room => match up {
+                    Some(Up::Batch(bytes)) => {
+                        let (ingest, of) = (self.ingest, self.peer.of);
+                        self.handing = Some(Box::pin(async move { ingest.batch(of, &bytes).await }));
+                    }
                     Some(up) => self.hear(up).await?,
-                    None => break,
+                    None => bulk = false,
                 },
             }
         }
@@ -262,15 +280,8 @@ impl<'a> Session<'a> {
         match up {
             Up::Hello(hello) => self.greet(&hello).await,
             Up::Batch(bytes) => {
-                let lane = sync::batch::Batch::place(&bytes).map(|(_, lane, _)| lane);
-                match self.ingest.batch(of, &bytes).await {
-                    Ok(pending) => self.wait(lane.unwrap_or(Lane::Bulk), pending),
-                    Err(Error::Invalid(_)) => {
-                        let code = Code::lossy("no_batch");
-                        raise(self.ingest, of, AlarmKind::Tampered, &code).await;
-                    }
-                    Err(error) => return Err(error),
-                }
+                let handed = self.ingest.batch(of, &bytes).await;
+                self.handed(Lane::Critical, handed).await?;
             }
             Up::Checkpoint(signed) => match self.ingest.checkpoint(of, &signed).await {
                 Ok(receipts) => {
@@ -289,6 +300,19 @@ impl<'a> Session<'a> {
                 Err(error) => return Err(error),
             },
             Up::Follow(follow) => self.follower.follow(&follow),
+        }
+        Ok(())
+    }
+
+    /// What became of a batch in the ingest's queue.
+    async fn handed(&mut self, lane: Lane, handed: Result<Pending, Error>) -> Result<(), Error> {
+        match handed {
+            Ok(pending) => self.wait(lane, pending),
+            Err(Error::Invalid(_)) => {
+                let code = Code::lossy("no_batch");
+                raise(self.ingest, self.peer.of, AlarmKind::Tampered, &code).await;
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -332,6 +356,14 @@ impl<'a> Session<'a> {
             self.gaps.insert(flow, (seq, Instant::now()));
         }
         self.peer.down.send(answer).await.is_ok()
+    }
+}
+
+/// Waits for what is being handed in; for ever where nothing is.
+async fn handed(handing: &mut Option<Handing<'_>>) -> Result<Pending, Error> {
+    match handing {
+        Some(handing) => handing.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -17,6 +17,7 @@ use rig::postgres::Postgres;
 use sync::Peer;
 use sync::frame::{Down, Hello, Refusal, Up};
 use sync::link::Path;
+use sync::peer::{UpSender, up_channel};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -29,7 +30,7 @@ struct Hub {
 
 /// The box's end of a connection.
 struct Line {
-    up: mpsc::Sender<Up>,
+    up: UpSender,
     down: mpsc::Receiver<Down>,
 }
 
@@ -45,7 +46,7 @@ impl Hub {
     }
 
     fn connect(&mut self, paper: &Paper, path: Path) -> Line {
-        let (up, heard) = mpsc::channel(sync::peer::QUEUE);
+        let (up, heard) = up_channel();
         let (told, down) = mpsc::channel(sync::peer::QUEUE);
         let remote = "192.0.2.1:4433".into();
         let peer = Peer { of: paper.of, serial: vec![1], path, remote, up: heard, down: told };
@@ -58,7 +59,7 @@ impl Hub {
 impl Line {
     async fn greet(&mut self, paper: &Paper) {
         let hello = Hello { release: "1.2.3".into(), schema: 1, lanes: paper.states() };
-        self.up.send(Up::Hello(hello)).await.unwrap();
+        assert!(self.up.send(Up::Hello(hello)).await);
         let welcome = self.down.recv().await;
         assert!(matches!(welcome, Some(Down::Welcome(_))), "{welcome:?}");
     }
@@ -83,7 +84,7 @@ async fn batches_follow_each_other_without_waiting_and_acks_come_in_order() {
     let mut line = hub.connect(&paper, Path::Quic);
     line.greet(&paper).await;
     for batch in paper.batches(Lane::Bulk, 10) {
-        line.up.send(Up::Batch(batch)).await.unwrap();
+        assert!(line.up.send(Up::Batch(batch)).await);
     }
     let mut last = 0;
     while last < 200 {
@@ -98,7 +99,7 @@ async fn batches_follow_each_other_without_waiting_and_acks_come_in_order() {
     paper.assert_stored(&hub.database, Lane::Bulk).await;
     let groups = hub.sessions.ingest().metrics().commits.load(std::sync::atomic::Ordering::Relaxed);
     assert!(groups < 20, "{groups} transactions for 20 batches: none waited for another's commit");
-    line.up.send(Up::Checkpoint(paper.checkpoint())).await.unwrap();
+    assert!(line.up.send(Up::Checkpoint(paper.checkpoint())).await);
     assert!(matches!(line.down.recv().await, Some(Down::Receipt(_))));
     let release = "SELECT count(*) FROM boxes WHERE release = '1.2.3' AND seen_at IS NOT NULL";
     assert_eq!(count(&hub.database, release).await, 1);
@@ -114,12 +115,12 @@ async fn a_gap_is_told_of_once_however_many_batches_are_behind_it() {
     line.greet(&paper).await;
     let batches = paper.batches(Lane::Bulk, 10);
     for batch in &batches[1..] {
-        line.up.send(Up::Batch(batch.clone())).await.unwrap();
+        assert!(line.up.send(Up::Batch(batch.clone())).await);
     }
     let complaint = line.down.recv().await;
     assert!(matches!(&complaint, Some(Down::Nak(nak)) if nak.why == Refusal::Gap), "{complaint:?}");
     for batch in batches {
-        line.up.send(Up::Batch(batch)).await.unwrap();
+        assert!(line.up.send(Up::Batch(batch)).await);
     }
     line.upto(100).await;
     paper.assert_stored(&hub.database, Lane::Bulk).await;

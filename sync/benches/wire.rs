@@ -1,16 +1,14 @@
 //! Bytes on the wire for each verdict: UDP payload both ways over real QUIC, beside what cannot be compressed and beside JSON.
 //!
-//! `cargo bench -p weir-sync --bench wire`
+//! `cargo bench --workspace --bench wire`
 #![expect(clippy::unwrap_used, reason = "a measurement fails by panicking")]
+
+mod verdicts;
 
 use std::net::UdpSocket;
 
-use domain::journal::{
-    Accepted, Actor, AuthorNumber, Body, BoxId, Code, Decided, Epoch, GENESIS, Hashed, Lane,
-    MediaNote, Millis, PdqNote, Record, Seq, Sha256, Subject, SubmissionId, link,
-};
-use domain::{Action, Category, MediaKind, Severity, Status};
-use ring::rand::{SecureRandom as _, SystemRandom};
+use domain::journal::{Actor, BoxId, Epoch, GENESIS, Lane, Millis, Record, Seq, Subject, link};
+use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sync::batch::{self, Entry};
@@ -19,6 +17,7 @@ use sync::identity::{Authority, BoxRequest, Certified, request};
 use sync::link::{Act, Config, Link, Path, judge};
 use sync::quic::{Client, Congestion, Event, Server};
 use tokio::sync::{mpsc, watch};
+use verdicts::verdict;
 
 const VERDICTS: usize = 10_000;
 const OF: BoxId = BoxId(uuid::Uuid::from_u128(7));
@@ -27,68 +26,6 @@ const EPOCH: Epoch = Epoch(0x5eed_5eed_5eed_5eed);
 /// Random bytes that a verdict holds and no code can make shorter: 74 bits of the submission's UUIDv7, the author's number, SHA-256 and
 /// PDQ of the picture.
 const INCOMPRESSIBLE: f64 = 74.0 / 8.0 + 8.0 + 32.0 + 32.0;
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).unwrap();
-    bytes
-}
-
-fn code(text: &str) -> Code {
-    text.parse().unwrap()
-}
-
-/// The three entries of a verdict on a picture, and the same as the API tells it.
-fn verdict(n: usize) -> (SubmissionId, Vec<Body>, serde_json::Value) {
-    let at = 1_790_000_000 + n as u64 / 9;
-    let stamp = uuid::Timestamp::from_unix(uuid::NoContext, at, (n as u32 % 9) * 110_000_000);
-    let id = SubmissionId(uuid::Uuid::new_v7(stamp));
-    let tenant: domain::journal::TenantId =
-        ["campus-north", "campus-south", "dating"][n % 3].parse().unwrap();
-    let (sha256, pdq) = (Sha256(random()), Sha256(random()));
-    let bad = n.is_multiple_of(12);
-    let score =
-        u16::from_le_bytes(random()) % if bad { 150 } else { 80 } + if bad { 850 } else { 1 };
-    let media = MediaNote {
-        sha256: Some(sha256),
-        bytes: Some(20_000 + u64::from(u16::from_le_bytes(random()))),
-        kind: MediaKind::Image,
-    };
-    let accepted = Accepted {
-        tenant: tenant.clone(),
-        surface: code(["post", "avatar", "chat"][n % 3]),
-        author: Some(AuthorNumber(u64::from_le_bytes(random()))),
-        priority: 0,
-        media: vec![media],
-        has_text: false,
-    };
-    let (status, action, severity) = match bad {
-        true => (Status::Rejected, Action::Reject, Severity::High),
-        false => (Status::Approved, Action::Allow, Severity::Safe),
-    };
-    let decided = Decided {
-        tenant: tenant.clone(),
-        number: 0,
-        supersedes: None,
-        status,
-        complete: true,
-        severity,
-        action,
-        reasons: if bad { vec![code("explicit")] } else { vec![] },
-        categories: vec![(Category::Sexual, severity, score)],
-        policy: code("starter@1"),
-        models: vec![code("nsfwjs-mobilenet@2"), code("face-yunet@2"), code("age-gender@1")],
-        standing: None,
-    };
-    let json = serde_json::json!({
-        "id": id, "tenant": tenant, "surface": accepted.surface, "author": accepted.author, "status": format!("{status:?}").to_lowercase(),
-        "decision": 0, "complete": true, "severity": format!("{severity:?}").to_lowercase(), "reasons": decided.reasons,
-        "categories": [{"category": "sexual", "score": f64::from(score) / 1000.0}], "policy": decided.policy, "models": decided.models,
-        "media": [{"sha256": sha256, "pdq": pdq, "kind": "image"}], "moderated_at": at,
-    });
-    let hashed = Hashed { tenant, pdqs: vec![PdqNote { index: 0, pdq, quality: Some(90) }] };
-    (id, vec![Body::Accepted(accepted), Body::Decided(decided), Body::Hashed(hashed)], json)
-}
 
 fn journal() -> (Vec<Entry>, usize) {
     let (mut entries, mut chain, mut json) = (Vec::new(), GENESIS, 0);

@@ -78,6 +78,8 @@ pub struct Driver {
     choice: Choice,
     telemetry: Queue,
     orders: Orders,
+    /// Since when a connection with another pace is being made, in place of the one that carries.
+    repacing: Option<Instant>,
 }
 
 impl std::fmt::Debug for Driver {
@@ -86,12 +88,8 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-/// Why the way in use is over.
-enum Over {
-    Gone(Failure),
-    /// Better paced by the other controller.
-    Repace,
-}
+/// Between attempts to replace a connection by one with another pace.
+const REPACE: Duration = Duration::from_secs(10);
 
 impl Driver {
     /// A driver for a journal, and where its status shows.
@@ -105,6 +103,7 @@ impl Driver {
             choice: choice(&config),
             telemetry: Queue::new(),
             orders: Orders::default(),
+            repacing: None,
             config,
             journal,
             status,
@@ -157,8 +156,8 @@ impl Driver {
         changes.mark_changed();
         loop {
             self.choose(ways).await;
-            if let Some(over) = self.act(ways).await
-                && let Some(last) = self.over(ways, over)
+            if let Some(gone) = self.act(ways).await
+                && let Some(last) = self.over(ways, gone)
             {
                 return Some(last);
             }
@@ -190,12 +189,12 @@ impl Driver {
                 event = ways.next(full) => event,
                 () = tokio::time::sleep_until(wake.into()) => continue,
             };
-            let over = self.happened(ways, event);
-            if let Some(over) = over.or_else(|| self.repace(ways))
-                && let Some(last) = self.over(ways, over)
+            if let Some(gone) = self.happened(ways, event)
+                && let Some(last) = self.over(ways, gone)
             {
                 return Some(last);
             }
+            self.repace(ways);
         }
     }
 
@@ -248,15 +247,17 @@ impl Driver {
         });
     }
 
-    fn happened(&mut self, ways: &mut Ways<'_>, event: Event) -> Option<Over> {
+    fn happened(&mut self, ways: &mut Ways<'_>, event: Event) -> Option<Failure> {
         let now = Instant::now();
         match event {
             Event::Heard(down) => self.heard(down),
             Event::Room => {}
-            Event::Ended(failure) => return Some(Over::Gone(failure)),
+            Event::Ended(failure) => return Some(failure),
             Event::Tried(hub, Ok(connection)) => {
-                if self.choice.connected(now, chance()) {
+                let replaces = self.repacing.is_some() && self.choice.at() == Some(Path::Quic);
+                if self.choice.connected(now, chance()) || replaces {
                     tracing::info!(%hub, "connected to the hub");
+                    self.repacing = None;
                     self.left();
                     ways.use_quic(connection);
                     self.entered(Path::Quic, hub);
@@ -264,10 +265,13 @@ impl Driver {
                     connection.close();
                 }
             }
+            // The connection that carries goes on.
+            Event::Tried(_, Err(_))
+                if self.repacing.is_some() && self.choice.at() == Some(Path::Quic) => {}
             Event::Tried(_, Err(failure)) => {
                 self.choice.failed(now, chance());
                 self.complain(&failure);
-                return matches!(failure, Failure::Expired).then_some(Over::Gone(failure));
+                return matches!(failure, Failure::Expired).then_some(failure);
             }
             Event::Broker(there) => {
                 self.choice.broker(there);
@@ -299,14 +303,13 @@ impl Driver {
         }
     }
 
-    /// Leaves the way in use. What is given back ends the run.
-    fn over(&mut self, ways: &mut Ways<'_>, over: Over) -> Option<Failure> {
+    /// Leaves the way in use, which is gone. What is given back ends the run.
+    fn over(&mut self, ways: &mut Ways<'_>, gone: Failure) -> Option<Failure> {
         let now = Instant::now();
-        match (over, self.choice.at()) {
-            (Over::Repace, _) => self.choice.again(now),
-            (Over::Gone(Failure::Expired), _) => return Some(Failure::Expired),
-            (Over::Gone(_), Some(Path::Mqtt)) => self.choice.barred(now),
-            (Over::Gone(failure), _) => {
+        match (gone, self.choice.at()) {
+            (Failure::Expired, _) => return Some(Failure::Expired),
+            (_, Some(Path::Mqtt)) => self.choice.barred(now),
+            (failure, _) => {
                 self.choice.lost(now, chance());
                 self.link.disconnected();
                 self.complain(&failure);
@@ -320,18 +323,22 @@ impl Driver {
         None
     }
 
-    fn repace(&mut self, ways: &Ways<'_>) -> Option<Over> {
+    /// Where the way loses much: another connection, with the pace that bears it, is made beside the one that carries, and takes its place.
+    fn repace(&mut self, ways: &mut Ways<'_>) {
+        let (now, hub) = (Instant::now(), self.status.borrow().hub.clone());
+        let Some(hub) = hub.filter(|_| self.choice.at() == Some(Path::Quic)) else { return };
         let lossy = ways.loss().is_some_and(|loss| loss > LOSSY);
-        if !lossy || self.congestion != Congestion::Cubic {
-            return None;
+        let due = self.repacing.is_none_or(|since| now >= since + REPACE);
+        if lossy && ways.is_paced_by(Congestion::Cubic) && due {
+            tracing::info!("more than one packet in a hundred is lost: connecting anew with BBR");
+            self.congestion = Congestion::Bbr;
+            self.repacing = Some(now);
+            ways.attempt(hub, self.congestion);
         }
-        tracing::info!("more than one packet in a hundred is lost: connecting anew with BBR");
-        self.congestion = Congestion::Bbr;
-        Some(Over::Repace)
     }
 
     /// Does what the link wants done, as long as the connection has room.
-    async fn act(&mut self, ways: &mut Ways<'_>) -> Option<Over> {
+    async fn act(&mut self, ways: &mut Ways<'_>) -> Option<Failure> {
         while ways.has_room() {
             let Some(act) = self.link.next(Instant::now()) else { break };
             match act {
@@ -340,7 +347,7 @@ impl Driver {
                         self.checkpoints.begin();
                     }
                     if let Err(failure) = ways.send(&up).await {
-                        return Some(Over::Gone(failure));
+                        return Some(failure);
                     }
                 }
                 Act::Read { ticket, epoch, after } => self.work.read(ticket, epoch, after),
@@ -366,14 +373,14 @@ impl Driver {
                 Act::Refused(reason) => {
                     let detail = format!("the hub will not have this box: {}", reason.as_str());
                     self.problem("refused", detail.clone());
-                    return Some(Over::Gone(Failure::Refused(detail)));
+                    return Some(Failure::Refused(detail));
                 }
             }
         }
         if self.link.is_open() && ways.has_room() {
             for up in self.checkpoints.due(&self.link) {
                 if let Err(failure) = ways.send(&up).await {
-                    return Some(Over::Gone(failure));
+                    return Some(failure);
                 }
             }
             if self.checkpoints.wants_more(&self.link) {
@@ -382,7 +389,7 @@ impl Driver {
             if let Some(up) = self.orders.follow()
                 && let Err(failure) = ways.send(&up).await
             {
-                return Some(Over::Gone(failure));
+                return Some(failure);
             }
         }
         while let Some(task) = self.orders.next(Instant::now()) {

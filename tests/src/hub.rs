@@ -56,9 +56,40 @@ impl Hub {
     /// # Panics
     /// Where any of its commands fails.
     pub fn start() -> Self {
-        let mut hub = Self::set_up(&[]);
+        let mut hub = Self::set_up(Postgres::start(), &[]);
         hub.serve();
         hub
+    }
+
+    /// The same with its database on this disk, synced: the disk may be filled.
+    ///
+    /// # Panics
+    /// Where any of its commands fails.
+    pub fn start_on(disk: &Path) -> Self {
+        // Little that it keeps for later use, so that a full disk is one soon.
+        let settings = ["fsync=on", "min_wal_size=32MB", "max_wal_size=32MB", "wal_recycle=off"];
+        let mut hub = Self::set_up(Postgres::start_below(disk, &settings), &[]);
+        hub.serve();
+        hub
+    }
+
+    /// Sets a hub up on loopback whose UDP port boxes find behind a relay only.
+    ///
+    /// # Panics
+    /// Where any of its commands fails.
+    pub fn start_relayed() -> (Self, Relay) {
+        let mut hub = Self::set_up(Postgres::start(), &[]);
+        let relay = hub.relayed(true);
+        hub.serve();
+        (hub, relay)
+    }
+
+    /// Puts a relay before its UDP port, for boxes that enrol from now on.
+    fn relayed(&self, open: bool) -> Relay {
+        let relay = Relay::new(([127, 0, 0, 1], self.port).into(), open);
+        let quic = |address: &str| format!("quic = [\"{address}\"]");
+        self.edit(&quic(&format!("127.0.0.1:{}", self.port)), &quic(&relay.address()));
+        relay
     }
 
     /// Sets a hub and a broker up, and starts both. Boxes are told of a way for QUIC that is closed at first.
@@ -69,7 +100,8 @@ impl Hub {
         let mut set_up = None;
         let broker = tempfile::tempdir().unwrap();
         let mosquitto = Mosquitto::start(broker.path(), |[boxes, nodes], data| {
-            let hub = Self::set_up(&["--broker", &format!("127.0.0.1:{boxes}")]);
+            let broker = ["--broker", &format!("127.0.0.1:{boxes}")];
+            let hub = Self::set_up(Postgres::start(), &broker);
             let dir = hub.dir().join("broker");
             let text = std::fs::read_to_string(dir.join("mosquitto.conf")).unwrap();
             let next = boxes + 1;
@@ -84,15 +116,12 @@ impl Hub {
             text
         });
         let mut hub = set_up.unwrap();
-        let udp = Relay::new(([127, 0, 0, 1], hub.port).into(), false);
-        let quic = |address: &str| format!("quic = [\"{address}\"]");
-        hub.edit(&quic(&format!("127.0.0.1:{}", hub.port)), &quic(&udp.address()));
+        let udp = hub.relayed(false);
         hub.serve();
         Brokered { hub, mosquitto, udp, folder: broker }
     }
 
-    fn set_up(broker: &[&str]) -> Self {
-        let postgres = Postgres::start();
+    fn set_up(postgres: Postgres, broker: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Free a moment ago; TCP and UDP ports are handed out apart from each other.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -19,6 +19,7 @@ pub mod samples;
 pub mod service;
 pub mod shared;
 pub mod tiny;
+pub mod wan;
 pub mod weir;
 
 /// The SHA-256 of bytes in hexadecimal.

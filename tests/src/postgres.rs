@@ -49,7 +49,16 @@ impl Postgres {
     /// # Panics
     /// As [`Postgres::start`].
     pub fn start_with(settings: &[&str]) -> Self {
-        let home = tempfile::Builder::new().prefix("weir-pg").tempdir().expect("a folder");
+        Self::start_below(&std::env::temp_dir(), settings)
+    }
+
+    /// The same in a folder of this one.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub fn start_below(around: &Path, settings: &[&str]) -> Self {
+        let home = tempfile::Builder::new().prefix("weir-pg").tempdir_in(around);
+        let home = home.expect("a folder");
         copy(&template(), &home.path().join("data"));
         own(home.path());
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();

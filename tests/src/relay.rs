@@ -1,10 +1,10 @@
-//! A way for UDP that can be closed: whoever sends then hears nothing.
+//! A way for UDP that can be closed or lose a share: whoever sends then hears nothing.
 #![expect(clippy::expect_used, reason = "the rig of the tests: a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,23 @@ pub struct Relay {
 struct Shared {
     open: AtomicBool,
     over: AtomicBool,
+    /// Of a thousand datagrams, how many are lost in each direction.
+    losing: AtomicU32,
+    lost: AtomicU64,
+    /// Counts datagrams: which of them are lost follows from it.
+    count: AtomicU64,
+}
+
+impl Shared {
+    /// Whether the next datagram gets through.
+    fn carries(&self) -> bool {
+        // Spread by a multiplier without a pattern that retransmissions could fall into (splitmix64's last step).
+        let count = self.count.fetch_add(1, Ordering::SeqCst);
+        let mixed = (count ^ (count >> 27)).wrapping_add(1).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let lost = (mixed >> 33) % 1000 < u64::from(self.losing.load(Ordering::SeqCst));
+        self.lost.fetch_add(u64::from(lost), Ordering::SeqCst);
+        self.open.load(Ordering::SeqCst) && !lost
+    }
 }
 
 impl Relay {
@@ -46,6 +63,16 @@ impl Relay {
     /// Opens or closes it.
     pub fn open(&self, open: bool) {
         self.shared.open.store(open, Ordering::SeqCst);
+    }
+
+    /// Loses so many of a thousand datagrams in each direction from now on.
+    pub fn lose(&self, per_mille: u32) {
+        self.shared.losing.store(per_mille, Ordering::SeqCst);
+    }
+
+    /// How many it has lost while it was open or closed.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::SeqCst)
     }
 }
 
@@ -75,7 +102,7 @@ fn carry(front: &Arc<UdpSocket>, to: SocketAddr, shared: &Arc<Shared>) {
             thread::spawn(move || answer(&back_too, &front, from, &shared));
             back
         });
-        if shared.open.load(Ordering::SeqCst) {
+        if shared.carries() {
             // Refused while nobody listens behind it: lost, as on any way.
             let _ = back.send(&bytes[..size]);
         }
@@ -86,7 +113,7 @@ fn answer(back: &UdpSocket, front: &UdpSocket, client: SocketAddr, shared: &Shar
     let mut bytes = [0; 65_536];
     while !shared.over.load(Ordering::SeqCst) {
         if let Ok(size) = back.recv(&mut bytes)
-            && shared.open.load(Ordering::SeqCst)
+            && shared.carries()
         {
             let _ = front.send_to(&bytes[..size], client);
         }

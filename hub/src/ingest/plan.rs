@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::journal::{Body, BoxId, Code, EpochCause, Head};
+use domain::journal::{Body, BoxId, Code, EpochCause, Head, Lane};
 use sync::batch::Batch;
 use sync::frame::{Cursor, Down, Hole, Nak, Refusal};
 use sync::link::{Judged, judge};
@@ -29,6 +29,16 @@ impl Work {
             Self::Bad { flow, .. } => *flow,
             Self::Hole(hole) => (of, hole.from.epoch, hole.from.head.lane),
         }
+    }
+
+    /// Whether somebody waits for it.
+    pub fn is_critical(&self) -> bool {
+        let lane = match self {
+            Self::Batch(batch) => batch.lane,
+            Self::Bad { flow, .. } => flow.2,
+            Self::Hole(hole) => hole.from.head.lane,
+        };
+        lane == Lane::Critical
     }
 
     /// Rows that it may write.

@@ -26,6 +26,9 @@ pub(crate) struct Job {
 /// Most bytes of rows in one transaction: what a shard holds besides its queue.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
+/// Most rows of a group that holds something critical: its commit is not to wait for a full group of bulk.
+const URGENT_ROWS: usize = 512;
+
 /// How often a group is judged again because another node was faster. Each time that node made progress.
 const MOST_TRIES: u32 = 8;
 
@@ -66,7 +69,14 @@ impl Shard {
         let (mut rows, mut bytes) = (first.work.rows(), first.work.bytes());
         let mut group = vec![first];
         let deadline = tokio::time::Instant::now() + self.config.linger;
-        while rows < self.config.group_rows && bytes < MOST_BYTES {
+        let mut most = self.config.group_rows;
+        loop {
+            if group.last().is_some_and(|job| job.work.is_critical()) {
+                most = most.min(URGENT_ROWS);
+            }
+            if rows >= most || bytes >= MOST_BYTES {
+                break;
+            }
             match tokio::time::timeout_at(deadline, self.next()).await {
                 Ok(Some(job)) => {
                     rows += job.work.rows();

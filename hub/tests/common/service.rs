@@ -38,6 +38,11 @@ pub fn told(output: &Output) -> String {
 
 /// A hub's folder, as `init` makes it, on ports that were free a moment ago.
 pub fn init(around: &Path, postgres: &Postgres) -> PathBuf {
+    init_at(around, postgres, "127.0.0.1")
+}
+
+/// The same at an address of this machine.
+pub fn init_at(around: &Path, postgres: &Postgres, name: &str) -> PathBuf {
     let (folder, port) = (around.join("hub"), free_port().to_string());
     let (dir, database) = (folder.to_str().unwrap(), postgres.url());
     told(&weir_hub(&[
@@ -45,7 +50,7 @@ pub fn init(around: &Path, postgres: &Postgres) -> PathBuf {
         "--dir",
         dir,
         "--name",
-        "127.0.0.1",
+        name,
         "--port",
         &port,
         "--database",
@@ -53,7 +58,7 @@ pub fn init(around: &Path, postgres: &Postgres) -> PathBuf {
     ]));
     let file = folder.join("weir-hub.toml");
     let settings = fs::read_to_string(&file).unwrap();
-    fs::write(&file, settings.replace("0.0.0.0:", "127.0.0.1:")).unwrap();
+    fs::write(&file, settings.replace("0.0.0.0:", &format!("{name}:"))).unwrap();
     told(&weir_hub(&["migrate", "--database", &database]));
     file
 }
@@ -98,6 +103,21 @@ impl Hub {
             lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"))
         });
         Self(child)
+    }
+
+    /// Bytes of memory that are its own.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// kill -9, something in between, and it serves again.
+    pub fn again(&mut self, settings: &Path, between: impl FnOnce()) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        between();
+        *self = Self::start(settings);
     }
 
     /// kill -9.

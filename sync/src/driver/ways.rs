@@ -129,6 +129,11 @@ impl<'a> Ways<'a> {
         self.mqtt.as_ref().is_some_and(|client| client.tell(word))
     }
 
+    /// Whether a connection over QUIC carries, and paces itself so.
+    pub fn is_paced_by(&self, congestion: Congestion) -> bool {
+        self.quic.as_ref().is_some_and(|connection| connection.congestion() == congestion)
+    }
+
     pub fn loss(&self) -> Option<f64> {
         self.quic.as_ref().and_then(Connection::loss)
     }

@@ -10,7 +10,7 @@ use super::message;
 use super::server::{Ack, UNACKED};
 use crate::frame::{Down, Up};
 use crate::link::Path;
-use crate::peer::{Peer, QUEUE};
+use crate::peer::{Peer, QUEUE, UpSender, up_channel};
 
 /// Frames of a box that may wait for a place in the hub's queue: as many as the broker leaves unacknowledged, so that none is dropped. A
 /// hub that does not keep up holds the broker back, not the other way round.
@@ -54,7 +54,7 @@ impl Session {
         replies: mpsc::Sender<Reply>,
     ) -> (Self, Peer, impl Future<Output = ()> + Send + 'static) {
         let (queue, queued) = mpsc::channel(WAITING);
-        let (up, ups) = mpsc::channel(QUEUE);
+        let (up, ups) = up_channel();
         let (down, downs) = mpsc::channel(QUEUE);
         // The broker looked at the certificate.
         let peer = Peer { of, serial: Vec::new(), path: Path::Mqtt, remote, up: ups, down };
@@ -84,14 +84,10 @@ impl Session {
 }
 
 /// Carries a box's frames to the hub and the hub's to the box, until either has done.
-async fn carry(
-    mut queued: mpsc::Receiver<Incoming>,
-    up: mpsc::Sender<Up>,
-    tell: impl Future<Output = ()>,
-) {
+async fn carry(mut queued: mpsc::Receiver<Incoming>, up: UpSender, tell: impl Future<Output = ()>) {
     let hear = async {
         while let Some(Incoming { up: frame, ack: _ack }) = queued.recv().await {
-            if up.send(frame).await.is_err() {
+            if !up.send(frame).await {
                 return;
             }
         }

@@ -71,6 +71,7 @@ pub struct Connection {
     pub(super) control: mpsc::Sender<Vec<u8>>,
     down: mpsc::Receiver<Down>,
     tasks: JoinSet<()>,
+    congestion: Congestion,
 }
 
 impl Client {
@@ -127,7 +128,7 @@ impl Client {
             .await
             .map_err(|_| Failure::Silent)?
             .map_err(|error| failure(&error))?;
-        let opened = tokio::time::timeout(HANDSHAKE, Connection::open(inner)).await;
+        let opened = tokio::time::timeout(HANDSHAKE, Connection::open(inner, congestion)).await;
         opened.map_err(|_| Failure::Silent)?.map_err(|error| failure(&error))
     }
 
@@ -167,7 +168,10 @@ fn failure(error: &ConnectionError) -> Failure {
 }
 
 impl Connection {
-    async fn open(inner: quinn::Connection) -> Result<Self, ConnectionError> {
+    async fn open(
+        inner: quinn::Connection,
+        congestion: Congestion,
+    ) -> Result<Self, ConnectionError> {
         let mut tasks = JoinSet::new();
         let (send, mut receive) = inner.open_bi().await?;
         let control = writer(&mut tasks, send, 1);
@@ -191,7 +195,7 @@ impl Connection {
                 }
             }
         });
-        Ok(Self { inner, critical, bulk, control, down, tasks })
+        Ok(Self { inner, critical, bulk, control, down, tasks, congestion })
     }
 
     /// Sends a frame, once its stream has room.
@@ -234,10 +238,16 @@ impl Connection {
         }
     }
 
-    /// The share of packets that was lost, once enough were sent to tell.
+    /// The share of packets that was lost, once enough were lost or sent to tell: three, that one is not judged by a mishap.
     pub fn loss(&self) -> Option<f64> {
         let path = self.inner.stats().path;
-        (path.sent_packets >= 200).then(|| path.lost_packets as f64 / path.sent_packets as f64)
+        (path.sent_packets >= 200 || path.lost_packets >= 3)
+            .then(|| path.lost_packets as f64 / path.sent_packets as f64)
+    }
+
+    /// How it paces itself.
+    pub fn congestion(&self) -> Congestion {
+        self.congestion
     }
 
     /// Round-trip time.

@@ -14,7 +14,7 @@ use super::{CLOSED, Congestion, MISUSED, PROTOCOL, read, transport, write};
 use crate::frame::{Down, Up};
 use crate::identity::{Certified, IdentityError, named, server};
 use crate::link::Path;
-use crate::peer::{Peer, QUEUE};
+use crate::peer::{Peer, QUEUE, UpSender, up_channel};
 
 /// Handshakes under way at once. From half of that on, strangers have to show that they receive at their address.
 const HANDSHAKES: usize = 512;
@@ -108,7 +108,7 @@ async fn serve(incoming: Incoming, peers: mpsc::Sender<Peer>) {
         connection.close(MISUSED, b"no certificate of a box");
         return tracing::warn!(%remote, "a certificate of ours names no box");
     };
-    let (up, ups) = mpsc::channel(QUEUE);
+    let (up, ups) = up_channel();
     let (down, downs) = mpsc::channel(QUEUE);
     let remote = remote.to_string();
     let peer = Peer { of, serial, path: Path::Quic, remote, up: ups, down };
@@ -144,11 +144,11 @@ fn identity(connection: &quinn::Connection) -> Option<(domain::journal::BoxId, V
 }
 
 /// Reads frames off a stream. A box that says what is no frame is not listened to any more.
-async fn listen(mut stream: quinn::RecvStream, up: mpsc::Sender<Up>) {
+async fn listen(mut stream: quinn::RecvStream, up: UpSender) {
     while let Ok(Some(frame)) = read(&mut stream).await {
         match Up::decode(&frame) {
             Ok(Some(frame)) => {
-                if up.send(frame).await.is_err() {
+                if !up.send(frame).await {
                     return;
                 }
             }

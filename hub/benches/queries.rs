@@ -1,0 +1,178 @@
+//! How long the API takes over a full database: ten million verdicts of 200 boxes in 90 days, ordinary pages and what is hard to find, each
+//! asked again and again over HTTP. `cargo bench --workspace --bench queries`; `QUERIES_VERDICTS` sizes it (about 1 GB for two million).
+#![expect(clippy::unwrap_used, reason = "a bench may stop at what it does not expect")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::migrated;
+use common::service::{told, weir_hub};
+use hub::Database;
+use rig::postgres::Postgres;
+use serde_json::Value;
+
+const DAYS: i64 = 90;
+
+/// How often each is asked.
+const ROUNDS: usize = 40;
+
+fn setting(name: &str, default: i64) -> i64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// A day's rows, made in the database: what they say is drawn by their number, so that each run has the same. One in twelve is rejected, one
+/// in 2,000 held, one in 50,000 about a category that hardly anything is about. Box 200 wrote on the first day only.
+const FILL: &str = "
+    CREATE TEMPORARY TABLE day AS SELECT n,
+        ('00000000-0000-0000-0000-' || lpad(to_hex(CASE WHEN $DAY = 0 AND n % 500 = 0 THEN 200 ELSE 1 + n * 7919 % 199 END), 12, '0'))::uuid AS box,
+        (lpad(to_hex($DAY * 16777216 + n), 12, '0') || '70008000000000000000')::uuid AS submission,
+        $START + n * (interval '1 day' / $ROWS) AS received_at,
+        'tenant-' || (n * 31 % 20) AS tenant,
+        CASE WHEN n % 2000 = 7 THEN 'held' WHEN n % 12 = 0 THEN 'rejected' ELSE 'approved' END AS status
+        FROM generate_series(1, $ROWS) n;
+    INSERT INTO verdicts SELECT box, 1, 1, $DAY * 16777216 + n, submission, 0, NULL, true, extract(epoch FROM received_at) * 1000, received_at,
+        tenant, status, CASE status WHEN 'rejected' THEN 'high' WHEN 'held' THEN 'medium' ELSE 'safe' END,
+        CASE status WHEN 'rejected' THEN 'reject' WHEN 'held' THEN 'hold' ELSE 'allow' END, 'starter@1',
+        CASE status WHEN 'approved' THEN '[]' ELSE '[\"explicit\"]' END::jsonb,
+        CASE WHEN n % 50000 = 11 THEN '{\"terrorism\": {\"severity\": \"low\", \"score\": 0.4}}' ELSE '{\"sexual\": {\"severity\": \"safe\", \"score\": 0.02}}' END::jsonb
+        FROM day;
+    INSERT INTO submissions SELECT box, submission, tenant, 'post', n % 100000, false, 0, received_at FROM day;
+    INSERT INTO media SELECT box, submission, sha256(('m' || $DAY || '/' || n % 1000)::bytea), 'image', 100000, received_at FROM day;
+    DROP TABLE day;";
+
+async fn fill(database: &Database, rows: i64) {
+    let client = database.connect().await.unwrap();
+    for day in 0..DAYS {
+        let start = format!(
+            "(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '{} day')",
+            DAYS - day
+        );
+        client.batch_execute(&format!("SELECT ensure_day(({start})::date)")).await.unwrap();
+        let sql = FILL
+            .replace("$DAY", &format!("{day}::bigint"))
+            .replace("$START", &start)
+            .replace("$ROWS", &(rows / DAYS).to_string());
+        client.batch_execute(&sql).await.unwrap();
+    }
+    client.batch_execute("ANALYZE").await.unwrap();
+}
+
+/// A hub that speaks HTTP without TLS, on this machine alone.
+struct Hub {
+    child: Child,
+    base: String,
+    agent: ureq::Agent,
+}
+
+impl Hub {
+    fn start(postgres: &Postgres, around: &Path) -> Self {
+        let file = around.join("hub.toml");
+        let settings =
+            format!("database = '{}'\nlisten = '127.0.0.1:0'\nplain = true\n", postgres.url());
+        std::fs::write(&file, settings).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-hub"));
+        command.args(["serve", "--config"]).arg(&file).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let base = loop {
+            let line = lines.next().unwrap().unwrap();
+            if let Some((_, address)) = line.split_once("serving on ") {
+                break address.trim_end_matches('/').to_owned();
+            }
+        };
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Self { child, base, agent: ureq::Agent::new_with_defaults() }
+    }
+
+    fn ask(&self, path: &str, token: &str) -> Value {
+        let call = self.agent.get(format!("{}{path}", self.base));
+        let mut answer = call.header("authorization", format!("Bearer {token}")).call().unwrap();
+        serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let verdicts = setting("QUERIES_VERDICTS", 10_000_000);
+    // Filled fast, asked as in service.
+    let settings =
+        ["fsync=off", "shared_buffers=1GB", "max_wal_size=8GB", "maintenance_work_mem=256MB"];
+    let (postgres, around) = (Postgres::start_with(&settings), tempfile::tempdir().unwrap());
+    let database = migrated(&postgres).await;
+    let begun = Instant::now();
+    fill(&database, verdicts).await;
+    println!(
+        "{verdicts} verdicts in {DAYS} days, filled in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    let hub = Hub::start(&postgres, around.path());
+    let token = told(&weir_hub(&["token", "create", "bench", "--database", &postgres.url()]));
+    let client = database.connect().await.unwrap();
+    let row = client
+        .query_one("SELECT v.submission::text, encode(m.sha256, 'hex') FROM verdicts v JOIN media m USING (box, submission) WHERE v.status = 'held' LIMIT 1", &[])
+        .await
+        .unwrap();
+    let (submission, sha256): (String, String) = (row.get(0), row.get(1));
+    let quiet = "00000000-0000-0000-0000-0000000000c8";
+    let busy = "00000000-0000-0000-0000-000000000001";
+    let old = "since=1000000000&until=1000000001".to_owned();
+    let questions = [
+        ("newest", String::new()),
+        ("newest, 500 a page", "limit=500".to_owned()),
+        ("rejected", "status=rejected".to_owned()),
+        ("held", "status=held".to_owned()),
+        ("of a tenant", "tenant=tenant-7".to_owned()),
+        ("of a tenant, held", "tenant=tenant-7&status=held".to_owned()),
+        ("of a tenant that there is not", "tenant=nobody".to_owned()),
+        ("grave", "severity=high".to_owned()),
+        ("of a severity that there is not", "severity=critical".to_owned()),
+        ("of a common category", "category=sexual".to_owned()),
+        ("of a rare category", "category=terrorism".to_owned()),
+        ("of a category that there is not", "category=weapons".to_owned()),
+        ("of a busy box", format!("box={busy}")),
+        ("of a box that fell silent", format!("box={quiet}")),
+        ("one submission", format!("submission={submission}")),
+        ("by SHA-256", format!("sha256={sha256}")),
+        ("by a SHA-256 that there is not", format!("sha256={}", "00".repeat(32))),
+        ("of a time without any", old),
+    ];
+    let mut all = Vec::new();
+    for (what, question) in &questions {
+        let mut took = Vec::new();
+        let mut rows = 0;
+        for _ in 0..ROUNDS {
+            let begun = Instant::now();
+            let answer = hub.ask(&format!("/v1/verdicts?{question}"), &token);
+            took.push(begun.elapsed());
+            rows = answer["verdicts"].as_array().unwrap().len();
+            if took.iter().sum::<Duration>() > Duration::from_secs(20) {
+                break;
+            }
+        }
+        all.extend_from_slice(&took);
+        took.sort_unstable();
+        println!(
+            "{what:34} {rows:4} rows: p50 {:6.1} ms, p95 {:6.1} ms",
+            at(&took, 0.5),
+            at(&took, 0.95)
+        );
+    }
+    all.sort_unstable();
+    println!("all: p95 {:.1} ms (asked: 500)", at(&all, 0.95));
+}
+
+fn at(took: &[Duration], share: f64) -> f64 {
+    took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
+}
