@@ -156,6 +156,9 @@ pub enum TokenCommand {
         /// May order boxes to do something, too; without it the token reads only.
         #[arg(long)]
         orders: bool,
+        /// May ask boxes for findings, previews and texts, too: they show people.
+        #[arg(long)]
+        requests: bool,
         /// Which database, and how to answer.
         #[command(flatten)]
         at: At,
@@ -255,8 +258,9 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
         TokenCommand::Enroll { config, name, hours, tenants } => {
             invite(&config, &name, hours, &tenants).await
         }
-        TokenCommand::Create { name, orders, at } => {
-            let secret = token::create(&*at.connect().await?, &name, orders).await?;
+        TokenCommand::Create { name, orders, requests, at } => {
+            let rights = token::Rights { orders, requests };
+            let secret = token::create(&*at.connect().await?, &name, rights).await?;
             at.tell(&serde_json::json!({ "name": name, "token": secret }), || secret.clone())
         }
         TokenCommand::List(at) => {
@@ -264,7 +268,12 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
             at.tell(&tokens, || {
                 let state = |revoked: bool| if revoked { "revoked" } else { "in force" };
                 let line = |t: &token::Token| {
-                    let may = if t.orders { "reads and orders" } else { "reads" };
+                    let may = match (t.orders, t.requests) {
+                        (false, false) => "reads",
+                        (true, false) => "reads and orders",
+                        (false, true) => "reads and asks",
+                        (true, true) => "reads, orders and asks",
+                    };
                     format!("{}  {may}  {}", t.name, state(t.revoked_at.is_some()))
                 };
                 match tokens.is_empty() {

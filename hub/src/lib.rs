@@ -22,6 +22,7 @@ pub mod init;
 pub mod presence;
 mod projection;
 pub mod receipt;
+pub mod requests;
 pub mod schema;
 mod serve;
 pub mod session;

@@ -20,6 +20,7 @@ use crate::directives::Feed;
 use crate::fleet;
 use crate::http::{Api, server};
 use crate::receipt::HubKey;
+use crate::requests::Desk;
 use crate::session::Sessions;
 use crate::transports::Arrivals;
 use crate::{Ingest, Pool, broker, presence, schema, transports};
@@ -27,6 +28,8 @@ use crate::{Ingest, Pool, broker, presence, schema, transports};
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
 const API_POOL: usize = 8;
+/// For requests to boxes: an answer takes its time to go through.
+const DESK_POOL: usize = 4;
 
 /// How often partitions are made ahead and old ones dropped.
 const CHORES: Duration = Duration::from_secs(3600);
@@ -77,8 +80,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let pool = Arc::new(Pool::new(config.database.clone(), DESK_POOL));
+    let desk = Desk::new(pool, &sessions);
+    chores.spawn(desk.clone().run(config.database.clone()));
     let pool = Arc::new(Pool::new(config.database, API_POOL));
-    let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker);
+    let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker).asking(desk);
     let mut api = api.ordering(Arc::clone(&key));
     if let Some(issuer) = issuer {
         api = api.enrolling(issuer, key.public_key());

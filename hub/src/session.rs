@@ -10,6 +10,7 @@ use futures_util::stream::FuturesOrdered;
 use sync::Peer;
 use sync::frame::{Down, Hello, Refusal, Up};
 use sync::link::Path;
+use sync::quic::Asker;
 use tokio::sync::{Notify, watch};
 
 use crate::alarm::AlarmKind;
@@ -49,6 +50,18 @@ struct Live {
     /// When the last ones came.
     arrivals: VecDeque<Instant>,
     connected: bool,
+    asker: Option<Asker>,
+}
+
+/// Whether a box can be asked.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// It is connected here over QUIC.
+    Quic(Asker),
+    /// It is connected here by the broker only.
+    Mqtt,
+    /// It is not connected here.
+    Nowhere,
 }
 
 /// A connection as people see it.
@@ -73,6 +86,9 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(live) = self.sessions.live().get_mut(&self.key) {
             live.connected &= live.number != self.number;
+            if !live.connected {
+                live.asker = None;
+            }
         }
     }
 }
@@ -99,6 +115,20 @@ impl Sessions {
             remote: live.remote.clone(),
         });
         connected.collect()
+    }
+
+    /// How a box can be asked from this node; one that may no more is not.
+    pub fn reach(&self, of: BoxId) -> Reach {
+        if self.barred.borrow().contains_key(&of) {
+            return Reach::Nowhere;
+        }
+        let live = self.live();
+        let by = |quic| live.get(&(of, quic)).filter(|live| live.connected);
+        match by(true).and_then(|live| live.asker.clone()) {
+            Some(asker) => Reach::Quic(asker),
+            None if by(false).is_some() => Reach::Mqtt,
+            None => Reach::Nowhere,
+        }
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<(BoxId, bool), Live>> {
@@ -180,6 +210,7 @@ impl Sessions {
             remote: String::new(),
             arrivals: VecDeque::new(),
             connected: false,
+            asker: None,
         });
         if entry.connected {
             // Kept for whoever waits only later.
@@ -195,6 +226,7 @@ impl Sessions {
         entry.replaced = Arc::clone(&replaced);
         entry.remote = peer.remote.clone();
         entry.connected = true;
+        entry.asker = peer.asker.clone();
         let number = entry.number;
         drop(live);
         (Place { sessions: self, key, number }, replaced, flapping)

@@ -21,6 +21,7 @@ mod evidence;
 mod fork;
 mod head_file;
 mod identity;
+mod inquiry;
 mod job;
 mod journal;
 mod lock;

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::frame::{Down, Up};
 use crate::link::Path;
+use crate::quic::Asker;
 
 /// Frames that may wait between a transport and the hub; behind them the transport stops reading.
 pub const QUEUE: usize = 64;
@@ -24,4 +25,6 @@ pub struct Peer {
     pub up: mpsc::Receiver<Up>,
     /// What it is told.
     pub down: mpsc::Sender<Down>,
+    /// By which it can be asked; nothing over MQTT.
+    pub asker: Option<Asker>,
 }

@@ -30,6 +30,7 @@ mod releases;
 mod reload;
 mod rematch;
 mod replication;
+mod requests;
 pub mod sensors;
 mod server;
 mod spool;

@@ -11,10 +11,12 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::answers::Answers;
 use super::{CLOSED, Congestion, PROTOCOL, read, transport, write};
 use crate::batch::Batch;
 use crate::frame::{Down, Up};
 use crate::identity::{Certified, HUB_NAME, IdentityError, client};
+use crate::request::{MOST_REQUESTS, Requests};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -24,8 +26,9 @@ const QUEUE: usize = 64;
 
 /// Opens connections to a hub.
 pub struct Client {
-    endpoint: Endpoint,
-    tls: Arc<QuicClientConfig>,
+    pub(super) endpoint: Endpoint,
+    pub(super) tls: Arc<QuicClientConfig>,
+    answers: Answers,
 }
 
 impl std::fmt::Debug for Client {
@@ -87,7 +90,13 @@ impl Client {
             .into_iter()
             .find_map(|address| Endpoint::client(address).ok())
             .ok_or_else(|| unusable("no UDP socket can be opened".into()))?;
-        Ok(Self { endpoint, tls: Arc::new(tls) })
+        Ok(Self { endpoint, tls: Arc::new(tls), answers: Answers::default() })
+    }
+
+    /// Who answers the hub's requests; without anybody each is refused.
+    pub fn answering(mut self, requests: Arc<dyn Requests>) -> Self {
+        self.answers.set(requests);
+        self
     }
 
     /// Connects to `host:port`, trying each of its addresses.
@@ -118,7 +127,7 @@ impl Client {
 
     async fn to(&self, address: SocketAddr, congestion: Congestion) -> Result<Connection, Failure> {
         let mut config = ClientConfig::new(Arc::clone(&self.tls) as _);
-        config.transport_config(transport(congestion));
+        config.transport_config(transport(congestion, MOST_REQUESTS as u32));
         let connecting = self
             .endpoint
             .connect_with(config, address, HUB_NAME)
@@ -127,7 +136,8 @@ impl Client {
             .await
             .map_err(|_| Failure::Silent)?
             .map_err(|error| failure(&error))?;
-        let opened = tokio::time::timeout(HANDSHAKE, Connection::open(inner)).await;
+        let opened =
+            tokio::time::timeout(HANDSHAKE, Connection::open(inner, self.answers.clone())).await;
         opened.map_err(|_| Failure::Silent)?.map_err(|error| failure(&error))
     }
 
@@ -167,7 +177,7 @@ fn failure(error: &ConnectionError) -> Failure {
 }
 
 impl Connection {
-    async fn open(inner: quinn::Connection) -> Result<Self, ConnectionError> {
+    async fn open(inner: quinn::Connection, answers: Answers) -> Result<Self, ConnectionError> {
         let mut tasks = JoinSet::new();
         let (send, mut receive) = inner.open_bi().await?;
         let control = writer(&mut tasks, send, 1);
@@ -191,6 +201,7 @@ impl Connection {
                 }
             }
         });
+        tasks.spawn(answers.serve(inner.clone()));
         Ok(Self { inner, critical, bulk, control, down, tasks })
     }
 

@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{CLOSED, Congestion, MISUSED, PROTOCOL, read, transport, write};
+use super::{Asker, CLOSED, Congestion, MISUSED, PROTOCOL, read, transport, write};
 use crate::frame::{Down, Up};
 use crate::identity::{Certified, IdentityError, named, server};
 use crate::link::Path;
@@ -21,6 +21,9 @@ const HANDSHAKES: usize = 512;
 
 /// How long a handshake, and the opening of the control stream behind it, may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Streams in both directions that a box may open.
+const CONTROL: u32 = 1;
 
 /// How long the hub's last word to a box may take.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -45,7 +48,7 @@ impl Server {
         let tls = server(authority, own, PROTOCOL)?;
         let tls = QuicServerConfig::try_from(tls).map_err(|e| unusable(e.to_string()))?;
         let mut config = ServerConfig::with_crypto(Arc::new(tls));
-        config.transport_config(transport(Congestion::Cubic));
+        config.transport_config(transport(Congestion::Cubic, CONTROL));
         config.max_incoming(HANDSHAKES);
         config.incoming_buffer_size(16 * 1024);
         config.incoming_buffer_size_total(4 * 1024 * 1024);
@@ -111,7 +114,8 @@ async fn serve(incoming: Incoming, peers: mpsc::Sender<Peer>) {
     let (up, ups) = mpsc::channel(QUEUE);
     let (down, downs) = mpsc::channel(QUEUE);
     let remote = remote.to_string();
-    let peer = Peer { of, serial, path: Path::Quic, remote, up: ups, down };
+    let (path, asker) = (Path::Quic, Some(Asker::new(connection.clone())));
+    let peer = Peer { of, serial, path, remote, up: ups, down, asker };
     if peers.send(peer).await.is_err() {
         return connection.close(CLOSED, b"the hub stops");
     }

@@ -10,7 +10,7 @@ mod list;
 mod release;
 mod rematches;
 #[cfg(test)]
-mod rig;
+pub mod rig;
 mod rule;
 mod switch;
 mod tally;

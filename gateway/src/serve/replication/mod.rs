@@ -21,6 +21,7 @@ use super::App;
 use super::directives::Hub;
 use super::page::state_of;
 use super::reload;
+use super::requests::Answers;
 use crate::enrolment::{self, Enrolment, RELEASE};
 use journal::StoreJournal;
 
@@ -182,7 +183,8 @@ async fn replicate(
         Ok::<_, store::Error>((StoreJournal::new(store, hub_key)?, key))
     });
     let (journal, key) = opened.await??;
-    let client = Client::new(&enrolment.authority, enrolment.certified(&key))?;
+    let client = Client::new(&enrolment.authority, enrolment.certified(&key))?
+        .answering(Arc::new(Answers::new(Arc::clone(app))));
     let broker = enrolment.granted.mqtt.as_deref();
     let broker = broker.map(|at| Broker::new(at, &enrolment.authority, enrolment.certified(&key)));
     let config = driver::Config {
