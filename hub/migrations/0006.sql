@@ -48,3 +48,18 @@ CREATE UNLOGGED TABLE box_answers (
 );
 -- A preview is compressed already.
 ALTER TABLE box_answers ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+-- Bytes that boxes fetch, such as bundles of models, by their hash, in pieces of a mebibyte. Few, and the same for all boxes.
+CREATE TABLE blobs (
+    sha256 bytea PRIMARY KEY CHECK (length(sha256) = 32),
+    bytes bigint NOT NULL CHECK (bytes BETWEEN 1 AND 1073741824),
+    name text NOT NULL,
+    added_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE blob_pieces (
+    sha256 bytea NOT NULL REFERENCES blobs ON DELETE CASCADE,
+    n integer NOT NULL CHECK (n >= 0),
+    bytes bytea NOT NULL CHECK (length(bytes) BETWEEN 1 AND 1048576),
+    PRIMARY KEY (sha256, n)
+);
+ALTER TABLE blob_pieces ALTER COLUMN bytes SET STORAGE EXTERNAL;

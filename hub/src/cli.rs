@@ -1,5 +1,6 @@
 //! The command line.
 
+mod blobs;
 mod orders;
 
 use std::path::{Path, PathBuf};
@@ -66,6 +67,9 @@ pub enum Command {
     /// Add tenants, and say which boxes serve them.
     #[command(subcommand)]
     Tenant(orders::TenantCommand),
+    /// Take in what boxes are to fetch, such as bundles of models.
+    #[command(subcommand)]
+    Blob(blobs::BlobCommand),
     /// Tell boxes what to do, and see what came of it.
     #[command(subcommand)]
     Directive(orders::DirectiveCommand),
@@ -214,6 +218,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Box(command) => boxes(command).await?,
         Command::Token(command) => tokens(command).await?,
         Command::Tenant(command) => orders::tenants(command).await?,
+        Command::Blob(command) => blobs::run(command).await?,
         Command::Directive(command) => orders::directives(command).await?,
         Command::Key(command) => orders::keys(command).await?,
         Command::Release(arguments) => orders::release(&arguments)?,

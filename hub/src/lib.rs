@@ -6,6 +6,7 @@
 
 pub mod alarm;
 pub mod authority;
+pub mod blob;
 pub mod broker;
 mod checkpoint;
 pub mod cli;

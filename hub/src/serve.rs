@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::authority::Issuer;
+use crate::blob::Blobs;
 use crate::config::Config;
 use crate::directives::Feed;
 use crate::fleet;
@@ -28,6 +29,8 @@ use crate::{Ingest, Pool, broker, presence, schema, transports};
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
 const API_POOL: usize = 8;
+/// For what boxes fetch.
+const BLOB_POOL: usize = 2;
 /// For requests to boxes: an answer takes its time to go through.
 const DESK_POOL: usize = 4;
 
@@ -54,7 +57,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let ingest = Ingest::start(config.ingest.clone(), pool, Arc::clone(&key), &mut committing);
     let (told, barred) = watch::channel(barred);
     let feed = Feed::default();
-    let sessions = Arc::new(Sessions::new(ingest, barred.clone(), feed.clone()));
+    let blobs = Blobs::new(Arc::new(Pool::new(config.database.clone(), BLOB_POOL)));
+    let sessions = Arc::new(Sessions::new(ingest, barred.clone(), feed.clone()).serving(blobs));
     let mut chores = JoinSet::new();
     chores.spawn(feed.run(config.database.clone()));
     chores.spawn(fleet::watch(config.database.clone(), told));

@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use domain::journal::{BoxId, Code, Epoch, Lane, Seq};
 use futures_util::StreamExt as _;
-use futures_util::stream::FuturesOrdered;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use sync::Peer;
+use sync::blob::UNKNOWN;
 use sync::frame::{Down, Hello, Refusal, Up};
 use sync::link::Path;
-use sync::quic::Asker;
-use tokio::sync::{Notify, watch};
+use sync::quic::{Asker, Fetching};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::alarm::AlarmKind;
+use crate::blob::Blobs;
 use crate::directives::{Feed, Follower};
 use crate::fleet::{Barred, State};
 use crate::ingest::{Ingest, Pending};
@@ -38,6 +41,7 @@ pub struct Sessions {
     ingest: Ingest,
     barred: watch::Receiver<Barred>,
     feed: Feed,
+    blobs: Option<Blobs>,
     live: Mutex<HashMap<(BoxId, bool), Live>>,
 }
 
@@ -96,7 +100,17 @@ impl Drop for Place<'_> {
 impl Sessions {
     /// Sessions over an ingest; `barred` as [`fleet::watch`] keeps it, `feed` as [`Feed::run`] does.
     pub fn new(ingest: Ingest, barred: watch::Receiver<Barred>, feed: Feed) -> Self {
-        Self { ingest, barred, feed, live: Mutex::default() }
+        Self { ingest, barred, feed, blobs: None, live: Mutex::default() }
+    }
+
+    /// Boxes may fetch, too.
+    pub fn serving(self, blobs: Blobs) -> Self {
+        Self { blobs: Some(blobs), ..self }
+    }
+
+    /// What boxes fetch, where they may.
+    pub fn blobs(&self) -> Option<&Blobs> {
+        self.blobs.as_ref()
     }
 
     /// What they bring to.
@@ -170,7 +184,7 @@ impl Sessions {
                 let _ = down.send(Down::Refused(Code::lossy(word))).await;
                 Ok("refused")
             }
-            end = Session::new(&self.ingest, &self.feed, peer).run() => end.map(|()| "the box went"),
+            end = Session::new(self, peer).run() => end.map(|()| "the box went"),
         }
     }
 
@@ -233,7 +247,7 @@ impl Sessions {
     }
 }
 
-type Answers = FuturesOrdered<futures_util::future::BoxFuture<'static, Result<Down, Error>>>;
+type Answers = FuturesOrdered<BoxFuture<'static, Result<Down, Error>>>;
 
 struct Session<'a> {
     ingest: &'a Ingest,
@@ -244,13 +258,29 @@ struct Session<'a> {
     /// Where a gap was last told of.
     gaps: HashMap<(Epoch, Lane), (Seq, Instant)>,
     follower: Follower,
+    /// Fetches that are being served, with this.
+    serving: FuturesUnordered<BoxFuture<'static, ()>>,
+    fetches: Option<mpsc::Receiver<Fetching>>,
+    blobs: Option<Blobs>,
 }
 
 impl<'a> Session<'a> {
-    fn new(ingest: &'a Ingest, feed: &Feed, peer: Peer) -> Self {
+    fn new(sessions: &'a Sessions, mut peer: Peer) -> Self {
+        let Sessions { ingest, feed, blobs, .. } = sessions;
+        let (fetches, blobs) = (peer.fetches.take(), blobs.clone());
         let (urgent, normal) = (Answers::new(), Answers::new());
         let follower = Follower::new(peer.of, Arc::clone(ingest.pool()), feed.clone());
-        Self { ingest, peer, urgent, normal, gaps: HashMap::new(), follower }
+        Self {
+            ingest,
+            peer,
+            urgent,
+            normal,
+            gaps: HashMap::new(),
+            follower,
+            serving: FuturesUnordered::new(),
+            fetches,
+            blobs,
+        }
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -273,6 +303,8 @@ impl<'a> Session<'a> {
                         return Ok(());
                     }
                 },
+                Some(()) = self.serving.next() => {}
+                Some(fetching) = next(self.fetches.as_mut()) => self.serve(fetching),
                 up = self.peer.up.recv(), if room => match up {
                     Some(up) => self.hear(up).await?,
                     None => break,
@@ -325,6 +357,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn serve(&mut self, fetching: Fetching) {
+        let serving: BoxFuture<'static, ()> = match self.blobs.clone() {
+            Some(blobs) => Box::pin(blobs.serve(fetching)),
+            None => Box::pin(fetching.refuse(Code::lossy(UNKNOWN))),
+        };
+        self.serving.push(serving);
+    }
+
     fn wait(&mut self, lane: Lane, pending: Pending) {
         let answers = match lane {
             Lane::Critical => &mut self.urgent,
@@ -364,6 +404,13 @@ impl<'a> Session<'a> {
             self.gaps.insert(flow, (seq, Instant::now()));
         }
         self.peer.down.send(answer).await.is_ok()
+    }
+}
+
+async fn next(fetches: Option<&mut mpsc::Receiver<Fetching>>) -> Option<Fetching> {
+    match fetches {
+        Some(fetches) => fetches.recv().await,
+        None => None,
     }
 }
 

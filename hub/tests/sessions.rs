@@ -49,7 +49,8 @@ impl Hub {
         let (told, down) = mpsc::channel(sync::peer::QUEUE);
         let remote = "192.0.2.1:4433".into();
         let (of, serial) = (paper.of, vec![1]);
-        let peer = Peer { of, serial, path, remote, up: heard, down: told, asker: None };
+        let peer =
+            Peer { of, serial, path, remote, up: heard, down: told, asker: None, fetches: None };
         let sessions = Arc::clone(&self.sessions);
         self.tasks.spawn(async move { sessions.serve(peer).await });
         Line { up, down }

@@ -10,6 +10,7 @@ mod access;
 mod author;
 mod bank;
 mod blob;
+mod bundle;
 mod config;
 mod decision;
 mod directive;

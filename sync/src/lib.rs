@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod blob;
 mod columns;
 pub mod directives;
 pub mod driver;

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::frame::{Down, Up};
 use crate::link::Path;
-use crate::quic::Asker;
+use crate::quic::{Asker, Fetching};
 
 /// Frames that may wait between a transport and the hub; behind them the transport stops reading.
 pub const QUEUE: usize = 64;
@@ -27,4 +27,6 @@ pub struct Peer {
     pub down: mpsc::Sender<Down>,
     /// By which it can be asked; nothing over MQTT.
     pub asker: Option<Asker>,
+    /// What it fetches; nothing over MQTT.
+    pub fetches: Option<mpsc::Receiver<Fetching>>,
 }

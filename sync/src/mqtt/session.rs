@@ -58,7 +58,7 @@ impl Session {
         let (down, downs) = mpsc::channel(QUEUE);
         // The broker looked at the certificate.
         let (serial, path) = (Vec::new(), Path::Mqtt);
-        let peer = Peer { of, serial, path, remote, up: ups, down, asker: None };
+        let peer = Peer { of, serial, path, remote, up: ups, down, asker: None, fetches: None };
         let session = Self { number, queue, heard: Instant::now() };
         (session, peer, carry(queued, up, tell(of, number, downs, replies)))
     }

@@ -8,10 +8,11 @@ use domain::journal::Lane;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::answers::Answers;
+use super::fetcher::Fetcher;
 use super::{CLOSED, Congestion, PROTOCOL, read, transport, write};
 use crate::batch::Batch;
 use crate::frame::{Down, Up};
@@ -29,6 +30,7 @@ pub struct Client {
     pub(super) endpoint: Endpoint,
     pub(super) tls: Arc<QuicClientConfig>,
     answers: Answers,
+    latest: watch::Sender<Option<quinn::Connection>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -90,7 +92,17 @@ impl Client {
             .into_iter()
             .find_map(|address| Endpoint::client(address).ok())
             .ok_or_else(|| unusable("no UDP socket can be opened".into()))?;
-        Ok(Self { endpoint, tls: Arc::new(tls), answers: Answers::default() })
+        Ok(Self {
+            endpoint,
+            tls: Arc::new(tls),
+            answers: Answers::default(),
+            latest: watch::Sender::new(None),
+        })
+    }
+
+    /// Fetches over whichever connection there is.
+    pub fn fetcher(&self) -> Fetcher {
+        Fetcher::new(self.latest.subscribe())
     }
 
     /// Who answers the hub's requests; without anybody each is refused.
@@ -138,7 +150,9 @@ impl Client {
             .map_err(|error| failure(&error))?;
         let opened =
             tokio::time::timeout(HANDSHAKE, Connection::open(inner, self.answers.clone())).await;
-        opened.map_err(|_| Failure::Silent)?.map_err(|error| failure(&error))
+        let opened = opened.map_err(|_| Failure::Silent)?.map_err(|error| failure(&error))?;
+        self.latest.send_replace(Some(opened.inner.clone()));
+        Ok(opened)
     }
 
     /// Other addresses are in use now: connections go on from a new socket.

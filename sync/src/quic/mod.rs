@@ -7,11 +7,17 @@
 //!
 //! The hub opens one more stream in both directions for each request ([`crate::request`]), bulk's equal.
 //!
+//! The box opens one for each blob that it fetches ([`crate::blob`]); what comes over it goes behind all that the hub says.
+//!
 //! A connection is the session: what was under way when it ends is not waited for. It moves with the box's address.
 
 mod answers;
 mod asker;
 mod client;
+#[cfg(test)]
+mod fetch_tests;
+mod fetcher;
+mod fetching;
 #[cfg(test)]
 mod request_tests;
 mod server;
@@ -29,6 +35,8 @@ use crate::frame::MOST_FRAME_BYTES;
 
 pub use asker::Asker;
 pub use client::{Client, Connection, Event, Failure};
+pub use fetcher::{Fetched, Fetcher};
+pub use fetching::Fetching;
 pub use server::Server;
 
 /// The protocol's name in the handshake.

@@ -54,7 +54,7 @@ pub(super) fn hello() -> Up {
     Up::Hello(Hello { release: "1".into(), schema: 1, lanes: vec![] })
 }
 
-fn ack(seq: u64) -> Down {
+pub(super) fn ack(seq: u64) -> Down {
     let mut cursor = nothing(domain::journal::Epoch(1), Lane::Bulk);
     cursor.head = Head { seq: Seq(seq), ..cursor.head };
     Down::Ack(Cursor { ..cursor })

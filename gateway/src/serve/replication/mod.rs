@@ -18,6 +18,7 @@ use sync::quic::{Client, Failure};
 use tokio::sync::watch;
 
 use super::App;
+use super::bundles;
 use super::directives::Hub;
 use super::page::state_of;
 use super::reload;
@@ -202,6 +203,7 @@ async fn replicate(
         tokio::select! {
             failure = &mut driving => failure,
             () = report(app, &telemetry) => None,
+            () = bundles::run(app, client.fetcher()) => None,
             () = results::tell(app.store.clone(), telemetry.clone()), if enrolment.granted.mqtt.is_some() => None,
             () = due(app, enrolment, stop) => {
                 tell_end.send_replace(true);

@@ -35,11 +35,15 @@ impl Answers {
                 let inspector = tenant.engine.inspector();
                 inspector.preview(&item, wanted.at_ms, gap).map_err(|failure| word(&failure))?
             }
-            Err(failure) if &*failure.reason == "bytes_gone" => {
-                return self.of_evidence(&submission, &tenant, index);
+            // They may also go at this very moment, once the evidence is there.
+            Err(failure) => {
+                let kept = self.of_evidence(&submission, &tenant, index);
+                return kept.map_err(|code| match &*failure.reason {
+                    "bytes_gone" => code,
+                    // Altered by another hand, or its disk is failing.
+                    _ => word(&failure),
+                });
             }
-            // Altered by another hand, or its disk is failing.
-            Err(failure) => return Err(word(&failure)),
         };
         picture(&image.ok_or("unreadable")?)
     }
