@@ -134,8 +134,7 @@ impl Hub {
     fn set_up(broker: &[&str]) -> Self {
         let postgres = Postgres::start();
         let folder = tempfile::tempdir().unwrap();
-        // Free a moment ago; TCP and UDP ports are handed out apart from each other.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let hub = Self { postgres, folder, port, child: None };
         let init = ["init", "--name", "127.0.0.1", "--port", &port.to_string(), "--dir"];
         let url = hub.postgres.url();
@@ -200,7 +199,7 @@ impl Hub {
     /// # Panics
     /// Where it does not start.
     pub fn another_node(&self) -> Node {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let text = std::fs::read_to_string(self.settings()).unwrap();
         let settings = self.dir().join("another.toml");
         std::fs::write(&settings, text.replace(&self.port.to_string(), &port.to_string())).unwrap();
@@ -322,6 +321,17 @@ impl Hub {
             (id.to_owned(), count.parse().unwrap())
         };
         rows.iter().map(pair).collect()
+    }
+}
+
+/// Free a moment ago, for TCP and UDP: they are handed out apart from each other.
+fn free_port() -> u16 {
+    loop {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::journal::Sha256;
 
-use super::tests::{bench, certified, hello, of};
+use super::tests::{ack, bench, certified, hello, of};
 use super::*;
 use crate::blob::Unfetched;
 use crate::frame::Up;
@@ -91,9 +91,9 @@ async fn what_is_fetched_and_not_read_holds_up_nothing_that_the_hub_says() {
     let pouring = tokio::spawn(async move { wanted.send(&vec![0; 64 << 20]).await });
     assert_eq!(peer.up.recv().await, Some(hello()));
     for n in 0..200u64 {
-        peer.down.send(super::tests::ack(n)).await.unwrap();
+        peer.down.send(ack(n)).await.unwrap();
         let heard = tokio::time::timeout(PATIENCE, connection.next(false)).await;
-        assert_eq!(heard.unwrap(), Event::Heard(super::tests::ack(n)));
+        assert_eq!(heard.unwrap(), Event::Heard(ack(n)));
         connection.send(&Up::Batch(vec![1; 20_000])).await.unwrap();
         assert!(peer.up.recv().await.is_some());
     }
