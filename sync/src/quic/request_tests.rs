@@ -206,6 +206,6 @@ async fn answers_that_nobody_reads_hold_up_no_lane() {
         let sent = tokio::time::timeout(PATIENCE, connection.send(&batch)).await;
         assert!(matches!(sent, Ok(Ok(()))), "a lane has room");
         let heard = tokio::time::timeout(PATIENCE, peer.up.recv()).await;
-        assert_eq!(heard, Ok(Some(batch)), "a batch gets through");
+        assert!(heard == Ok(Some(batch)), "a batch gets through");
     }
 }
