@@ -1,5 +1,6 @@
 //! The command line.
 
+mod blobs;
 mod orders;
 
 use std::path::{Path, PathBuf};
@@ -66,6 +67,9 @@ pub enum Command {
     /// Add tenants, and say which boxes serve them.
     #[command(subcommand)]
     Tenant(orders::TenantCommand),
+    /// Take in what boxes are to fetch, such as bundles of models.
+    #[command(subcommand)]
+    Blob(blobs::BlobCommand),
     /// Tell boxes what to do, and see what came of it.
     #[command(subcommand)]
     Directive(orders::DirectiveCommand),
@@ -156,6 +160,9 @@ pub enum TokenCommand {
         /// May order boxes to do something, too; without it the token reads only.
         #[arg(long)]
         orders: bool,
+        /// May ask boxes for findings, previews and texts, too: they show people.
+        #[arg(long)]
+        requests: bool,
         /// Which database, and how to answer.
         #[command(flatten)]
         at: At,
@@ -211,6 +218,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Box(command) => boxes(command).await?,
         Command::Token(command) => tokens(command).await?,
         Command::Tenant(command) => orders::tenants(command).await?,
+        Command::Blob(command) => blobs::run(command).await?,
         Command::Directive(command) => orders::directives(command).await?,
         Command::Key(command) => orders::keys(command).await?,
         Command::Release(arguments) => orders::release(&arguments)?,
@@ -255,8 +263,9 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
         TokenCommand::Enroll { config, name, hours, tenants } => {
             invite(&config, &name, hours, &tenants).await
         }
-        TokenCommand::Create { name, orders, at } => {
-            let secret = token::create(&*at.connect().await?, &name, orders).await?;
+        TokenCommand::Create { name, orders, requests, at } => {
+            let rights = token::Rights { orders, requests };
+            let secret = token::create(&*at.connect().await?, &name, rights).await?;
             at.tell(&serde_json::json!({ "name": name, "token": secret }), || secret.clone())
         }
         TokenCommand::List(at) => {
@@ -264,7 +273,12 @@ async fn tokens(command: TokenCommand) -> anyhow::Result<()> {
             at.tell(&tokens, || {
                 let state = |revoked: bool| if revoked { "revoked" } else { "in force" };
                 let line = |t: &token::Token| {
-                    let may = if t.orders { "reads and orders" } else { "reads" };
+                    let may = match (t.orders, t.requests) {
+                        (false, false) => "reads",
+                        (true, false) => "reads and orders",
+                        (false, true) => "reads and asks",
+                        (true, true) => "reads, orders and asks",
+                    };
                     format!("{}  {may}  {}", t.name, state(t.revoked_at.is_some()))
                 };
                 match tokens.is_empty() {

@@ -6,6 +6,7 @@
 
 pub mod alarm;
 pub mod authority;
+pub mod blob;
 pub mod broker;
 mod checkpoint;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod init;
 pub mod presence;
 mod projection;
 pub mod receipt;
+pub mod requests;
 pub mod schema;
 mod serve;
 pub mod session;

@@ -15,11 +15,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::authority::Issuer;
+use crate::blob::Blobs;
 use crate::config::Config;
 use crate::directives::Feed;
 use crate::fleet;
 use crate::http::{Api, server};
 use crate::receipt::HubKey;
+use crate::requests::Desk;
 use crate::session::Sessions;
 use crate::transports::Arrivals;
 use crate::{Ingest, Pool, broker, presence, schema, transports};
@@ -27,6 +29,10 @@ use crate::{Ingest, Pool, broker, presence, schema, transports};
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
 const API_POOL: usize = 8;
+/// For what boxes fetch.
+const BLOB_POOL: usize = 2;
+/// For requests to boxes: an answer takes its time to go through.
+const DESK_POOL: usize = 4;
 
 /// How often partitions are made ahead and old ones dropped.
 const CHORES: Duration = Duration::from_secs(3600);
@@ -51,7 +57,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let ingest = Ingest::start(config.ingest.clone(), pool, Arc::clone(&key), &mut committing);
     let (told, barred) = watch::channel(barred);
     let feed = Feed::default();
-    let sessions = Arc::new(Sessions::new(ingest, barred.clone(), feed.clone()));
+    let blobs = Blobs::new(Arc::new(Pool::new(config.database.clone(), BLOB_POOL)));
+    let sessions = Arc::new(Sessions::new(ingest, barred.clone(), feed.clone()).serving(blobs));
     let mut chores = JoinSet::new();
     chores.spawn(feed.run(config.database.clone()));
     chores.spawn(fleet::watch(config.database.clone(), told));
@@ -77,8 +84,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let pool = Arc::new(Pool::new(config.database.clone(), DESK_POOL));
+    let desk = Desk::new(pool, &sessions);
+    chores.spawn(desk.clone().run(config.database.clone()));
     let pool = Arc::new(Pool::new(config.database, API_POOL));
-    let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker);
+    let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker).asking(desk);
     let mut api = api.ordering(Arc::clone(&key));
     if let Some(issuer) = issuer {
         api = api.enrolling(issuer, key.public_key());

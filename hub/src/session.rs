@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 
 use domain::journal::{BoxId, Code, Epoch, Lane, Seq};
 use futures_util::StreamExt as _;
-use futures_util::stream::FuturesOrdered;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use sync::Peer;
+use sync::blob::UNKNOWN;
 use sync::frame::{Down, Hello, Refusal, Up};
 use sync::link::Path;
-use tokio::sync::{Notify, watch};
+use sync::quic::{Asker, Fetching};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::alarm::AlarmKind;
+use crate::blob::Blobs;
 use crate::directives::{Feed, Follower};
 use crate::fleet::{Barred, State};
 use crate::ingest::{Ingest, Pending};
@@ -37,6 +41,7 @@ pub struct Sessions {
     ingest: Ingest,
     barred: watch::Receiver<Barred>,
     feed: Feed,
+    blobs: Option<Blobs>,
     live: Mutex<HashMap<(BoxId, bool), Live>>,
 }
 
@@ -49,6 +54,18 @@ struct Live {
     /// When the last ones came.
     arrivals: VecDeque<Instant>,
     connected: bool,
+    asker: Option<Asker>,
+}
+
+/// Whether a box can be asked.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// It is connected here over QUIC.
+    Quic(Asker),
+    /// It is connected here by the broker only.
+    Mqtt,
+    /// It is not connected here.
+    Nowhere,
 }
 
 /// A connection as people see it.
@@ -73,6 +90,9 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(live) = self.sessions.live().get_mut(&self.key) {
             live.connected &= live.number != self.number;
+            if !live.connected {
+                live.asker = None;
+            }
         }
     }
 }
@@ -80,7 +100,17 @@ impl Drop for Place<'_> {
 impl Sessions {
     /// Sessions over an ingest; `barred` as [`fleet::watch`] keeps it, `feed` as [`Feed::run`] does.
     pub fn new(ingest: Ingest, barred: watch::Receiver<Barred>, feed: Feed) -> Self {
-        Self { ingest, barred, feed, live: Mutex::default() }
+        Self { ingest, barred, feed, blobs: None, live: Mutex::default() }
+    }
+
+    /// Boxes may fetch, too.
+    pub fn serving(self, blobs: Blobs) -> Self {
+        Self { blobs: Some(blobs), ..self }
+    }
+
+    /// What boxes fetch, where they may.
+    pub fn blobs(&self) -> Option<&Blobs> {
+        self.blobs.as_ref()
     }
 
     /// What they bring to.
@@ -99,6 +129,20 @@ impl Sessions {
             remote: live.remote.clone(),
         });
         connected.collect()
+    }
+
+    /// How a box can be asked from this node; one that may no more is not.
+    pub fn reach(&self, of: BoxId) -> Reach {
+        if self.barred.borrow().contains_key(&of) {
+            return Reach::Nowhere;
+        }
+        let live = self.live();
+        let by = |quic| live.get(&(of, quic)).filter(|live| live.connected);
+        match by(true).and_then(|live| live.asker.clone()) {
+            Some(asker) => Reach::Quic(asker),
+            None if by(false).is_some() => Reach::Mqtt,
+            None => Reach::Nowhere,
+        }
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<(BoxId, bool), Live>> {
@@ -140,7 +184,7 @@ impl Sessions {
                 let _ = down.send(Down::Refused(Code::lossy(word))).await;
                 Ok("refused")
             }
-            end = Session::new(&self.ingest, &self.feed, peer).run() => end.map(|()| "the box went"),
+            end = Session::new(self, peer).run() => end.map(|()| "the box went"),
         }
     }
 
@@ -180,6 +224,7 @@ impl Sessions {
             remote: String::new(),
             arrivals: VecDeque::new(),
             connected: false,
+            asker: None,
         });
         if entry.connected {
             // Kept for whoever waits only later.
@@ -195,14 +240,15 @@ impl Sessions {
         entry.replaced = Arc::clone(&replaced);
         entry.remote = peer.remote.clone();
         entry.connected = true;
+        entry.asker = peer.asker.clone();
         let number = entry.number;
         drop(live);
         (Place { sessions: self, key, number }, replaced, flapping)
     }
 }
 
-type Handing<'a> = futures_util::future::BoxFuture<'a, Result<Pending, Error>>;
-type Answers = FuturesOrdered<futures_util::future::BoxFuture<'static, Result<Down, Error>>>;
+type Handing<'a> = BoxFuture<'a, Result<Pending, Error>>;
+type Answers = FuturesOrdered<BoxFuture<'static, Result<Down, Error>>>;
 
 struct Session<'a> {
     ingest: &'a Ingest,
@@ -215,13 +261,30 @@ struct Session<'a> {
     /// Where a gap was last told of.
     gaps: HashMap<(Epoch, Lane), (Seq, Instant)>,
     follower: Follower,
+    /// Fetches that are being served, with this.
+    serving: FuturesUnordered<BoxFuture<'static, ()>>,
+    fetches: Option<mpsc::Receiver<Fetching>>,
+    blobs: Option<Blobs>,
 }
 
 impl<'a> Session<'a> {
-    fn new(ingest: &'a Ingest, feed: &Feed, peer: Peer) -> Self {
+    fn new(sessions: &'a Sessions, mut peer: Peer) -> Self {
+        let Sessions { ingest, feed, blobs, .. } = sessions;
+        let (fetches, blobs) = (peer.fetches.take(), blobs.clone());
         let (urgent, normal) = (Answers::new(), Answers::new());
         let follower = Follower::new(peer.of, Arc::clone(ingest.pool()), feed.clone());
-        Self { ingest, peer, urgent, normal, handing: None, gaps: HashMap::new(), follower }
+        Self {
+            ingest,
+            peer,
+            urgent,
+            normal,
+            handing: None,
+            gaps: HashMap::new(),
+            follower,
+            serving: FuturesUnordered::new(),
+            fetches,
+            blobs,
+        }
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -255,6 +318,8 @@ impl<'a> Session<'a> {
                         return Ok(());
                     }
                 },
+                Some(()) = self.serving.next() => {}
+                Some(fetching) = next(self.fetches.as_mut()) => self.serve(fetching),
                 up = self.peer.up.bulk.recv(), if bulk && bulk_room => match up {
                     Some(Up::Batch(bytes)) => {
                         let (ingest, of) = (self.ingest, self.peer.of);
@@ -317,6 +382,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn serve(&mut self, fetching: Fetching) {
+        let serving: BoxFuture<'static, ()> = match self.blobs.clone() {
+            Some(blobs) => Box::pin(blobs.serve(fetching)),
+            None => Box::pin(fetching.refuse(Code::lossy(UNKNOWN))),
+        };
+        self.serving.push(serving);
+    }
+
     fn wait(&mut self, lane: Lane, pending: Pending) {
         let answers = match lane {
             Lane::Critical => &mut self.urgent,
@@ -364,6 +437,13 @@ async fn handed(handing: &mut Option<Handing<'_>>) -> Result<Pending, Error> {
     match handing {
         Some(handing) => handing.await,
         None => std::future::pending().await,
+    }
+}
+
+async fn next(fetches: Option<&mut mpsc::Receiver<Fetching>>) -> Option<Fetching> {
+    match fetches {
+        Some(fetches) => fetches.recv().await,
+        None => None,
     }
 }
 

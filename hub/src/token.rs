@@ -17,17 +17,28 @@ pub struct Token {
     pub name: String,
     /// Whether it may order boxes to do something; all may read.
     pub orders: bool,
+    /// Whether it may ask boxes for what shows people.
+    pub requests: bool,
     /// Seconds since 1970.
     pub created_at: f64,
     /// Seconds since 1970; nothing where it is in force.
     pub revoked_at: Option<f64>,
 }
 
+/// What a token may beside reading.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rights {
+    /// To order boxes to do something.
+    pub orders: bool,
+    /// To ask boxes for what shows people: previews, findings, texts.
+    pub requests: bool,
+}
+
 /// Makes a token; the secret is told this once. 256 random bits need no slow hash.
 ///
 /// # Errors
 /// Where the name is taken or empty, or the database is away.
-pub async fn create(client: &Client, name: &str, orders: bool) -> Result<String, Error> {
+pub async fn create(client: &Client, name: &str, rights: Rights) -> Result<String, Error> {
     if name.trim().is_empty() {
         return Err(Error::Invalid("a token needs a name, to be known by in the list".into()));
     }
@@ -36,8 +47,11 @@ pub async fn create(client: &Client, name: &str, orders: bool) -> Result<String,
     filled.map_err(|_| Error::Invalid("no randomness for a token".into()))?;
     let secret = format!("{PREFIX}{}", Sha256(random));
     let hash = Sha256::of(secret.as_bytes());
-    let query = "INSERT INTO api_tokens (name, secret_sha256, orders) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
-    match client.execute(query, &[&name, &hash.0.as_slice(), &orders]).await? {
+    let query = "INSERT INTO api_tokens (name, secret_sha256, orders, requests) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING";
+    match client
+        .execute(query, &[&name, &hash.0.as_slice(), &rights.orders, &rights.requests])
+        .await?
+    {
         0 => Err(Error::Invalid(format!("there is a token `{name}` already: take another name"))),
         _ => Ok(secret),
     }
@@ -48,7 +62,7 @@ pub async fn create(client: &Client, name: &str, orders: bool) -> Result<String,
 /// # Errors
 /// Where the database is away.
 pub async fn list(client: &Client) -> Result<Vec<Token>, Error> {
-    let query = "SELECT name, extract(epoch FROM created_at)::float8, extract(epoch FROM revoked_at)::float8, orders
+    let query = "SELECT name, extract(epoch FROM created_at)::float8, extract(epoch FROM revoked_at)::float8, orders, requests
                  FROM api_tokens ORDER BY name";
     let rows = client.query(query, &[]).await?;
     let token = |row: &tokio_postgres::Row| {
@@ -57,6 +71,7 @@ pub async fn list(client: &Client) -> Result<Vec<Token>, Error> {
             created_at: row.try_get(1)?,
             revoked_at: row.try_get(2)?,
             orders: row.try_get(3)?,
+            requests: row.try_get(4)?,
         })
     };
     rows.iter().map(token).collect()
@@ -81,6 +96,8 @@ pub struct Holder {
     pub name: String,
     /// Whether it may order boxes to do something.
     pub orders: bool,
+    /// Whether it may ask boxes for what shows people.
+    pub requests: bool,
 }
 
 /// The token in force to which a secret belongs. It is looked up by its hash, so that time tells nothing of it.
@@ -89,8 +106,10 @@ pub struct Holder {
 /// Where the database is away.
 pub async fn holder(client: &Client, secret: &str) -> Result<Option<Holder>, Error> {
     let hash = Sha256::of(secret.as_bytes());
-    let query =
-        "SELECT name, orders FROM api_tokens WHERE secret_sha256 = $1 AND revoked_at IS NULL";
+    let query = "SELECT name, orders, requests FROM api_tokens WHERE secret_sha256 = $1 AND revoked_at IS NULL";
     let row = client.query_opt(query, &[&hash.0.as_slice()]).await?;
-    row.map(|row| Ok(Holder { name: row.try_get(0)?, orders: row.try_get(1)? })).transpose()
+    let holder = |row: tokio_postgres::Row| {
+        Ok(Holder { name: row.try_get(0)?, orders: row.try_get(1)?, requests: row.try_get(2)? })
+    };
+    row.map(holder).transpose()
 }

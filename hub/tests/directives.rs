@@ -196,6 +196,8 @@ async fn what_makes_no_sense_is_refused_and_ordered_nowhere() {
         ("everybody", ENTRY, "write `fleet`"),
         ("fleet", ENTRY, "at the address of a tenant"),
         ("fleet", r#"{"kind":"drain","on":true}"#, "at the address of a box"),
+        ("tenant/one", r#"{"kind":"bundle","sha256":"BUNDLE"}"#, "a box or the fleet"),
+        ("fleet", r#"{"kind":"bundle","sha256":"BUNDLE"}"#, "weir-hub blob add"),
         ("fleet", r#"{"kind":"explode"}"#, "unknown variant `explode`"),
         ("fleet", r#"{"kind":"flag","name":"a b","on":true}"#, "is no code"),
         ("fleet", r#"{"kind":"erase","tenant":"one","author":{"id":"x"}}"#, "the author's tenant"),
@@ -211,7 +213,7 @@ async fn what_makes_no_sense_is_refused_and_ordered_nowhere() {
         ),
         ("fleet", r#"{"kind":"release","bytes":"AA==","signature":""}"#, "damaged"),
     ] {
-        let said = refused(to, order);
+        let said = refused(to, &order.replace("BUNDLE", &"07".repeat(32)));
         assert!(said.contains(why), "{to} {order}: {said}");
     }
     assert_eq!(answer(&["directive", "list"], &postgres), Value::Array(vec![]));

@@ -49,7 +49,9 @@ impl Hub {
         let (up, heard) = up_channel();
         let (told, down) = mpsc::channel(sync::peer::QUEUE);
         let remote = "192.0.2.1:4433".into();
-        let peer = Peer { of: paper.of, serial: vec![1], path, remote, up: heard, down: told };
+        let (of, serial) = (paper.of, vec![1]);
+        let peer =
+            Peer { of, serial, path, remote, up: heard, down: told, asker: None, fetches: None };
         let sessions = Arc::clone(&self.sessions);
         self.tasks.spawn(async move { sessions.serve(peer).await });
         Line { up, down }

@@ -3,14 +3,14 @@
 //!
 //! What a directive orders is done before; the place moves with the receipt, so that a crash in between has it done once more.
 
-use domain::directive::{self, Address, Release, ReleaseKind};
+use domain::directive::{self, Address, Bundle, Release, ReleaseKind};
 use domain::journal::{
     Actor, Body, Code, Directed, Distrusted, Epoch, Lane, Millis, Seq, Subject, TenantId,
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::{
-    Error, Hash, NewBankEntry, Reply, Store, bank,
+    Error, Hash, NewBankEntry, Reply, Store, bank, bundle,
     rows::{self, bits},
     store::Way,
     txn::{Entry, Place, Txn},
@@ -34,6 +34,8 @@ pub struct Kept {
     pub release: Option<Release>,
     /// To be done afterwards, in this order.
     pub rematches: Vec<Rematch>,
+    /// To be fetched and installed afterwards.
+    pub bundle: Option<Bundle>,
 }
 
 /// The directive that was taken last.
@@ -109,6 +111,9 @@ impl Store {
                 keep_release(txn, release)?;
             }
             kept.rematches.iter().try_for_each(|rematch| keep_rematch(txn, rematch))?;
+            if let Some(bundle) = &kept.bundle {
+                bundle::keep(txn, bundle)?;
+            }
             let (place, refused) = (place.clone(), refused.clone());
             append(txn, Body::Directed(Directed { place, order, refused }))?;
             Ok(true)

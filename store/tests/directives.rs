@@ -4,7 +4,7 @@
 mod common;
 
 use common::{code, judged, open, start, submission, tenant};
-use domain::directive::{Address, Place, Release, ReleaseKind};
+use domain::directive::{Address, Bundle, Place, Release, ReleaseKind};
 use domain::journal::{Actor, Body, Epoch, Lane, Record, Seq, Sha256};
 use domain::standing::{Ladder, Level};
 use store::{Hash, Kept, NewBankEntry, Rematch, Store};
@@ -66,8 +66,11 @@ fn what_is_kept_is_kept_with_the_receipt_or_not_at_all() {
     let rematch = |added, hash| Rematch { tenant: tenant(), added, entry: entry(hash) };
     let rematches =
         [rematch(true, Hash::Sha256(Sha256([7; 32]))), rematch(false, Hash::Pdq([8; 32], 31))];
-    let kept =
-        |version| Kept { release: Some(release(version, "text")), rematches: rematches.to_vec() };
+    let kept = |version| Kept {
+        release: Some(release(version, "text")),
+        rematches: rematches.to_vec(),
+        bundle: None,
+    };
     let take = |seq, version| {
         store.directed(place(1, &Address::Fleet, seq), 7, None, kept(version)).wait().unwrap()
     };
@@ -83,6 +86,30 @@ fn what_is_kept_is_kept_with_the_receipt_or_not_at_all() {
     assert!(store.next_rematch().unwrap().is_none());
     let last = store.last_directed().unwrap().unwrap();
     assert_eq!((last.place.seq, last.kind, last.refused), (Seq(1), 7, None));
+}
+
+#[test]
+fn a_bundle_is_wanted_with_the_receipt_until_it_came_to_something() {
+    let (dir, time, store) = start();
+    let bundle = |n: u8| Bundle { sha256: Sha256([n; 32]), bytes: u64::from(n) };
+    let take = |seq, n| {
+        let kept = Kept { bundle: Some(bundle(n)), ..Kept::default() };
+        store.directed(place(1, &Address::Fleet, seq), 9, None, kept).wait().unwrap()
+    };
+    assert!(!take(2, 7), "not the next one");
+    assert!(store.wanted_bundles().unwrap().is_empty());
+    assert!(take(1, 7) && take(2, 8) && take(3, 7));
+    assert_eq!(store.wanted_bundles().unwrap(), [bundle(8), bundle(7)], "once, as last ordered");
+    drop(store);
+    let store = open(dir.path(), &time);
+    assert_eq!(store.wanted_bundles().unwrap(), [bundle(8), bundle(7)]);
+    for _ in 0..2 {
+        store.bundle_ended(Sha256([8; 32]), code("bundle.refused:no_room")).wait().unwrap();
+    }
+    assert_eq!(store.wanted_bundles().unwrap(), [bundle(7)]);
+    let told = told(&store);
+    let ends = told.iter().filter(|body| matches!(body, Body::Acted(_))).count();
+    assert_eq!(ends, 1, "told once: {told:?}");
 }
 
 #[test]

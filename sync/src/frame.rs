@@ -183,18 +183,28 @@ pub enum Down {
 #[error("not a frame: {0}")]
 pub struct BadFrame(String);
 
+impl BadFrame {
+    pub(crate) fn empty() -> Self {
+        Self("it is empty".into())
+    }
+
+    pub(crate) fn unknown(kind: u8) -> Self {
+        Self(format!("kind {kind} is not known here"))
+    }
+}
+
 impl From<postcard::Error> for BadFrame {
     fn from(error: postcard::Error) -> Self {
         Self(error.to_string())
     }
 }
 
-fn framed(kind: u8, body: &impl Serialize) -> Result<Vec<u8>, BadFrame> {
+pub(crate) fn framed(kind: u8, body: &impl Serialize) -> Result<Vec<u8>, BadFrame> {
     Ok(postcard::to_extend(body, vec![kind])?)
 }
 
 /// Further fields of a later release may follow.
-fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadFrame> {
+pub(crate) fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadFrame> {
     Ok(postcard::take_from_bytes(bytes)?.0)
 }
 
@@ -218,7 +228,7 @@ impl Up {
     /// # Errors
     /// Where it is cut or damaged.
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, BadFrame> {
-        let (kind, rest) = bytes.split_first().ok_or_else(|| BadFrame("it is empty".into()))?;
+        let (kind, rest) = bytes.split_first().ok_or_else(BadFrame::empty)?;
         Ok(Some(match kind {
             1 => Self::Hello(body(rest)?),
             2 => Self::Batch(rest.to_vec()),
@@ -252,7 +262,7 @@ impl Down {
     /// # Errors
     /// Where it is cut or damaged.
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, BadFrame> {
-        let (kind, rest) = bytes.split_first().ok_or_else(|| BadFrame("it is empty".into()))?;
+        let (kind, rest) = bytes.split_first().ok_or_else(BadFrame::empty)?;
         Ok(Some(match kind {
             1 => Self::Welcome(body(rest)?),
             2 => Self::Ack(body(rest)?),

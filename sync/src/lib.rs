@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod blob;
 mod columns;
 pub mod directives;
 pub mod driver;
@@ -16,10 +17,12 @@ pub mod mqtt;
 pub mod pause;
 pub mod peer;
 pub mod quic;
+pub mod request;
 
 pub use directives::Directives;
 pub use journal::Journal;
 pub use peer::Peer;
+pub use request::Requests;
 
 /// Most lanes that a box names in a hello: two for each life of its database.
 pub const MOST_LANES: usize = 256;

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use crate::batch::Batch;
 use crate::frame::{Down, Up};
 use crate::link::Path;
+use crate::quic::{Asker, Fetching};
 
 /// Frames of each urgency that may wait between a transport and the hub; behind them the transport stops reading that stream.
 pub const QUEUE: usize = 64;
@@ -25,6 +26,10 @@ pub struct Peer {
     pub up: UpReceiver,
     /// What it is told.
     pub down: mpsc::Sender<Down>,
+    /// By which it can be asked; nothing over MQTT.
+    pub asker: Option<Asker>,
+    /// What it fetches; nothing over MQTT.
+    pub fetches: Option<mpsc::Receiver<Fetching>>,
 }
 
 /// A transport's end of what a box says.

@@ -26,6 +26,46 @@ pub struct Hub {
     child: Option<Child>,
 }
 
+/// Another node over the same database, until it is dropped.
+pub struct Node {
+    port: u16,
+    authority: PathBuf,
+    child: Child,
+}
+
+/// What the API answered.
+#[derive(Debug)]
+pub struct Answered {
+    /// The status code.
+    pub status: u16,
+    /// The media type.
+    pub content_type: String,
+    /// Whether nobody may keep it.
+    pub no_store: bool,
+    /// The body.
+    pub bytes: Vec<u8>,
+}
+
+impl Answered {
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// Where it is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.bytes).unwrap()
+    }
+
+    /// Status and code of a problem.
+    ///
+    /// # Panics
+    /// Where it is none.
+    pub fn problem(&self) -> (u16, String) {
+        assert_eq!(self.content_type, "application/problem+json", "{self:?}");
+        let code = self.json()["code"].as_str().unwrap_or_default().to_owned();
+        (self.status, code)
+    }
+}
+
 /// A hub with a broker; boxes find its UDP port behind a relay only.
 pub struct Brokered {
     /// The hub.
@@ -123,8 +163,7 @@ impl Hub {
 
     fn set_up(postgres: Postgres, broker: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Free a moment ago; TCP and UDP ports are handed out apart from each other.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let hub = Self { postgres, folder, port, child: None };
         let init = ["init", "--name", "127.0.0.1", "--port", &port.to_string(), "--dir"];
         let url = hub.postgres.url();
@@ -166,8 +205,12 @@ impl Hub {
     /// # Panics
     /// Where it does not start.
     pub fn serve(&mut self) {
+        self.child = Some(self.spawn(&self.settings()));
+    }
+
+    fn spawn(&self, settings: &Path) -> Child {
         let mut command = self.command(&["serve", "--config"]);
-        let mut child = command.arg(self.settings()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.arg(settings).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = lines.by_ref().map_while(Result::ok).find(|line| {
             eprintln!("hub: {line}");
@@ -177,7 +220,20 @@ impl Hub {
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| eprintln!("hub: {line}"));
         });
-        self.child = Some(child);
+        child
+    }
+
+    /// Starts another node over the same database, with the same keys. Boxes know nothing of it.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn another_node(&self) -> Node {
+        let port = free_port();
+        let text = std::fs::read_to_string(self.settings()).unwrap();
+        let settings = self.dir().join("another.toml");
+        std::fs::write(&settings, text.replace(&self.port.to_string(), &port.to_string())).unwrap();
+        let authority = self.dir().join("authority.pem");
+        Node { port, authority, child: self.spawn(&settings) }
     }
 
     /// Ends it as a power cut would.
@@ -260,13 +316,18 @@ impl Hub {
     /// # Panics
     /// Where it does not answer.
     pub fn get(&self, path: &str, token: &str) -> (u16, String) {
-        let authority = std::fs::read(self.dir().join("authority.pem")).unwrap();
-        let root = Certificate::from_pem(&authority).unwrap();
-        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
-        let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
-        let call = agent.build().new_agent().get(format!("https://127.0.0.1:{}{path}", self.port));
+        let call = agent(&self.dir().join("authority.pem"));
+        let call = call.get(format!("https://127.0.0.1:{}{path}", self.port));
         let mut answer = call.header("authorization", format!("Bearer {token}")).call().unwrap();
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+
+    /// Asks a box through its API.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn ask(&self, token: &str, of: &str, request: &serde_json::Value) -> Answered {
+        ask(&self.dir().join("authority.pem"), self.port, token, of, request)
     }
 
     /// Rows of a query, columns parted by `|`.
@@ -289,6 +350,64 @@ impl Hub {
             (id.to_owned(), count.parse().unwrap())
         };
         rows.iter().map(pair).collect()
+    }
+}
+
+/// Free a moment ago, for TCP and UDP: they are handed out apart from each other.
+fn free_port() -> u16 {
+    loop {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn agent(authority: &Path) -> ureq::Agent {
+    let root = Certificate::from_pem(&std::fs::read(authority).unwrap()).unwrap();
+    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+    let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
+    agent.build().new_agent()
+}
+
+fn ask(
+    authority: &Path,
+    port: u16,
+    token: &str,
+    of: &str,
+    request: &serde_json::Value,
+) -> Answered {
+    let call = agent(authority).post(format!("https://127.0.0.1:{port}/v1/boxes/{of}/requests"));
+    let call = call.header("authorization", format!("Bearer {token}"));
+    let call = call.header("content-type", "application/json");
+    let mut answer = call.send(request.to_string()).unwrap();
+    let header = |name: &str| {
+        let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    Answered {
+        status: answer.status().as_u16(),
+        content_type: header("content-type"),
+        no_store: header("cache-control") == "no-store",
+        bytes: answer.body_mut().read_to_vec().unwrap(),
+    }
+}
+
+impl Node {
+    /// Asks a box through this node.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn ask(&self, token: &str, of: &str, request: &serde_json::Value) -> Answered {
+        ask(&self.authority, self.port, token, of, request)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -26,7 +26,9 @@ use serde::{Deserialize, Serialize};
 use crate::journal::{Code, Epoch, Millis, Seq};
 
 pub use address::{Address, NotAddress};
-pub use order::{AuthorRef, Drain, Erase, Flag, KeyUse, List, Order, Rotate, Rule, SetStanding};
+pub use order::{
+    AuthorRef, Bundle, Drain, Erase, Flag, KeyUse, List, Order, Rotate, Rule, SetStanding,
+};
 pub use release::{BadRelease, Release, ReleaseKind, Released};
 pub use signed::{Distrust, SignedDirective};
 

@@ -110,6 +110,16 @@ pub struct Rotate {
     pub signature: Vec<u8>,
 }
 
+/// A bundle of a model is to be fetched from the hub and installed, if the box's own keys let it. To be ordered at the address of the
+/// fleet or of a box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Hash of the file.
+    pub sha256: Sha256,
+    /// Its bytes: never more are fetched.
+    pub bytes: u64,
+}
+
 macro_rules! orders {
     ($($number:literal $name:ident $word:literal)*) => {
         /// What to do. The kind is told as a number of its own, so that a later release can add to the list.
@@ -173,6 +183,7 @@ orders! {
     6 Rule "rule"
     7 Released "release"
     8 Rotate "rotate"
+    9 Bundle "bundle"
 }
 
 fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotDirective> {

@@ -70,7 +70,7 @@ fn orders_keep_their_bytes() {
     let released = Released { bytes: vec![1, 2], signature: vec![3] };
     let rotate = Rotate { of: KeyUse::Release, key: hash, signature: vec![3] };
     let seven = "07".repeat(32);
-    let table: [(Order, u16, String); 7] = [
+    let table: [(Order, u16, String); 8] = [
         (Drain { on: true }.into(), 2, "01".into()),
         (list.into(), 3, format!("0100{seven}011f01010100")),
         (standing.into(), 4, format!("017400{seven}0400")),
@@ -78,6 +78,7 @@ fn orders_keep_their_bytes() {
         (rule.into(), 6, format!("017410{}0a010001010301", "00".repeat(15))),
         (released.into(), 7, "0201020103".into()),
         (rotate.into(), 8, format!("01{seven}0103")),
+        (Bundle { sha256: hash, bytes: 300 }.into(), 9, format!("{seven}ac02")),
     ];
     for (order, kind, body) in table {
         assert_eq!(order.kind(), kind);

@@ -26,7 +26,7 @@ pub enum Actor {
     Technician,
     /// Somebody without a credential (reports).
     Anonymous,
-    /// A signed directive of the hub.
+    /// The hub: a signed directive, or a request over the connection of the box.
     Hub,
 }
 

@@ -1,5 +1,6 @@
 //! `weir serve`: takes submissions in over HTTP, judges behind, remembers, tells.
 
+mod bundles;
 mod chores;
 mod clamav;
 mod climate;
@@ -30,6 +31,7 @@ mod releases;
 mod reload;
 mod rematch;
 mod replication;
+mod requests;
 pub mod sensors;
 mod server;
 mod spool;
@@ -110,6 +112,8 @@ pub struct App {
     effects_ready: Notify,
     /// There is evidence to make.
     evidence_ready: Notify,
+    /// The hub has ordered a bundle.
+    bundles_ready: Notify,
     /// Held by who deletes files, so that another one can wait until they are gone.
     deleting: tokio::sync::Mutex<()>,
     /// There is somebody to tell.
@@ -452,6 +456,7 @@ fn open(
         work_ready: Notify::new(),
         effects_ready: Notify::new(),
         evidence_ready: Notify::new(),
+        bundles_ready: Notify::new(),
         deleting: tokio::sync::Mutex::default(),
         messages_ready: Notify::new(),
         gone,

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use domain::directive::{
-    Address, AuthorRef, Drain, Erase, Flag, List, Order, Released, Rule, SetStanding,
+    Address, AuthorRef, Bundle, Drain, Erase, Flag, List, Order, Released, Rule, SetStanding,
 };
 use domain::journal::{AuthorNumber, Code, Millis, Sha256, SubmissionId, TenantId};
 use domain::standing::Level;
@@ -10,7 +10,7 @@ use domain::{Category, Severity};
 use serde::Deserialize;
 use tokio_postgres::Client;
 
-use crate::{Error, tenant};
+use crate::{Error, blob, tenant};
 
 /// Bits in which a PDQ may differ unless told otherwise (Meta's recommendation), and the most.
 const DISTANCE: u16 = 31;
@@ -90,6 +90,11 @@ pub enum Asked {
         #[serde(default)]
         remember: bool,
     },
+    /// A bundle of a model that was taken in by `weir-hub blob add`.
+    Bundle {
+        /// 64 hexadecimal digits.
+        sha256: Sha256,
+    },
     /// A policy or hash list, as `weir-hub release` signed it.
     Release {
         /// Base64.
@@ -154,6 +159,10 @@ impl Asked {
                     return Err(invalid("a rejection names at least one of `categories`"));
                 }
                 Rule { tenant, submission, seen, approve, categories, remember }.into()
+            }
+            Self::Bundle { sha256 } => {
+                fits(!matches!(to, Address::Tenant(_)), "bundle", "a box or the fleet")?;
+                Bundle { sha256, bytes: blob::bytes(client, sha256).await? }.into()
             }
             Self::Release { bytes, signature } => {
                 let read = |text: &str, what: &str| {

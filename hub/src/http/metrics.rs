@@ -27,6 +27,12 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
         ("busy_total", "counter", "Jobs answered with Busy.", done.busy.load(Relaxed)),
         ("forks_total", "counter", "Epochs with two journals.", done.forks.load(Relaxed)),
         ("bad_batches_total", "counter", "Batches that do not hold.", done.bad.load(Relaxed)),
+        (
+            "blob_bytes_total",
+            "counter",
+            "Bytes of blobs sent to boxes.",
+            api.sessions.blobs().map_or(0, |blobs| blobs.served()),
+        ),
         ("queue_jobs", "gauge", "Jobs that wait.", ingest.waiting() as u64),
         (
             "connections",

@@ -6,6 +6,7 @@ mod enrolment;
 mod metrics;
 mod problem;
 mod rate;
+mod requests;
 pub(crate) mod server;
 mod verdicts;
 
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::authority::Issuer;
 use crate::receipt::HubKey;
+use crate::requests::Desk;
 use crate::session::Sessions;
 use crate::{Pool, fleet, schema, tenant, token};
 use problem::Problem;
@@ -49,6 +51,7 @@ pub struct Api {
     key: Option<Arc<HubKey>>,
     /// Whether the broker hands over what boxes say; nothing where there is none.
     broker: Option<watch::Receiver<bool>>,
+    desk: Option<Desk>,
 }
 
 /// What boxes meet that come for a certificate.
@@ -62,7 +65,7 @@ struct Door {
 impl Api {
     /// Over these sessions, with connections of its own, so that no query waits for the ingest or the other way round.
     pub fn new(pool: Arc<Pool>, sessions: Arc<Sessions>) -> Self {
-        Self { pool, sessions, door: None, key: None, broker: None }
+        Self { pool, sessions, door: None, key: None, broker: None, desk: None }
     }
 
     /// Directives may be ordered; this key signs them.
@@ -73,6 +76,15 @@ impl Api {
     fn key(&self) -> Result<&HubKey, Problem> {
         let none = || Problem::missing("this hub has no key to sign directives with");
         self.key.as_deref().ok_or_else(none)
+    }
+
+    /// Boxes may be asked.
+    pub fn asking(self, desk: Desk) -> Self {
+        Self { desk: Some(desk), ..self }
+    }
+
+    fn desk(&self) -> Result<&Desk, Problem> {
+        self.desk.as_ref().ok_or_else(|| Problem::missing("this hub asks no boxes"))
     }
 
     /// Tells whether the broker is heard, where there is one.
@@ -92,6 +104,7 @@ impl Api {
         let guarded = Router::new()
             .route("/v1/boxes", get(boxes))
             .route("/v1/boxes/{box}", get(one_box))
+            .route("/v1/boxes/{box}/requests", post(requests::ask))
             .route("/v1/verdicts", get(verdicts::list))
             .route("/v1/alarms", get(alarms::list))
             .route("/v1/directives", get(directives::list).post(directives::give).layer(large))

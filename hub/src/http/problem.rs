@@ -11,20 +11,32 @@ pub(crate) struct Problem {
     status: StatusCode,
     title: &'static str,
     detail: String,
+    /// For programs, where the status does not say it all.
+    code: Option<String>,
 }
 
 impl Problem {
+    fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, title, detail: detail.into(), code: None }
+    }
+
+    /// One of which a program can tell what it is.
+    pub fn coded(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Failed");
+        Self { code: Some(code.to_owned()), ..Self::new(status, title, detail) }
+    }
+
     pub fn bad(detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, title: "Bad request", detail: detail.into() }
+        Self::new(StatusCode::BAD_REQUEST, "Bad request", detail)
     }
 
     pub fn unauthorised() -> Self {
-        let detail = "send `Authorization: Bearer TOKEN`; `weir-hub token create` makes one".into();
-        Self { status: StatusCode::UNAUTHORIZED, title: "Unauthorised", detail }
+        let detail = "send `Authorization: Bearer TOKEN`; `weir-hub token create` makes one";
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorised", detail)
     }
 
     pub fn forbidden(detail: &str) -> Self {
-        Self { status: StatusCode::FORBIDDEN, title: "Forbidden", detail: detail.to_owned() }
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", detail)
     }
 
     pub fn not_found() -> Self {
@@ -32,36 +44,31 @@ impl Problem {
     }
 
     pub fn missing(detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, title: "Not found", detail: detail.into() }
+        Self::new(StatusCode::NOT_FOUND, "Not found", detail)
     }
 
     pub fn too_many() -> Self {
-        let detail = "too many ask for certificates from here: try again in a minute".into();
-        Self { status: StatusCode::TOO_MANY_REQUESTS, title: "Too many requests", detail }
+        let detail = "too many ask for certificates from here: try again in a minute";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail)
     }
 
     pub fn too_slow() -> Self {
-        let detail = "the call took too long; try again".into();
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, title: "Unavailable", detail }
+        let detail = "the call took too long; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", detail)
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound(detail) => {
-                Self { status: StatusCode::NOT_FOUND, title: "Not found", detail }
-            }
+            Error::NotFound(detail) => Self::missing(detail),
             Error::Invalid(detail) => Self::bad(detail),
-            Error::Refused(detail) => {
-                Self { status: StatusCode::FORBIDDEN, title: "Refused", detail }
-            }
+            Error::Refused(detail) => Self::new(StatusCode::FORBIDDEN, "Refused", detail),
             error => {
                 // Names of hosts and tables are the log's alone.
                 tracing::error!(%error, "a call failed");
-                let detail = "the database is away or did not answer; try again".into();
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Self { status, title: "Unavailable", detail }
+                let detail = "the database is away or did not answer; try again";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", detail)
             }
         }
     }
@@ -75,12 +82,15 @@ impl From<tokio_postgres::Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "type": "about:blank",
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
+        if let Some(code) = self.code {
+            body["code"] = code.into();
+        }
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, kind, body.to_string()).into_response();
         if self.status == StatusCode::UNAUTHORIZED {

@@ -8,6 +8,7 @@ mod detectors;
 mod gather;
 mod notes;
 mod outcome;
+pub mod preview;
 mod progress;
 mod shade;
 pub mod sheet;

@@ -3,7 +3,7 @@
 //!
 //! Decoded in the sandbox like everything else; put together and written as JPEG here, in safe code.
 
-use domain::{Failure, MediaKind};
+use domain::{Failure, Format, MediaKind};
 use jpeg_encoder::{ColorType, Encoder};
 use models::{Filter, Fit, Rendition, RgbImage, resample};
 
@@ -57,10 +57,28 @@ impl Inspector {
         if !format.is_still() && !format.is_stream() {
             return Ok(None);
         }
-        let request = Request {
+        let request = self.for_the_eye(format, item, within(LONG_SIDE), max_gap_ms, threads);
+        let mut picks = Picks::new(moments_ms);
+        match self.sandbox.decode(item, &request, &mut picks) {
+            // What could be seen of a medium that breaks off is shown.
+            Err(error) if picks.is_empty() => Err(failure_of(&error, 0)),
+            _ => Ok(lay_out(picks.frames())),
+        }
+    }
+
+    /// Pictures of a medium and nothing else: nobody measures them.
+    pub(super) fn for_the_eye(
+        &self,
+        format: Format,
+        item: &Item,
+        rendition: Rendition,
+        max_gap_ms: u64,
+        threads: u32,
+    ) -> Request {
+        Request {
             format,
             bytes: item.len(),
-            renditions: vec![within(LONG_SIDE)],
+            renditions: vec![rendition],
             measure: Plan::default(),
             limits: self.limits,
             max_gap_ms,
@@ -68,12 +86,6 @@ impl Inspector {
             hardware: false,
             threads,
             wall_ms: super::ITEM_BUDGET.as_millis() as u64,
-        };
-        let mut picks = Picks::new(moments_ms);
-        match self.sandbox.decode(item, &request, &mut picks) {
-            // What could be seen of a medium that breaks off is shown.
-            Err(error) if picks.is_empty() => Err(failure_of(&error, 0)),
-            _ => Ok(lay_out(picks.frames())),
         }
     }
 
@@ -221,8 +233,6 @@ const GROUND: u8 = 128;
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use domain::Format;
 
     use super::*;
 

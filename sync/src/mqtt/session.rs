@@ -57,7 +57,8 @@ impl Session {
         let (up, ups) = up_channel();
         let (down, downs) = mpsc::channel(QUEUE);
         // The broker looked at the certificate.
-        let peer = Peer { of, serial: Vec::new(), path: Path::Mqtt, remote, up: ups, down };
+        let (serial, path) = (Vec::new(), Path::Mqtt);
+        let peer = Peer { of, serial, path, remote, up: ups, down, asker: None, fetches: None };
         let session = Self { number, queue, heard: Instant::now() };
         (session, peer, carry(queued, up, tell(of, number, downs, replies)))
     }

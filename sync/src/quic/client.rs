@@ -8,13 +8,16 @@ use domain::journal::Lane;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::answers::Answers;
+use super::fetcher::Fetcher;
 use super::{CLOSED, Congestion, PROTOCOL, read, transport, write};
 use crate::batch::Batch;
 use crate::frame::{Down, Up};
 use crate::identity::{Certified, HUB_NAME, IdentityError, client};
+use crate::request::{MOST_REQUESTS, Requests};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -24,8 +27,10 @@ const QUEUE: usize = 64;
 
 /// Opens connections to a hub.
 pub struct Client {
-    endpoint: Endpoint,
-    tls: Arc<QuicClientConfig>,
+    pub(super) endpoint: Endpoint,
+    pub(super) tls: Arc<QuicClientConfig>,
+    answers: Answers,
+    latest: watch::Sender<Option<quinn::Connection>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -88,7 +93,23 @@ impl Client {
             .into_iter()
             .find_map(|address| Endpoint::client(address).ok())
             .ok_or_else(|| unusable("no UDP socket can be opened".into()))?;
-        Ok(Self { endpoint, tls: Arc::new(tls) })
+        Ok(Self {
+            endpoint,
+            tls: Arc::new(tls),
+            answers: Answers::default(),
+            latest: watch::Sender::new(None),
+        })
+    }
+
+    /// Fetches over whichever connection there is.
+    pub fn fetcher(&self) -> Fetcher {
+        Fetcher::new(self.latest.subscribe())
+    }
+
+    /// Who answers the hub's requests; without anybody each is refused.
+    pub fn answering(mut self, requests: Arc<dyn Requests>) -> Self {
+        self.answers.set(requests);
+        self
     }
 
     /// Connects to `host:port`, trying each of its addresses.
@@ -119,7 +140,7 @@ impl Client {
 
     async fn to(&self, address: SocketAddr, congestion: Congestion) -> Result<Connection, Failure> {
         let mut config = ClientConfig::new(Arc::clone(&self.tls) as _);
-        config.transport_config(transport(congestion));
+        config.transport_config(transport(congestion, MOST_REQUESTS as u32));
         let connecting = self
             .endpoint
             .connect_with(config, address, HUB_NAME)
@@ -128,8 +149,11 @@ impl Client {
             .await
             .map_err(|_| Failure::Silent)?
             .map_err(|error| failure(&error))?;
-        let opened = tokio::time::timeout(HANDSHAKE, Connection::open(inner, congestion)).await;
-        opened.map_err(|_| Failure::Silent)?.map_err(|error| failure(&error))
+        let opened = Connection::open(inner, congestion, self.answers.clone());
+        let opened = tokio::time::timeout(HANDSHAKE, opened).await;
+        let opened = opened.map_err(|_| Failure::Silent)?.map_err(|error| failure(&error))?;
+        self.latest.send_replace(Some(opened.inner.clone()));
+        Ok(opened)
     }
 
     /// Other addresses are in use now: connections go on from a new socket.
@@ -171,6 +195,7 @@ impl Connection {
     async fn open(
         inner: quinn::Connection,
         congestion: Congestion,
+        answers: Answers,
     ) -> Result<Self, ConnectionError> {
         let mut tasks = JoinSet::new();
         let (send, mut receive) = inner.open_bi().await?;
@@ -195,6 +220,7 @@ impl Connection {
                 }
             }
         });
+        tasks.spawn(answers.serve(inner.clone()));
         Ok(Self { inner, critical, bulk, control, down, tasks, congestion })
     }
 

@@ -5,9 +5,21 @@
 //! frame has its length before it (four bytes, little-endian). The streams of the critical lane and of control go before that of
 //! bulk, so that a finding that cannot wait overtakes a backlog also within the connection.
 //!
+//! The hub opens one more stream in both directions for each request ([`crate::request`]), bulk's equal.
+//!
+//! The box opens one for each blob that it fetches ([`crate::blob`]); what comes over it goes behind all that the hub says.
+//!
 //! A connection is the session: what was under way when it ends is not waited for. It moves with the box's address.
 
+mod answers;
+mod asker;
 mod client;
+#[cfg(test)]
+mod fetch_tests;
+mod fetcher;
+mod fetching;
+#[cfg(test)]
+mod request_tests;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -21,7 +33,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::frame::MOST_FRAME_BYTES;
 
+pub use asker::Asker;
 pub use client::{Client, Connection, Event, Failure};
+pub use fetcher::{Fetched, Fetcher};
+pub use fetching::Fetching;
 pub use server::Server;
 
 /// The protocol's name in the handshake.
@@ -33,8 +48,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Most bytes of one stream that a receiver holds: twice the product of 20 Mbit/s and 200 ms.
 const STREAM_BYTES: u32 = 1024 * 1024;
-/// The same of all streams of a connection.
-const CONNECTION_BYTES: u32 = 2 * 1024 * 1024;
+/// The same of all streams of a connection. One for each lane, one for control and one for an answer, so that no stream takes the room of another: what is written counts
+/// against it even while something more urgent goes out first. Boxes send one answer at a time.
+const CONNECTION_BYTES: u32 = 4 * STREAM_BYTES;
 
 /// Says why a connection was closed.
 const CLOSED: VarInt = VarInt::from_u32(0);
@@ -50,10 +66,11 @@ pub enum Congestion {
     Bbr,
 }
 
-fn transport(congestion: Congestion) -> Arc<TransportConfig> {
+/// `bidirectional` streams may be opened by the other side.
+fn transport(congestion: Congestion, bidirectional: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
-        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_bidi_streams(VarInt::from_u32(bidirectional))
         .max_concurrent_uni_streams(VarInt::from_u32(2))
         .stream_receive_window(VarInt::from_u32(STREAM_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_BYTES))

@@ -10,7 +10,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{CLOSED, Congestion, MISUSED, PROTOCOL, read, transport, write};
+use super::fetching;
+use super::{Asker, CLOSED, Congestion, MISUSED, PROTOCOL, read, transport, write};
+use crate::blob::MOST_FETCHES;
 use crate::frame::{Down, Up};
 use crate::identity::{Certified, IdentityError, named, server};
 use crate::link::Path;
@@ -21,6 +23,9 @@ const HANDSHAKES: usize = 512;
 
 /// How long a handshake, and the opening of the control stream behind it, may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Streams in both directions that a box may open: that of control, and one for each fetch.
+const BIDIRECTIONAL: u32 = 1 + MOST_FETCHES as u32;
 
 /// How long the hub's last word to a box may take.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -45,7 +50,7 @@ impl Server {
         let tls = server(authority, own, PROTOCOL)?;
         let tls = QuicServerConfig::try_from(tls).map_err(|e| unusable(e.to_string()))?;
         let mut config = ServerConfig::with_crypto(Arc::new(tls));
-        config.transport_config(transport(Congestion::Cubic));
+        config.transport_config(transport(Congestion::Cubic, BIDIRECTIONAL));
         config.max_incoming(HANDSHAKES);
         config.incoming_buffer_size(16 * 1024);
         config.incoming_buffer_size_total(4 * 1024 * 1024);
@@ -111,12 +116,16 @@ async fn serve(incoming: Incoming, peers: mpsc::Sender<Peer>) {
     let (up, ups) = up_channel();
     let (down, downs) = mpsc::channel(QUEUE);
     let remote = remote.to_string();
-    let peer = Peer { of, serial, path: Path::Quic, remote, up: ups, down };
+    let (wants, fetches) = mpsc::channel(MOST_FETCHES);
+    let fetches = Some(fetches);
+    let (path, asker) = (Path::Quic, Some(Asker::new(connection.clone())));
+    let peer = Peer { of, serial, path, remote, up: ups, down, asker, fetches };
     if peers.send(peer).await.is_err() {
         return connection.close(CLOSED, b"the hub stops");
     }
     let mut tasks = JoinSet::new();
     tasks.spawn(listen(receive, up.clone()));
+    tasks.spawn(fetching::listen(connection.clone(), wants));
     let lanes = async {
         // A stream a lane; more than two are not granted.
         while let Ok(stream) = connection.accept_uni().await {

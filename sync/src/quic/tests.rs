@@ -14,15 +14,15 @@ use crate::frame::{Cursor, Down, Hello, Up, nothing};
 use crate::identity::{Authority, BoxRequest, Certified, request};
 use crate::peer::Peer;
 
-struct Bench {
-    authority: Authority,
-    address: String,
-    peers: mpsc::Receiver<Peer>,
+pub(super) struct Bench {
+    pub authority: Authority,
+    pub address: String,
+    pub peers: mpsc::Receiver<Peer>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
 
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let (certificate, key) = Authority::create("test").unwrap();
     let authority = Authority::open(&certificate, &key).unwrap();
     let own = authority.server(&["127.0.0.1".into()]).unwrap();
@@ -36,7 +36,7 @@ fn bench() -> Bench {
 }
 
 /// A certificate by an authority, for a new device key.
-fn certified(of: BoxId, authority: &Authority, days: i64) -> Certified {
+pub(super) fn certified(of: BoxId, authority: &Authority, days: i64) -> Certified {
     let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let der = request(of, key.as_ref()).unwrap();
     let request = BoxRequest::read(&der).unwrap();
@@ -46,15 +46,15 @@ fn certified(of: BoxId, authority: &Authority, days: i64) -> Certified {
     Certified { chain: vec![issued.certificate], key }
 }
 
-fn of(n: u128) -> BoxId {
+pub(super) fn of(n: u128) -> BoxId {
     BoxId(uuid::Uuid::from_u128(n))
 }
 
-fn hello() -> Up {
+pub(super) fn hello() -> Up {
     Up::Hello(Hello { release: "1".into(), schema: 1, lanes: vec![] })
 }
 
-fn ack(seq: u64) -> Down {
+pub(super) fn ack(seq: u64) -> Down {
     let mut cursor = nothing(domain::journal::Epoch(1), Lane::Bulk);
     cursor.head = Head { seq: Seq(seq), ..cursor.head };
     Down::Ack(Cursor { ..cursor })

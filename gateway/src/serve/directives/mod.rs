@@ -10,7 +10,7 @@ mod list;
 mod release;
 mod rematches;
 #[cfg(test)]
-mod rig;
+pub mod rig;
 mod rule;
 mod switch;
 mod tally;
@@ -128,6 +128,7 @@ impl Hub {
                 let outcome = release::take_up(app, &turn, to, released, key.as_deref());
                 return (outcome, Some(turn));
             }
+            Some(Order::Bundle(bundle)) => switch::bundle(to, *bundle),
             Some(Order::Rotate(rotate)) => keys::rotate(app, &self.keys, rotate),
         };
         (outcome, None)
@@ -141,7 +142,7 @@ impl Hub {
             Err(Stop::Refused(code, detail)) => (Kept::default(), Some((code, detail))),
             Err(Stop::Trouble(trouble)) => return Err(trouble),
         };
-        let rematches = !kept.rematches.is_empty();
+        let (rematches, bundle) = (!kept.rematches.is_empty(), kept.bundle.is_some());
         let code = refused.as_ref().map(|(code, _)| Code::lossy(code));
         let place = told.place.clone();
         if !self.app.store.directed(place, told.kind, code, kept).wait()? {
@@ -150,6 +151,9 @@ impl Hub {
         self.app.directives.tally.taken(told, refused.as_ref());
         if rematches {
             self.app.directives.rematch_ready.notify_one();
+        }
+        if bundle {
+            self.app.bundles_ready.notify_one();
         }
         Ok(Taken::Done)
     }

@@ -1,8 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use domain::directive::{
-    AuthorRef, Drain, Erase, Flag, KeyUse, List, Release, ReleaseKind, Released, Rotate, Rule,
-    SetStanding,
+    AuthorRef, Bundle, Drain, Erase, Flag, KeyUse, List, Release, ReleaseKind, Released, Rotate,
+    Rule, SetStanding,
 };
 use domain::journal::{Actor, BoxId, Epoch, Sha256, SubmissionId};
 use domain::standing::Level;
@@ -123,6 +123,11 @@ fn an_order_that_cannot_be_done_is_refused_and_the_lane_goes_on() {
         remember: false,
     };
     rig.refused(&fleet, rule.clone(), "wrong_address");
+    let bundle = |bytes| Bundle { sha256: Sha256([1; 32]), bytes };
+    rig.refused(&ours, bundle(1), "wrong_address");
+    rig.refused(&fleet, bundle(0), "bad_content");
+    rig.refused(&fleet, bundle((1 << 30) + 1), "bad_content");
+    assert!(rig.app().store.wanted_bundles().unwrap().is_empty());
     rig.refused(&rig.us(), rule.clone(), "unknown_submission");
     rig.refused(&rig.us(), Rule { approve: false, ..rule }, "bad_content");
     rig.applied(&fleet, flag("after", true));
@@ -272,7 +277,7 @@ fn a_policy_is_taken_up_while_it_fits_and_its_version_rises() {
     let rig = rig.restarted();
     assert_eq!(rig.policy(), "starter@6");
     let unfit = rig.release(8, &ours, unfit).look().unwrap();
-    let kept = Kept { release: Some(unfit), rematches: vec![] };
+    let kept = Kept { release: Some(unfit), ..Kept::default() };
     let place = Place { epoch: Epoch(2), to: fleet, seq: Seq(1) };
     assert!(rig.app().store.directed(place, 7, None, kept).wait().unwrap());
     assert_eq!(rig.restarted().policy(), "starter@1");

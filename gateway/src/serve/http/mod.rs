@@ -34,7 +34,7 @@ pub use gatekeeper::{CallerAddress, Gatekeeper};
 pub use metrics::text as metrics;
 pub use problem::Problem;
 pub use turns::Turns;
-pub use view::time;
+pub use view::{time, whole};
 
 use super::App;
 

@@ -68,6 +68,18 @@ pub fn submission(submission: &Submission, tenant: &Tenant) -> Value {
     Value::Object(view)
 }
 
+/// The same for the hub's moderators, with the evidence of each part on which the policy decided.
+pub fn whole(found: &Submission, tenant: &Tenant, evidence: &[EvidenceRow]) -> Value {
+    let mut view = submission(found, tenant);
+    view["status"] = json!(found.state);
+    view["evidence"] = evidence.iter().map(|row| self::evidence(found.id, row)).collect();
+    let detail = found.decision.as_ref().and_then(|row| row.detail.as_deref());
+    let detail = detail.and_then(|detail| serde_json::from_str::<Value>(detail).ok());
+    view["parts"] = detail.map_or(Value::Null, |mut detail| detail["parts"].take());
+    view["tenant"] = json!(found.tenant);
+    view
+}
+
 /// The evidence of a medium.
 pub fn evidence(id: SubmissionId, row: &EvidenceRow) -> Value {
     let made = row.made.as_ref();

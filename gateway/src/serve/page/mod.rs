@@ -25,6 +25,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
 
+pub use bundle::make as support;
 pub use hour::{Hour, STAGES, Stages, place};
 pub use status::take as state_of;
 pub use verdicts::{Seen, Verdicts};

@@ -18,9 +18,11 @@ use sync::quic::{Client, Failure};
 use tokio::sync::watch;
 
 use super::App;
+use super::bundles;
 use super::directives::Hub;
 use super::page::state_of;
 use super::reload;
+use super::requests::Answers;
 use crate::enrolment::{self, Enrolment, RELEASE};
 use journal::StoreJournal;
 
@@ -182,7 +184,8 @@ async fn replicate(
         Ok::<_, store::Error>((StoreJournal::new(store, hub_key)?, key))
     });
     let (journal, key) = opened.await??;
-    let client = Client::new(&enrolment.authority, enrolment.certified(&key))?;
+    let client = Client::new(&enrolment.authority, enrolment.certified(&key))?
+        .answering(Arc::new(Answers::new(Arc::clone(app))));
     let broker = enrolment.granted.mqtt.as_deref();
     let broker = broker.map(|at| Broker::new(at, &enrolment.authority, enrolment.certified(&key)));
     let config = driver::Config {
@@ -200,6 +203,7 @@ async fn replicate(
         tokio::select! {
             failure = &mut driving => failure,
             () = report(app, &telemetry) => None,
+            () = bundles::run(app, client.fetcher()) => None,
             () = results::tell(app.store.clone(), telemetry.clone()), if enrolment.granted.mqtt.is_some() => None,
             () = due(app, enrolment, stop) => {
                 tell_end.send_replace(true);

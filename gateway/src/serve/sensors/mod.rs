@@ -7,7 +7,7 @@ mod gpu;
 #[cfg(feature = "nvml")]
 mod nvml;
 mod power;
-mod room;
+pub mod room;
 mod thermal;
 mod throttle;
 
