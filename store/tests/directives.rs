@@ -66,8 +66,11 @@ fn what_is_kept_is_kept_with_the_receipt_or_not_at_all() {
     let rematch = |added, hash| Rematch { tenant: tenant(), added, entry: entry(hash) };
     let rematches =
         [rematch(true, Hash::Sha256(Sha256([7; 32]))), rematch(false, Hash::Pdq([8; 32], 31))];
-    let kept =
-        |version| Kept { release: Some(release(version, "text")), rematches: rematches.to_vec() };
+    let kept = |version| Kept {
+        release: Some(release(version, "text")),
+        rematches: rematches.to_vec(),
+        copy: None,
+    };
     let take = |seq, version| {
         store.directed(place(1, &Address::Fleet, seq), 7, None, kept(version)).wait().unwrap()
     };

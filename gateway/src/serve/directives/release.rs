@@ -51,7 +51,7 @@ pub fn take_up(
             false => refuse("unusable", format!("{error:#}")),
         };
     }
-    Ok(Kept { release: Some(release), rematches: Vec::new() })
+    Ok(Kept { release: Some(release), ..Kept::default() })
 }
 
 /// Whether it reads, passes its own cases, and fits the profiles of all tenants whom it concerns.

@@ -55,7 +55,7 @@ pub fn decide(app: &App, to: &Address, rule: &Rule) -> Outcome {
     } else {
         Vec::new()
     };
-    Ok(Kept { release: None, rematches })
+    Ok(Kept { rematches, ..Kept::default() })
 }
 
 /// Whether it was done before, and the receipt was not kept.

@@ -272,7 +272,7 @@ fn a_policy_is_taken_up_while_it_fits_and_its_version_rises() {
     let rig = rig.restarted();
     assert_eq!(rig.policy(), "starter@6");
     let unfit = rig.release(8, &ours, unfit).look().unwrap();
-    let kept = Kept { release: Some(unfit), rematches: vec![] };
+    let kept = Kept { release: Some(unfit), ..Kept::default() };
     let place = Place { epoch: Epoch(2), to: fleet, seq: Seq(1) };
     assert!(rig.app().store.directed(place, 7, None, kept).wait().unwrap());
     assert_eq!(rig.restarted().policy(), "starter@1");
