@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod blobs;
 mod orders;
 
@@ -10,7 +11,9 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use domain::journal::{BoxId, TenantId};
 use serde::Serialize;
+use uuid::Uuid;
 
+use crate::alarm::{self, Alarm};
 use crate::authority::Issuer;
 use crate::config::Config;
 use crate::database::Connection;
@@ -61,6 +64,9 @@ pub enum Command {
     /// List, show and revoke boxes.
     #[command(subcommand)]
     Box(BoxCommand),
+    /// List alarms, and say that somebody has seen to one.
+    #[command(subcommand)]
+    Alarm(AlarmCommand),
     /// Invite boxes; make, list and revoke the API's tokens.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -90,6 +96,10 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Back up database and keys, whole or not at all; or follow what Postgres writes, for restores to any moment.
+    Backup(backup::BackupArguments),
+    /// Make a cluster of a backup as it was at a moment, and have directives begin anew.
+    Restore(backup::RestoreArguments),
     /// Recompute every chain, checkpoint and commitment; exit 1 where something does not hold.
     Verify {
         /// Of one box only.
@@ -129,6 +139,33 @@ pub enum BoxCommand {
     Revoke {
         /// Its id.
         id: BoxId,
+        /// Which database, and how to answer.
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// What to do about alarms.
+#[derive(Subcommand, Debug)]
+pub enum AlarmCommand {
+    /// The newest ones that nobody has seen to.
+    List {
+        /// Those that are resolved, too.
+        #[arg(long)]
+        resolved: bool,
+        /// Of one box only.
+        #[arg(long = "box", value_name = "ID")]
+        of: Option<Uuid>,
+        /// Which database, and how to answer.
+        #[command(flatten)]
+        at: At,
+    },
+    /// Somebody has seen to it. The same once more is another alarm.
+    Resolve {
+        /// The box.
+        of: Uuid,
+        /// The alarm, as `list` shows it.
+        alarm: Uuid,
         /// Which database, and how to answer.
         #[command(flatten)]
         at: At,
@@ -179,6 +216,9 @@ pub enum TokenCommand {
     },
 }
 
+/// The newest alarms that are listed.
+const MOST_ALARMS: i64 = 500;
+
 /// Something does not hold.
 const BROKEN: u8 = 1;
 
@@ -216,6 +256,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
             at.tell(&value, || format!("schema {} (was {})", done.to, done.from))?;
         }
         Command::Box(command) => boxes(command).await?,
+        Command::Alarm(command) => alarms(command).await?,
         Command::Token(command) => tokens(command).await?,
         Command::Tenant(command) => orders::tenants(command).await?,
         Command::Blob(command) => blobs::run(command).await?,
@@ -223,6 +264,8 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(command) => orders::keys(command).await?,
         Command::Release(arguments) => orders::release(&arguments)?,
         Command::Subscriber { config, tenant, dir } => subscriber(&config, &tenant, &dir)?,
+        Command::Backup(arguments) => backup::backup(arguments).await?,
+        Command::Restore(arguments) => backup::restore(arguments).await?,
         Command::Verify { of, at } => return prove(of, &at).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -248,6 +291,28 @@ async fn boxes(command: BoxCommand) -> anyhow::Result<()> {
             fleet::set_state(&*at.connect().await?, id, State::Revoked).await?;
             let value = serde_json::json!({ "box": id, "state": State::Revoked });
             at.tell(&value, || format!("{id} is revoked; its connections end within seconds"))
+        }
+    }
+}
+
+async fn alarms(command: AlarmCommand) -> anyhow::Result<()> {
+    match command {
+        AlarmCommand::List { resolved, of, at } => {
+            let alarms = alarm::list(&*at.connect().await?, resolved, of, MOST_ALARMS).await?;
+            let line = |it: &Alarm| {
+                let Alarm { of, alarm, kind, code, count, .. } = it;
+                let state = if it.resolved_at.is_some() { "  resolved" } else { "" };
+                format!("{of}  {alarm}  {kind}  {code}  {count} times{state}")
+            };
+            at.tell(&alarms, || match alarms.is_empty() {
+                true => "no alarm".to_owned(),
+                false => alarms.iter().map(line).collect::<Vec<_>>().join("\n"),
+            })
+        }
+        AlarmCommand::Resolve { of, alarm: name, at } => {
+            alarm::resolve(&*at.connect().await?, of, name, "console").await?;
+            let value = serde_json::json!({ "box": of, "alarm": name, "resolved": true });
+            at.tell(&value, || format!("alarm {name} is resolved"))
         }
     }
 }

@@ -36,6 +36,11 @@ impl Database {
         Ok(Self { config })
     }
 
+    /// As it was read.
+    pub(crate) fn config(&self) -> &tokio_postgres::Config {
+        &self.config
+    }
+
     /// Connects.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub const PORT: u16 = 8470;
 pub const SETTINGS: &str = "weir-hub.toml";
 
 /// The folder of what the broker needs, within that of the hub.
-const BROKER: &str = "broker";
+pub(crate) const BROKER: &str = "broker";
 
 /// Where the broker's files are meant to lie on its machine.
 const INSTALLED: &str = "/etc/mosquitto/weir";

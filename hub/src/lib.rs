@@ -6,6 +6,7 @@
 
 pub mod alarm;
 pub mod authority;
+pub mod backup;
 pub mod blob;
 pub mod broker;
 mod checkpoint;
@@ -20,6 +21,7 @@ pub mod fleet;
 pub mod http;
 pub mod ingest;
 pub mod init;
+pub mod life;
 pub mod presence;
 mod projection;
 pub mod receipt;

@@ -33,10 +33,21 @@ pub(crate) struct Projection {
     pub personal: Personal,
     /// Authors who are erased by it: box, author, tenant.
     pub erased: Vec<(Uuid, i64, String)>,
-    /// Receipts for directives: of which box, when by its clock.
-    pub receipts: Vec<(Uuid, i64, Directed)>,
+    /// Receipts for directives.
+    pub receipts: Vec<Taken>,
     /// Boxes and submissions of entries that a box tells again after a fork. The hub may have them from the journal that forked.
     pub again: (Vec<Uuid>, Vec<Uuid>),
+}
+
+/// A directive that a box took.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub of: Uuid,
+    /// By the box's clock.
+    pub at: i64,
+    pub directed: Directed,
+    /// The directive itself, as [`domain::directive::Copied`] writes it.
+    pub copy: Option<Vec<u8>>,
 }
 
 /// Of whom something personal came, column by column.
@@ -116,7 +127,10 @@ impl Projection {
             (Body::Fetched(fetched), Some(id)) => self.medium(of, id, &fetched.media),
             (Body::Decided(decided), Some(id)) => self.verdict(place, id, record, decided),
             (Body::Directed(directed), _) => {
-                self.receipts.push((of, record.at.0, directed.clone()));
+                let (at, directed) = (record.at.0, directed.clone());
+                let copy = side.map(|side| side.bytes.clone());
+                // The hub has it among its directives: nothing more is kept of it.
+                return self.receipts.push(Taken { of, at, directed, copy });
             }
             (Body::Erased(erased), _) => {
                 if let Subject::Author(author) = record.subject {

@@ -24,7 +24,7 @@ use crate::receipt::HubKey;
 use crate::requests::Desk;
 use crate::session::Sessions;
 use crate::transports::Arrivals;
-use crate::{Ingest, Pool, broker, presence, schema, transports};
+use crate::{Ingest, Pool, broker, life, presence, schema, transports};
 
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
@@ -45,8 +45,11 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// Where it cannot start: no such database, another schema, no key, the address taken.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    let client = config.database.connect().await.context("cannot reach the database")?;
+    let mut client = config.database.connect().await.context("cannot reach the database")?;
     schema::check(&client).await?;
+    if life::begin(&mut client).await?.is_some() {
+        eprintln!("weir-hub: {}", life::NEWS);
+    }
     let barred = fleet::barred(&client).await?;
     drop(client);
     let key = Arc::new(hub_key(&config.key)?);

@@ -237,3 +237,53 @@ async fn a_token_that_reads_orders_nothing_and_one_that_orders_is_named() {
     assert_eq!(hub.get(&format!("{path}2"), &reads).0, 404);
     hub.end();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_is_resolved_by_who_may_and_the_same_once_more_is_another() {
+    let postgres = Postgres::start();
+    told(&command(&postgres, &["migrate"]));
+    let (database, paper) = filled(&postgres).await;
+    let reads = told(&command(&postgres, &["token", "create", "board"]));
+    let orders = told(&command(&postgres, &["token", "create", "desk", "--orders"]));
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Service::start(&postgres, folder.path());
+    let client = database.connect().await.unwrap();
+    let raise = async || {
+        let code = "lane/0".parse().unwrap();
+        hub::alarm::raise(&client, paper.of, hub::alarm::AlarmKind::Hole, &code).await.unwrap();
+    };
+    raise().await;
+    raise().await;
+    let alarms = |filter: &str| {
+        let list = hub.json(&format!("/v1/alarms{filter}"), &reads)["alarms"].clone();
+        list.as_array().unwrap().clone()
+    };
+    let first = alarms("");
+    assert_eq!((first.len(), &first[0]["count"]), (1, &2.into()));
+    let (of, alarm) = (paper.of.to_string(), first[0]["alarm"].as_str().unwrap().to_owned());
+    let path = |of: &str, alarm: &str| format!("/v1/alarms/{of}/{alarm}/resolve");
+    let nobody = uuid::Uuid::nil().to_string();
+    for (path, token, status) in [
+        (path(&of, &alarm), &reads, 403),
+        (path(&nobody, &alarm), &orders, 404),
+        (path(&of, "x"), &orders, 400),
+    ] {
+        assert_eq!(hub.post(&path, token, "").0, status, "{path}");
+    }
+    assert_eq!(alarms("").len(), 1);
+    for _ in 0..2 {
+        assert_eq!(hub.post(&path(&of, &alarm), &orders, "").0, 204);
+    }
+    assert_eq!((alarms("").len(), alarms("?resolved=true").len()), (0, 1));
+    raise().await;
+    assert_eq!(alarms("?resolved=true").len(), 2, "another alarm");
+    let again = alarms("").remove(0);
+    let listed = told(&command(&postgres, &["alarm", "list"]));
+    assert!(
+        listed.contains("hole") && listed.contains(again["alarm"].as_str().unwrap()),
+        "{listed}"
+    );
+    told(&command(&postgres, &["alarm", "resolve", &of, again["alarm"].as_str().unwrap()]));
+    assert_eq!(told(&command(&postgres, &["alarm", "list"])), "no alarm");
+    hub.end();
+}

@@ -13,7 +13,7 @@ use crate::{
     Error, Hash, NewBankEntry, Reply, Store, bank, bundle,
     rows::{self, bits},
     store::Way,
-    txn::{Entry, Place, Txn},
+    txn::{Entry, NewSide, Place, SideKind, Txn},
 };
 
 /// A change of a tenant's list that is still to be matched with what was seen.
@@ -36,6 +36,8 @@ pub struct Kept {
     pub rematches: Vec<Rematch>,
     /// To be fetched and installed afterwards.
     pub bundle: Option<Bundle>,
+    /// The directive itself, as [`directive::Copied`] writes it: goes along with the receipt until the entry is pruned.
+    pub copy: Option<Vec<u8>>,
 }
 
 /// The directive that was taken last.
@@ -115,7 +117,7 @@ impl Store {
                 bundle::keep(txn, bundle)?;
             }
             let (place, refused) = (place.clone(), refused.clone());
-            append(txn, Body::Directed(Directed { place, order, refused }))?;
+            append(txn, Body::Directed(Directed { place, order, refused }), kept.copy.as_deref())?;
             Ok(true)
         })
     }
@@ -123,7 +125,7 @@ impl Store {
     /// So many came in the hub's name, since this was last told, that were passed over for this reason.
     pub fn distrusted(&self, why: Code, count: u32) -> Reply<Place> {
         self.write(Way::Normal, move |txn| {
-            append(txn, Body::Distrusted(Distrusted { why: why.clone(), count }))
+            append(txn, Body::Distrusted(Distrusted { why: why.clone(), count }), None)
         })
     }
 
@@ -171,9 +173,16 @@ impl Store {
     }
 }
 
-fn append(txn: &mut Txn<'_>, body: Body) -> Result<Place, Error> {
+fn append(txn: &mut Txn<'_>, body: Body, copy: Option<&[u8]>) -> Result<Place, Error> {
     let (actor, subject) = (&Actor::Hub, Subject::Box);
-    txn.append(Entry { lane: Lane::Critical, actor, subject, body, side: None })
+    let side = copy.map(|bytes| NewSide {
+        kind: SideKind::Order,
+        submission: None,
+        author: None,
+        bytes,
+        salt: None,
+    });
+    txn.append(Entry { lane: Lane::Critical, actor, subject, body, side })
 }
 
 fn keep_release(txn: &Txn<'_>, release: &Release) -> Result<(), Error> {

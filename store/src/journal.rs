@@ -221,7 +221,7 @@ impl Store {
                     .execute(params![epoch, lane, upto])? as u64;
                 txn.conn
                     .prepare_cached(
-                        "DELETE FROM sides WHERE epoch = ? AND lane = ? AND seq <= ? AND kind = 'words'",
+                        "DELETE FROM sides WHERE epoch = ? AND lane = ? AND seq <= ? AND kind IN ('words', 'order')",
                     )?
                     .execute(params![epoch, lane, upto])?;
             }

@@ -78,12 +78,14 @@ pub enum SideKind {
     Report,
     /// What an author wrote in an appeal.
     Appeal,
+    /// The directive that the hub told, beside the receipt for it.
+    Order,
 }
 
 impl SideKind {
     /// What is stored so.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Caption, Self::Words, Self::Report, Self::Appeal]
+        [Self::Caption, Self::Words, Self::Report, Self::Appeal, Self::Order]
             .into_iter()
             .find(|kind| kind.as_str() == name)
     }
@@ -95,6 +97,7 @@ impl SideKind {
             Self::Words => "words",
             Self::Report => "report",
             Self::Appeal => "appeal",
+            Self::Order => "order",
         }
     }
 }

@@ -70,6 +70,7 @@ fn what_is_kept_is_kept_with_the_receipt_or_not_at_all() {
         release: Some(release(version, "text")),
         rematches: rematches.to_vec(),
         bundle: None,
+        copy: None,
     };
     let take = |seq, version| {
         store.directed(place(1, &Address::Fleet, seq), 7, None, kept(version)).wait().unwrap()

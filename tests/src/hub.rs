@@ -78,7 +78,11 @@ pub struct Brokered {
     folder: tempfile::TempDir,
 }
 
-fn binary() -> PathBuf {
+/// The program.
+///
+/// # Panics
+/// Where it is not built.
+pub fn binary() -> PathBuf {
     let binary = weir::binary().with_file_name("weir-hub");
     assert!(binary.is_file(), "{} is missing: run `make build` first", binary.display());
     binary
@@ -190,11 +194,13 @@ impl Hub {
         self.folder.path().join("hub")
     }
 
-    fn settings(&self) -> PathBuf {
+    /// Its file of settings.
+    pub fn settings(&self) -> PathBuf {
         self.dir().join("weir-hub.toml")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command of `weir-hub` that knows its database.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments).env("WEIR_HUB_DATABASE", self.postgres.url());
         command

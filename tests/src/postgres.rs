@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 const USER: &str = "postgres";
 
 /// Says that connections are welcome.
-const READY: &str = "database system is ready to accept connections";
+const READY: &str = "database system is ready to accept";
 
 /// A running server; killed, and its folder removed, with this.
 pub struct Postgres {
@@ -57,14 +57,32 @@ impl Postgres {
     /// # Panics
     /// As [`Postgres::start`].
     pub fn start_below(around: &Path, settings: &[&str]) -> Self {
-        let home = tempfile::Builder::new().prefix("weir-pg").tempdir_in(around);
-        let home = home.expect("a folder");
-        copy(&template(), &home.path().join("data"));
-        own(home.path());
-        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut postgres = Self { home, settings, server: None, said: Arc::default() };
+        let mut postgres = Self::vacant_below(around);
+        copy(&template(), &postgres.data());
+        own(postgres.home.path());
+        postgres.settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         postgres.restart();
         postgres
+    }
+
+    /// One that does not run, for a cluster that somebody else puts into [`Postgres::data`].
+    ///
+    /// # Panics
+    /// Where there is no room for it.
+    pub fn vacant() -> Self {
+        Self::vacant_below(&std::env::temp_dir())
+    }
+
+    fn vacant_below(around: &Path) -> Self {
+        let home = tempfile::Builder::new().prefix("weir-pg").tempdir_in(around);
+        let home = home.expect("a folder");
+        own(home.path());
+        Self { home, settings: Vec::new(), server: None, said: Arc::default() }
+    }
+
+    /// The cluster's folder.
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
     }
 
     /// How `tokio-postgres` and `psql` find it.
@@ -100,7 +118,7 @@ impl Postgres {
     pub fn restart(&mut self) {
         self.kill();
         let mut command = as_owner(&program("postgres"));
-        command.arg("-D").arg(self.home.path().join("data"));
+        command.arg("-D").arg(self.data());
         command.arg("-c").arg(format!("unix_socket_directories={}", self.home.path().display()));
         command.args(["-c", "listen_addresses=", "-c", "max_connections=60"]);
         for setting in &self.settings {
@@ -196,7 +214,10 @@ fn is_root() -> bool {
 }
 
 /// Gives a folder to the server's user.
-fn own(folder: &Path) {
+///
+/// # Panics
+/// Where it is not ours to give.
+pub fn own(folder: &Path) {
     fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("it is ours");
     if is_root() {
         let status = Command::new("chown").arg("-R").arg(USER).arg(folder).status();
@@ -204,7 +225,8 @@ fn own(folder: &Path) {
     }
 }
 
-fn as_owner(program: &Path) -> Command {
+/// A program run as the server's user.
+pub fn as_owner(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }

@@ -15,6 +15,7 @@
 //! - No order names a person: authors are HMACs of the platform's id by the tenant's secret, or a box's random numbers.
 
 mod address;
+mod copied;
 mod order;
 mod release;
 mod signed;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::journal::{Code, Epoch, Millis, Seq};
 
 pub use address::{Address, NotAddress};
+pub use copied::Copied;
 pub use order::{
     AuthorRef, Bundle, Drain, Erase, Flag, KeyUse, List, Order, Rotate, Rule, SetStanding,
 };

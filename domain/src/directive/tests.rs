@@ -159,3 +159,40 @@ fn addresses_are_written_as_they_are_read() {
         assert!(text.parse::<Address>().is_err(), "{text}");
     }
 }
+
+#[test]
+fn the_copy_beside_a_receipt_names_nobody_and_is_opened_by_the_tenants_secret_alone() {
+    let (hub, author) = (key(), Sha256([0xa5; 32]));
+    let erase = Erase { tenant: tenant(), author: AuthorRef::Key(author) };
+    let ban = SetStanding {
+        tenant: tenant(),
+        author: AuthorRef::Key(author),
+        level: Level::Banned,
+        until: None,
+    };
+    let secret = |of: &TenantId| (*of == tenant()).then_some([7; 32]);
+    for order in [Order::from(erase), ban.into()] {
+        let signed =
+            SignedDirective::sign(&directive(Address::Tenant(tenant()), order.clone()), &hub);
+        let signed = signed.unwrap();
+        assert_eq!(Copied::of(&signed, &order, |_| None), None, "not without the secret");
+        let bytes = Copied::of(&signed, &order, secret).unwrap().encode().unwrap();
+        assert!(!bytes.windows(32).any(|part| part == author.0), "the author's key is in it");
+        let copied = Copied::decode(&bytes).unwrap();
+        assert_eq!(copied.tenant(), Some(&tenant()));
+        assert_eq!(copied.clone().open(None), None);
+        assert_eq!(copied.clone().open(Some(&[8; 32])), None);
+        assert_eq!(copied.open(Some(&[7; 32])), Some(signed));
+        let mut altered = bytes;
+        *altered.last_mut().unwrap() ^= 1;
+        assert_eq!(Copied::decode(&altered).unwrap().open(Some(&[7; 32])), None);
+    }
+    let flag = Order::from(Flag { name: "movies".parse().unwrap(), on: true });
+    let signed = SignedDirective::sign(&directive(Address::Fleet, flag.clone()), &hub).unwrap();
+    let bytes = Copied::of(&signed, &flag, |_| None).unwrap().encode().unwrap();
+    // Version, kind, and postcard's own writing of what was told.
+    assert_eq!(bytes, [&[1, 0][..], &postcard::to_stdvec(&signed).unwrap()].concat());
+    assert_eq!(Copied::decode(&bytes[1..]), None);
+    let released = Released { bytes: vec![1], signature: vec![2] };
+    assert_eq!(Copied::of(&signed, &released.into(), secret), None, "a release is not copied");
+}

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::At;
 use crate::config::Config;
+use crate::directives::lost::{Again, Lost};
 use crate::directives::{self, Asked, Receipt};
 use crate::receipt::HubKey;
 use crate::serve::hub_key;
@@ -44,6 +45,20 @@ pub enum DirectiveCommand {
         /// Which database, and how to answer.
         #[command(flatten)]
         at: At,
+    },
+    /// What was ordered after the backup to which the hub was put back, as boxes tell.
+    Lost(At),
+    /// Give one of these again.
+    Again {
+        /// The life of the journal, as `lost` shows it.
+        epoch: String,
+        /// To whom.
+        to: String,
+        /// Its number.
+        seq: u64,
+        /// The hub's file of settings: its key signs.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
     /// What each box said of one.
     Show {
@@ -150,6 +165,23 @@ pub(super) async fn directives(command: DirectiveCommand) -> anyhow::Result<()> 
                 false => list.iter().map(line).collect::<Vec<_>>().join("\n"),
             })
         }
+        DirectiveCommand::Lost(at) => {
+            let list = directives::lost::list(&*at.connect().await?).await?;
+            at.tell(&list, || match list.is_empty() {
+                true => "nothing was lost, as far as boxes have told".to_owned(),
+                false => list.iter().map(lost_line).collect::<Vec<_>>().join("\n"),
+            })
+        }
+        DirectiveCommand::Again { epoch, to, seq, config } => {
+            let place = directives::place(&epoch, &to, seq)?;
+            let config = Config::read(&config)?;
+            let key = hub_key(&config.key)?;
+            let mut client = config.database.connect().await?;
+            crate::schema::check(&client).await?;
+            let now = directives::lost::again(&mut client, &key, &place).await?;
+            println!("{} {} {}", now.epoch, now.to, now.seq.0);
+            Ok(())
+        }
         DirectiveCommand::Show { epoch, to, seq, at } => {
             let place = directives::place(&epoch, &to, seq)?;
             let client = at.connect().await?;
@@ -164,6 +196,15 @@ pub(super) async fn directives(command: DirectiveCommand) -> anyhow::Result<()> 
             })
         }
     }
+}
+
+fn lost_line(lost: &Lost) -> String {
+    let Lost { epoch, to, seq, kind, by, boxes, again, .. } = lost;
+    let again = match again {
+        Some(Again { epoch, seq }) => format!("given again as {epoch} {to} {seq}"),
+        None => "not given again".to_owned(),
+    };
+    format!("{epoch} {to} {seq}  {kind}  by {by}  {boxes} boxes took it  {again}")
 }
 
 async fn give(to: Address, by: Code, config: &Path, mut order: String) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@
 mod ask;
 mod feed;
 mod follower;
+pub mod lost;
 
 use domain::directive::{Address, Directive, KeyUse, Order, Place, Rotate, SignedDirective};
 use domain::journal::{BoxId, Code, Epoch, Millis, Seq, Sha256};
@@ -19,8 +20,8 @@ pub use ask::{Asked, Author, HashKind};
 pub use feed::Feed;
 pub use follower::Follower;
 
-use crate::Error;
 use crate::receipt::HubKey;
+use crate::{Error, life};
 
 /// Most bytes of a directive: it has to fit into a frame beside its signatures.
 pub const MOST_BYTES: usize = 512 * 1024;
@@ -90,6 +91,8 @@ async fn append(
     order: Order,
 ) -> Result<Place, Error> {
     let lane = to.to_string();
+    // A database that was put back must not number on where the backup stood.
+    life::settle(client).await?;
     let epoch = current(client).await?;
     let query = "INSERT INTO directive_lanes VALUES ($1, $2, 1) ON CONFLICT (epoch, lane) DO UPDATE SET seq = directive_lanes.seq + 1
         RETURNING seq, (extract(epoch FROM now()) * 1000)::bigint";

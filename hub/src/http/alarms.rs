@@ -1,13 +1,17 @@
 //! `/v1/alarms`.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Api;
 use super::problem::Problem;
+use crate::alarm;
+use crate::token::Holder;
 
 /// Most alarms of one answer; the newest are told.
 const MOST: i64 = 500;
@@ -24,26 +28,26 @@ pub(super) struct Wanted {
 /// `GET /v1/alarms`: those in force, or with `resolved=true` all of them.
 pub(super) async fn list(
     State(api): State<Api>,
-    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
     let client = api.pool.take().await?;
-    let query = "SELECT box, alarm, kind, code, count, extract(epoch FROM first_at)::float8,
-        extract(epoch FROM last_at)::float8, extract(epoch FROM resolved_at)::float8 FROM alarms
-        WHERE ($1 OR resolved_at IS NULL) AND ($2::uuid IS NULL OR box = $2) ORDER BY last_at DESC LIMIT $3";
-    let rows = client.query(query, &[&wanted.resolved, &wanted.of, &MOST]).await?;
-    let alarms = rows.iter().map(|row| {
-        Ok(json!({
-            "box": row.try_get::<_, Uuid>(0)?,
-            "alarm": row.try_get::<_, Uuid>(1)?,
-            "kind": row.try_get::<_, &str>(2)?,
-            "code": row.try_get::<_, &str>(3)?,
-            "count": row.try_get::<_, i64>(4)?,
-            "first_at": row.try_get::<_, f64>(5)?,
-            "last_at": row.try_get::<_, f64>(6)?,
-            "resolved_at": row.try_get::<_, Option<f64>>(7)?,
-        }))
-    });
-    let alarms = alarms.collect::<Result<Vec<Value>, tokio_postgres::Error>>()?;
+    let alarms = alarm::list(&client, wanted.resolved, wanted.of, MOST).await?;
     Ok(Json(json!({ "alarms": alarms })))
+}
+
+/// `POST /v1/alarms/{box}/{alarm}/resolve`: somebody has seen to it.
+pub(super) async fn resolve(
+    State(api): State<Api>,
+    Extension(holder): Extension<Holder>,
+    at: Result<Path<(Uuid, Uuid)>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    if !holder.orders {
+        return Err(Problem::forbidden(
+            "this token reads only: `weir-hub token create NAME --orders` makes one that may resolve alarms",
+        ));
+    }
+    let Path((of, alarm)) = at.map_err(|error| Problem::bad(error.body_text()))?;
+    alarm::resolve(&*api.pool.take().await?, of, alarm, &holder.name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

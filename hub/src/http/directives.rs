@@ -79,6 +79,12 @@ pub(super) async fn list(
     Ok(Json(json!({ "directives": list })))
 }
 
+/// `GET /v1/directives/lost`: what was ordered after the backup to which the hub was put back.
+pub(super) async fn lost(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+    let list = directives::lost::list(&*api.pool.take().await?).await?;
+    Ok(Json(json!({ "directives": list })))
+}
+
 /// A place, as it was told when it was ordered.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -107,8 +107,10 @@ impl Api {
             .route("/v1/boxes/{box}/requests", post(requests::ask))
             .route("/v1/verdicts", get(verdicts::list))
             .route("/v1/alarms", get(alarms::list))
+            .route("/v1/alarms/{box}/{alarm}/resolve", post(alarms::resolve))
             .route("/v1/directives", get(directives::list).post(directives::give).layer(large))
             .route("/v1/directives/receipts", get(directives::receipts))
+            .route("/v1/directives/lost", get(directives::lost))
             .route("/v1/tenants", get(tenants))
             .route_layer(from_fn_with_state(self.clone(), guard));
         Router::new()

@@ -148,6 +148,7 @@ impl Ingest {
             let shard = Shard {
                 database: Database::clone(pool.database()),
                 config: config.clone(),
+                key: Arc::clone(&key),
                 urgent: urgent_jobs,
                 normal: normal_jobs,
                 metrics: Arc::clone(&metrics),

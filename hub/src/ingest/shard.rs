@@ -14,6 +14,7 @@ use super::writer::{Writer, Written};
 use super::{Config, Metrics};
 use crate::Error;
 use crate::database::Database;
+use crate::receipt::HubKey;
 
 /// Something to be done for a box, and who waits for the answer.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 pub(crate) struct Shard {
     pub database: Database,
     pub config: Config,
+    pub key: Arc<HubKey>,
     pub urgent: mpsc::Receiver<Job>,
     pub normal: mpsc::Receiver<Job>,
     pub metrics: Arc<Metrics>,
@@ -148,7 +150,7 @@ impl Shard {
             Some(writer) if !writer.client.is_closed() => writer,
             other => {
                 self.cursors.clear();
-                other.insert(Writer::connect(&self.database).await?)
+                other.insert(Writer::connect(&self.database, Arc::clone(&self.key)).await?)
             }
         };
         self.cursors.begin();

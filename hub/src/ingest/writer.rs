@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::journal::Directed;
 use futures_util::SinkExt as _;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
@@ -14,7 +14,9 @@ use super::cursors::Flows;
 use super::plan::Plan;
 use crate::copy::Copy;
 use crate::database::{Connection, Database};
-use crate::projection::COPIES;
+use crate::directives::lost;
+use crate::projection::{COPIES, Taken};
+use crate::receipt::HubKey;
 use crate::{Error, alarm};
 
 /// Moves cursors that are still where they were believed to be.
@@ -50,6 +52,7 @@ pub(crate) enum Written {
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub client: Connection,
+    key: Arc<HubKey>,
     fence: Statement,
     first: Statement,
     hold: Statement,
@@ -60,7 +63,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub async fn connect(database: &Database) -> Result<Self, Error> {
+    pub async fn connect(database: &Database, key: Arc<HubKey>) -> Result<Self, Error> {
         let client = database.connect().await?;
         crate::schema::check(&client).await?;
         let fence = client.prepare(FENCE).await?;
@@ -75,7 +78,7 @@ impl Writer {
             client.prepare(d).await?,
             client.prepare(e).await?,
         ];
-        Ok(Self { client, fence, first, hold, any_erased, copies, days: HashSet::new() })
+        Ok(Self { client, key, fence, first, hold, any_erased, copies, days: HashSet::new() })
     }
 
     /// Writes a plan whole or not at all.
@@ -125,8 +128,8 @@ impl Writer {
         if !again.0.is_empty() {
             self.once(&again, received_us).await?;
         }
-        for (of, at, directed) in receipts {
-            self.receipt(of, at, &directed).await?;
+        for taken in &receipts {
+            self.receipt(taken).await?;
         }
         for (of, author, tenant) in erased {
             self.erase(of, author, &tenant).await?;
@@ -243,7 +246,8 @@ impl Writer {
     }
 
     /// What a box says of a directive. Its first word counts: told again after a fork it is the same.
-    async fn receipt(&self, of: Uuid, at: i64, directed: &Directed) -> Result<(), Error> {
+    async fn receipt(&self, taken: &Taken) -> Result<(), Error> {
+        let Taken { of, at, directed, copy } = taken;
         let query =
             "INSERT INTO directive_receipts (box, epoch, lane, seq, refused, at, received_at)
                      VALUES ($1, $2, $3, $4, $5, $6, now()) ON CONFLICT DO NOTHING";
@@ -251,8 +255,8 @@ impl Writer {
         let refused = directed.refused.as_ref().map(|code| code.as_str());
         let (epoch, seq) = (place.epoch.0.cast_signed(), place.seq.0.cast_signed());
         let lane = place.to.to_string();
-        self.client.execute(query, &[&of, &epoch, &lane, &seq, &refused, &at]).await?;
-        Ok(())
+        self.client.execute(query, &[of, &epoch, &lane, &seq, &refused, at]).await?;
+        lost::receive(&self.client, &self.key, *of, directed, copy.as_deref()).await
     }
 
     /// The author's side records go; the entries that commit to them stay.

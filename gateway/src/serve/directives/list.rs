@@ -30,7 +30,8 @@ pub fn change(app: &App, to: &Address, list: &List) -> Outcome {
     // Of what a negative entry cleared nobody can say what it was; it speaks again at the next upload.
     let moot = entry.negative && !list.add;
     let rematch = Rematch { tenant: tenant.clone(), added: list.add, entry };
-    Ok(Kept { rematches: if moot { Vec::new() } else { vec![rematch] }, ..Kept::default() })
+    let rematches = if moot { Vec::new() } else { vec![rematch] };
+    Ok(Kept { rematches, ..Kept::default() })
 }
 
 /// The same rules as for `POST /v1/hashes`.

@@ -20,7 +20,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::directive::{Address, Distrust, Order, Place, SignedDirective, Told};
+use domain::directive::{Address, Copied, Distrust, Order, Place, SignedDirective, Told};
 use domain::journal::{Code, Seq, TenantId};
 use store::Kept;
 use sync::directives::{self, Taken};
@@ -135,14 +135,18 @@ impl Hub {
     }
 
     /// Does what is ordered, and keeps the receipt.
-    fn settle(&self, told: &Told) -> Result<Taken, Trouble> {
+    fn settle(&self, signed: &SignedDirective, told: &Told) -> Result<Taken, Trouble> {
         let (outcome, _turn) = self.apply(told);
-        let (kept, refused) = match outcome {
+        let (mut kept, refused) = match outcome {
             Ok(kept) => (kept, None),
             Err(Stop::Refused(code, detail)) => (Kept::default(), Some((code, detail))),
             Err(Stop::Trouble(trouble)) => return Err(trouble),
         };
         let (rematches, bundle) = (!kept.rematches.is_empty(), kept.bundle.is_some());
+        let secret = |tenant: &TenantId| self.secrets.get(tenant).copied();
+        let order = told.order.as_ref();
+        let copied = order.and_then(|order| Copied::of(signed, order, secret));
+        kept.copy = copied.and_then(|copied| copied.encode());
         let code = refused.as_ref().map(|(code, _)| Code::lossy(code));
         let place = told.place.clone();
         if !self.app.store.directed(place, told.kind, code, kept).wait()? {
@@ -189,7 +193,7 @@ impl directives::Directives for Hub {
         if told.place.seq > last.next() {
             return Ok(Taken::Gap);
         }
-        self.settle(&told)
+        self.settle(signed, &told)
     }
 }
 
