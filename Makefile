@@ -40,7 +40,7 @@ lint: setup ## Format, clippy, docs, dependencies (bans, licences, sources, unus
 audit: ## Known vulnerabilities of the dependencies; says so when their list cannot be reached
 	@scripts/audit.sh
 
-bench: build ## Measure under load, and against the Python peer side by side (about 15 minutes)
+bench: build ## Measure under load, and against the Python peer side by side (about 40 minutes)
 	@scripts/bench.sh "$(WEIR)"
 
 soak: build ## 100 rounds of kills and power cuts, then ten minutes at 80 % load (SOAK_SECONDS, KILL_ROUNDS: shorter)

@@ -15,9 +15,9 @@ fi
 load=$(dirname "$1")/weir-load
 "$load" gate accepts photos batcher
 echo
-echo "## Replication: bytes on the wire, ingest, directives"
+echo "## Replication: bytes on the wire, ingest, directives, a long and bad way, a fleet, queries"
 scripts/setup.sh scripts/packages-test.txt
-cargo bench --locked --workspace --bench wire --bench ingest --bench directives
+cargo bench --locked --workspace --bench wire --bench ingest --bench directives --bench wan --bench fleet --bench queries
 # int8 variants need weights, and pictures of the kind that the box will see.
 if [ -n "${WEIR_MODELS:-}" ] && [ -n "${WEIR_IMAGES:-}" ]; then
     echo

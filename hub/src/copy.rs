@@ -8,6 +8,8 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use uuid::Uuid;
 
+use crate::pdq::{BITS, Pdq};
+
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// Microseconds between 1970-01-01 and 2000-01-01, from which Postgres counts.
@@ -64,6 +66,13 @@ impl Copy {
     pub fn int8(&mut self, value: i64) -> &mut Self {
         self.bytes.put_i32(8);
         self.bytes.put_i64(value);
+        self
+    }
+
+    pub fn pdq(&mut self, value: Pdq) -> &mut Self {
+        self.bytes.put_i32(4 + BITS / 8);
+        self.bytes.put_i32(BITS);
+        self.bytes.put_slice(&value.0);
         self
     }
 

@@ -22,6 +22,7 @@ pub mod http;
 pub mod ingest;
 pub mod init;
 pub mod life;
+mod pdq;
 pub mod presence;
 mod projection;
 pub mod receipt;

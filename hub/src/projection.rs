@@ -2,20 +2,22 @@
 
 use std::fmt::Write as _;
 
-use domain::journal::{Body, BoxId, Decided, Directed, Epoch, Lane, Record, Side, Subject};
+use domain::journal::{Body, BoxId, Decided, Directed, Epoch, Hashed, Lane, Record, Side, Subject};
 use domain::{Action, MediaKind, Severity, Status};
 use sync::batch::Row;
 use uuid::Uuid;
 
 use crate::copy::Copy;
+use crate::pdq::Pdq;
 
 /// Table and columns of each `COPY`, in the order of [`Projection`]'s fields.
-pub(crate) const COPIES: [&str; 5] = [
+pub(crate) const COPIES: [&str; 6] = [
     "COPY entries (box, epoch, lane, seq, kind, at, received_at, chain, record) FROM STDIN (FORMAT binary)",
     "COPY verdicts (box, epoch, lane, seq, submission, number, supersedes, complete, at, received_at, tenant, status, severity, action, policy, reasons, categories) FROM STDIN (FORMAT binary)",
     "COPY submissions (box, submission, tenant, surface, author, has_text, at, received_at) FROM STDIN (FORMAT binary)",
     "COPY media (box, submission, sha256, kind, bytes, received_at) FROM STDIN (FORMAT binary)",
     "COPY sides (box, epoch, lane, seq, submission, author, received_at, salt, bytes) FROM STDIN (FORMAT binary)",
+    "COPY pdqs (box, submission, tenant, place, n, pdq, quality, received_at) FROM STDIN (FORMAT binary)",
 ];
 
 /// Rows of one transaction.
@@ -28,6 +30,7 @@ pub(crate) struct Projection {
     submissions: Copy,
     media: Copy,
     sides: Copy,
+    pdqs: Copy,
     /// Submissions and authors that this brings side records of or names an author for, with their boxes: those of the erased are
     /// swept out of the same transaction.
     pub personal: Personal,
@@ -67,6 +70,7 @@ impl Projection {
             submissions: Copy::new(8),
             media: Copy::new(6),
             sides: Copy::new(9),
+            pdqs: Copy::new(8),
             personal: Personal::default(),
             erased: Vec::new(),
             receipts: Vec::new(),
@@ -80,8 +84,8 @@ impl Projection {
     }
 
     /// Rows for each of [`COPIES`].
-    pub fn copies(self) -> [Copy; 5] {
-        [self.entries, self.verdicts, self.submissions, self.media, self.sides]
+    pub fn copies(self) -> [Copy; 6] {
+        [self.entries, self.verdicts, self.submissions, self.media, self.sides, self.pdqs]
     }
 
     pub fn add(&mut self, of: BoxId, epoch: Epoch, lane: Lane, row: &Row) {
@@ -125,6 +129,7 @@ impl Projection {
                 accepted.media.iter().for_each(|note| self.medium(of, id, note));
             }
             (Body::Fetched(fetched), Some(id)) => self.medium(of, id, &fetched.media),
+            (Body::Hashed(hashed), Some(id)) => self.hashes(of, id, hashed),
             (Body::Decided(decided), Some(id)) => self.verdict(place, id, record, decided),
             (Body::Directed(directed), _) => {
                 let (at, directed) = (record.at.0, directed.clone());
@@ -160,6 +165,18 @@ impl Projection {
         let bytes = note.bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
         self.media.row().uuid(of).uuid(submission).bytes(&sha256.0);
         self.media.text(media_kind(note.kind)).int8_or_null(bytes).time(self.received_us);
+    }
+
+    fn hashes(&mut self, of: Uuid, submission: Uuid, hashed: &Hashed) {
+        for (n, note) in (0..).zip(&hashed.pdqs) {
+            self.pdqs.row().uuid(of).uuid(submission).text(hashed.tenant.as_str());
+            self.pdqs.int2(i16::from(note.index)).int2(n).pdq(Pdq(note.pdq.0));
+            match note.quality {
+                Some(quality) => self.pdqs.int2(i16::from(quality)),
+                None => self.pdqs.null(),
+            };
+            self.pdqs.time(self.received_us);
+        }
     }
 
     fn verdict(&mut self, place: Place, submission: Uuid, record: &Record, decided: &Decided) {

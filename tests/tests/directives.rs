@@ -2,11 +2,12 @@
 //! hub's database has of their journals.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use rig::edge::{Edge, chains_hold, until};
 use rig::hub::Hub;
-use rig::media::photo;
+use rig::media::{photo, scene};
 use rig::sha256;
 use rig::weir;
 use serde_json::{Value, json};
@@ -98,6 +99,52 @@ fn a_moderators_word_at_the_hub_takes_the_place_of_the_machines() {
     // Somebody else was faster: the order is refused, and says why.
     let late = hub.order(&to, &rule(true));
     until("refused", || (hub.receipts(&to, &late)["one"] == "superseded").then_some(()));
+}
+
+#[test]
+fn what_a_moderator_rejects_at_one_box_is_refused_at_all_of_the_tenant_also_saved_anew() {
+    let hub = start();
+    let (seen, other) = (edge(&hub, "one"), edge(&hub, "two"));
+    let picture = scene(640, 480, 5);
+    let (first, again) = (picture.jpeg(92).unwrap(), picture.jpeg(40).unwrap());
+    let id = judged(&seen, &json!({}), &first)["id"].as_str().unwrap().to_owned();
+    assert_eq!(judged(&other, &json!({}), &again)["status"], "approved");
+    until("its hashes at the hub", || {
+        let query = format!(
+            "SELECT count(DISTINCT sha256) + count(DISTINCT pdq) > 1 FROM media JOIN pdqs USING (submission) WHERE submission = '{id}'"
+        );
+        (hub.query(&query) == ["t"]).then_some(())
+    });
+    let of = hub.query("SELECT box FROM boxes WHERE name = 'one'").remove(0);
+    let rule = json!({ "kind": "rule", "tenant": "default", "submission": id, "seen": 0,
+        "approve": false, "categories": [["violence", "high"]], "remember": true });
+    hub.order(&format!("box/{of}"), &rule.to_string());
+    until("refused where it was never judged so", || {
+        let status = judged(&other, &json!({}), &again)["status"].clone();
+        (status == "rejected").then_some(())
+    });
+    assert_eq!(judged(&other, &json!({}), &first)["status"], "rejected", "the same bytes, too");
+    let unlike = scene(640, 480, 6).jpeg(92).unwrap();
+    assert_eq!(judged(&other, &json!({}), &unlike)["status"], "approved", "nothing else is");
+    // Where it was seen, by what it looks like.
+    let token = hub.run(&["token", "create", "searcher"]);
+    let pdq = hub.query(&format!(
+        "SELECT string_agg(lpad(to_hex(substring(pdq FROM 1 + 4 * i FOR 4)::int), 1, '0'), '' ORDER BY i) FROM
+         (SELECT pdq FROM pdqs WHERE submission = '{id}' AND n = 0) p, generate_series(0, 63) i"
+    ));
+    let (status, body) = hub.get(&format!("/v1/media?pdq={}&distance=31", pdq[0]), token.trim());
+    assert_eq!(status, 200, "{body}");
+    let found: Value = serde_json::from_str(&body).unwrap();
+    let found = found["media"].as_array().unwrap();
+    let boxes: BTreeSet<_> = found.iter().map(|medium| medium["box"].as_str().unwrap()).collect();
+    assert_eq!(boxes.len(), 2, "as it was handed in at both: {body}");
+    let exact = found.iter().find(|medium| medium["submission"] == *id).unwrap();
+    assert_eq!(exact["distance"], 0);
+    assert_eq!(hub.get("/v1/media?pdq=00", token.trim()).0, 400);
+    assert_eq!(hub.get("/v1/media", token.trim()).0, 400);
+    let (_, body) = hub.get(&format!("/v1/media?sha256={}", sha256(&first)), token.trim());
+    let same: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(same["media"].as_array().unwrap().len(), 2, "handed in twice: {body}");
 }
 
 #[test]

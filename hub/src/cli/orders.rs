@@ -15,7 +15,7 @@ use serde_json::json;
 use super::At;
 use crate::config::Config;
 use crate::directives::lost::{Again, Lost};
-use crate::directives::{self, Asked, Receipt};
+use crate::directives::{self, Asked, Given, Receipt};
 use crate::receipt::HubKey;
 use crate::serve::hub_key;
 use crate::tenant;
@@ -219,7 +219,16 @@ async fn give(to: Address, by: Code, config: &Path, mut order: String) -> anyhow
     let mut client = config.database.connect().await?;
     crate::schema::check(&client).await?;
     let order = asked.order(&client, &to).await?;
-    let place = directives::give(&mut client, &key, to, by, order).await?;
+    let Given { place, listed } = directives::give(&mut client, &key, to, by, order).await?;
+    match listed {
+        None => {}
+        Some(0) => eprintln!(
+            "weir-hub: no hash of its media is known here: only the submission's own box will recognise them"
+        ),
+        Some(many) => {
+            eprintln!("weir-hub: {many} hashes of its media go to all boxes of the tenant")
+        }
+    }
     println!("{} {} {}", place.epoch, place.to, place.seq.0);
     Ok(())
 }

@@ -8,6 +8,7 @@ mod ask;
 mod feed;
 mod follower;
 pub mod lost;
+mod remember;
 
 use domain::directive::{Address, Directive, KeyUse, Order, Place, Rotate, SignedDirective};
 use domain::journal::{BoxId, Code, Epoch, Millis, Seq, Sha256};
@@ -65,7 +66,17 @@ pub struct Receipt {
     pub received_at: Option<f64>,
 }
 
-/// Orders something: gives it the next place of its lane, signs and stores it.
+/// What was ordered.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Where it stands.
+    pub place: Place,
+    /// Entries of the tenant's list that were ordered along with it, where a submission's media are to be remembered.
+    pub listed: Option<u32>,
+}
+
+/// Orders something: gives it the next place of its lane, signs and stores it. With a rejection that is to be remembered go entries of the
+/// tenant's list for all boxes of the tenant, in the same transaction.
 ///
 /// # Errors
 /// Where it is too large, or the database is away; then it was not ordered.
@@ -75,11 +86,17 @@ pub async fn give(
     to: Address,
     by: Code,
     order: Order,
-) -> Result<Place, Error> {
+) -> Result<Given, Error> {
     let transaction = client.transaction().await?;
+    let listed = match (&order, &to) {
+        (Order::Rule(rule), Address::Box(of)) if rule.remember && !rule.approve => {
+            Some(remember::list(transaction.client(), key, *of, &by, rule).await?)
+        }
+        _ => None,
+    };
     let place = append(transaction.client(), &[key], to, by, order).await?;
     transaction.commit().await?;
-    Ok(place)
+    Ok(Given { place, listed })
 }
 
 /// The same within a transaction, signed by each of these keys.

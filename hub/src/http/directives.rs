@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
-use crate::directives::{self, Asked};
+use crate::directives::{self, Asked, Given};
 use crate::token::Holder;
 
 /// Most bytes of an order: a released hash list is the largest.
@@ -48,7 +48,7 @@ pub(super) async fn give(
     let mut client = api.pool.take().await?;
     let order = ask.order.order(&client, &to).await?;
     let kind = order.word();
-    let place = directives::give(&mut client, key, to, by, order).await?;
+    let Given { place, listed } = directives::give(&mut client, key, to, by, order).await?;
     Ok((
         StatusCode::CREATED,
         Json(json!({
@@ -56,6 +56,7 @@ pub(super) async fn give(
             "to": place.to.to_string(),
             "seq": place.seq,
             "kind": kind,
+            "listed": listed,
         })),
     ))
 }

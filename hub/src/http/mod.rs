@@ -3,6 +3,7 @@
 mod alarms;
 mod directives;
 mod enrolment;
+mod media;
 mod metrics;
 mod problem;
 mod rate;
@@ -106,6 +107,7 @@ impl Api {
             .route("/v1/boxes/{box}", get(one_box))
             .route("/v1/boxes/{box}/requests", post(requests::ask))
             .route("/v1/verdicts", get(verdicts::list))
+            .route("/v1/media", get(media::list))
             .route("/v1/alarms", get(alarms::list))
             .route("/v1/alarms/{box}/{alarm}/resolve", post(alarms::resolve))
             .route("/v1/directives", get(directives::list).post(directives::give).layer(large))

@@ -70,13 +70,14 @@ impl Writer {
         let first = client.prepare(FIRST).await?;
         let hold = client.prepare(HOLD_SHARED).await?;
         let any_erased = client.prepare(ANY_ERASED).await?;
-        let [a, b, c, d, e] = COPIES;
+        let [a, b, c, d, e, f] = COPIES;
         let copies = [
             client.prepare(a).await?,
             client.prepare(b).await?,
             client.prepare(c).await?,
             client.prepare(d).await?,
             client.prepare(e).await?,
+            client.prepare(f).await?,
         ];
         Ok(Self { client, key, fence, first, hold, any_erased, copies, days: HashSet::new() })
     }
@@ -116,14 +117,16 @@ impl Writer {
         let (erased, again) = (std::mem::take(&mut rows.erased), std::mem::take(&mut rows.again));
         let receipts = std::mem::take(&mut rows.receipts);
         self.mark(&plan).await?;
-        let ([a, b, c, d, e], [f, g, h, i, j]) = (plan.rows.copies(), &self.copies);
+        let [a, b, c, d, e, f] = plan.rows.copies();
+        let [to_a, to_b, to_c, to_d, to_e, to_f] = &self.copies;
         // One behind the other on the wire, without a wait for each answer.
         tokio::try_join!(
-            self.copy(a, f),
-            self.copy(b, g),
-            self.copy(c, h),
-            self.copy(d, i),
-            self.copy(e, j)
+            self.copy(a, to_a),
+            self.copy(b, to_b),
+            self.copy(c, to_c),
+            self.copy(d, to_d),
+            self.copy(e, to_e),
+            self.copy(f, to_f)
         )?;
         if !again.0.is_empty() {
             self.once(&again, received_us).await?;
@@ -231,6 +234,7 @@ impl Writer {
             ("verdicts", "o.number = r.number"),
             ("submissions", "true"),
             ("media", "o.sha256 = r.sha256"),
+            ("pdqs", "o.n = r.n AND o.pdq = r.pdq"),
         ] {
             let query = format!(
                 "WITH n AS (SELECT DISTINCT box, submission FROM unnest($1::uuid[], $2::uuid[]) n(box, submission)),
