@@ -94,7 +94,10 @@ async fn main() {
     );
     println!("the hub's memory, MiB, every ten seconds: {:?}", steady.memory);
     let stored = "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relispartition AND relkind = 'r'";
-    println!("in the database, indexes included: {} bytes a verdict", count(&database, stored).await / judged);
+    println!(
+        "in the database, indexes included: {} bytes a verdict",
+        count(&database, stored).await / judged
+    );
     println!(
         "the hub is killed and started again: everything of every box is there after {:.1} s",
         returned.as_secs_f64()

@@ -9,7 +9,7 @@ mod log;
 mod relay;
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::journal::{BoxId, Code};
 use sync::quic::Asker;
@@ -93,6 +93,10 @@ pub struct Desk {
     answered: watch::Sender<u64>,
 }
 
+/// Nodes tell each other every two seconds who is connected: for so long a box is looked for before it is said to be away.
+const TOLD: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(300);
+
 /// How long a box may take. Below the time of a call.
 pub fn patience(ask: &Ask) -> Duration {
     Duration::from_secs(match ask {
@@ -133,15 +137,19 @@ impl Desk {
     }
 
     async fn get(&self, id: Uuid, of: BoxId, ask: &Ask) -> Result<Answer, Unmet> {
-        let here = self.reach(of);
-        if let Reach::Quic(asker) = here {
-            return Ok(asker.ask(ask, patience(ask)).await?);
-        }
-        match relay::path(&*self.pool.take().await?, of).await? {
-            Some("quic") => self.by_another_node(id, of, ask).await,
-            Some(_) => Err(Unmet::ByBroker),
-            None if matches!(here, Reach::Mqtt) => Err(Unmet::ByBroker),
-            None => Err(Unmet::Away),
+        let end = Instant::now() + TOLD;
+        loop {
+            let here = self.reach(of);
+            if let Reach::Quic(asker) = here {
+                return Ok(asker.ask(ask, patience(ask)).await?);
+            }
+            match relay::path(&*self.pool.take().await?, of).await? {
+                Some("quic") => return self.by_another_node(id, of, ask).await,
+                Some(_) => return Err(Unmet::ByBroker),
+                None if matches!(here, Reach::Mqtt) => return Err(Unmet::ByBroker),
+                None if Instant::now() >= end => return Err(Unmet::Away),
+                None => tokio::time::sleep(LOOK).await,
+            }
         }
     }
 

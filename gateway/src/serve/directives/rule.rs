@@ -30,23 +30,13 @@ pub fn decide(app: &App, to: &Address, rule: &Rule) -> Outcome {
     if !rule.approve && rule.categories.is_empty() {
         return refuse("bad_content", "a rejection names what it is for");
     }
-    let submission = match app.store.submission(&rule.tenant, rule.submission) {
-        Err(Error::NotFound(_)) => {
-            return refuse("unknown_submission", "it is not here, or not any more");
+    let submission = loop {
+        match attempt(app, &tenant, rule)? {
+            Some(submission) => break submission,
+            // The machine was faster; each time it made progress.
+            None => continue,
         }
-        found => found?,
     };
-    let Some(row) = &submission.decision else {
-        return refuse("superseded", "nothing is decided yet");
-    };
-    let decision = decision(rule, row);
-    if !is_done(rule, row, &decision) {
-        if row.number != rule.seen {
-            let detail = format!("decision {} is in force, not {}", row.number, rule.seen);
-            return refuse("superseded", detail);
-        }
-        settle(app, &tenant, rule, verdict(row, decision, &tenant))?;
-    }
     // Whoever reported it or appealed has their answer.
     let (of, about) = (rule.tenant.clone(), rule.submission);
     app.store.resolve_about(of, about, rule.approve, Actor::Hub).wait()?;
@@ -58,9 +48,36 @@ pub fn decide(app: &App, to: &Address, rule: &Rule) -> Outcome {
     Ok(Kept { rematches, ..Kept::default() })
 }
 
+/// Decides on what is in force; `None` where that changed meanwhile.
+fn attempt(app: &App, tenant: &Tenant, rule: &Rule) -> Result<Option<Submission>, Stop> {
+    let submission = match app.store.submission(&rule.tenant, rule.submission) {
+        Err(Error::NotFound(_)) => {
+            return refuse("unknown_submission", "it is not here, or not any more");
+        }
+        found => found?,
+    };
+    let Some(row) = &submission.decision else {
+        return refuse("superseded", "nothing is decided yet");
+    };
+    let decision = decision(rule, row);
+    if is_done(rule, row, &decision) {
+        return Ok(Some(submission));
+    }
+    // A newer word of the machine's does not outdate a person's: the entries of the list that go along with this order may be matched first.
+    let newer = row.number > rule.seen && row.actor == Actor::Machine;
+    if row.number != rule.seen && !newer {
+        let detail = format!("decision {} is in force, not {}", row.number, rule.seen);
+        return refuse("superseded", detail);
+    }
+    let number = row.number;
+    let settled = settle(app, tenant, rule, number, verdict(row, decision, tenant))?;
+    Ok(settled.then_some(submission))
+}
+
 /// Whether it was done before, and the receipt was not kept.
 fn is_done(rule: &Rule, row: &DecisionRow, decision: &Decision) -> bool {
-    row.actor == Actor::Hub && row.supersedes == Some(rule.seen) && row.decision == *decision
+    let about = row.supersedes.is_some_and(|number| number >= rule.seen);
+    row.actor == Actor::Hub && about && row.decision == *decision
 }
 
 fn decision(rule: &Rule, row: &DecisionRow) -> Decision {
@@ -102,17 +119,24 @@ fn verdict(row: &DecisionRow, decision: Decision, tenant: &Tenant) -> Verdict {
     }
 }
 
-fn settle(app: &App, tenant: &Tenant, rule: &Rule, verdict: Verdict) -> Result<(), Stop> {
+/// Whether the decision of this number was still in force.
+fn settle(
+    app: &App,
+    tenant: &Tenant,
+    rule: &Rule,
+    number: u32,
+    verdict: Verdict,
+) -> Result<bool, Stop> {
     let (of, tell) = (rule.tenant.clone(), notify::tell(tenant));
-    let decided = app.store.decide(of, rule.submission, rule.seen, verdict, Actor::Hub, tell);
+    let decided = app.store.decide(of, rule.submission, number, verdict, Actor::Hub, tell);
     match decided.wait() {
-        Err(Error::Conflict(why)) => return refuse("superseded", why),
+        Err(Error::Conflict(_)) => return Ok(false),
         Err(Error::NotFound(_)) => return refuse("unknown_submission", "it went meanwhile"),
         other => drop(other?),
     }
     app.effects_ready.notify_one();
     app.messages_ready.notify_one();
-    Ok(())
+    Ok(true)
 }
 
 /// Lists the submission's media, under the gravest that it was rejected for.
