@@ -92,7 +92,7 @@ fn a_moderators_word_at_the_hub_takes_the_place_of_the_machines() {
     assert_eq!(judged(&edge, &json!({}), &photo(1))["status"], "rejected", "it is recognised");
     until("the hub has it", || {
         let query = format!(
-            "SELECT count(*) FROM verdicts WHERE submission = '{id}' AND status = 'rejected'"
+            "SELECT count(*) FROM verdicts WHERE submission = '{id}' AND status = 'rejected' AND reasons @> '[\"moderator\"]'"
         );
         (hub.query(&query) == ["1"]).then_some(())
     });
