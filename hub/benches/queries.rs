@@ -52,7 +52,10 @@ async fn fill(database: &Database, rows: i64) {
             "(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '{} day')",
             DAYS - day
         );
-        client.batch_execute(&format!("SELECT ensure_day(({start})::date)")).await.unwrap();
+        client
+            .batch_execute(&format!("SELECT ensure_day(({start} AT TIME ZONE 'UTC')::date)"))
+            .await
+            .unwrap();
         let sql = FILL
             .replace("$DAY", &format!("{day}::bigint"))
             .replace("$START", &start)

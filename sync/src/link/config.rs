@@ -9,7 +9,8 @@ pub struct Config {
     pub release: String,
     /// Most bytes under way for one lane. Twice the product of 20 Mbit/s and 400 ms.
     pub window_bytes: usize,
-    /// How long a few bulk entries wait for more while others are under way.
+    /// How long a few bulk entries wait for more while others are under way: until these are acknowledged, in all likelihood. The slower the hub, the
+    /// larger the batches, and the less each entry costs it.
     pub linger: Duration,
     /// Without progress for so long, the hub is asked anew where it stands, and gets everything behind that again.
     pub retry_quic: Duration,
@@ -28,7 +29,7 @@ impl Default for Config {
         Self {
             release: env!("CARGO_PKG_VERSION").to_owned(),
             window_bytes: 2 * 1024 * 1024,
-            linger: Duration::from_millis(20),
+            linger: Duration::from_millis(500),
             retry_quic: Duration::from_secs(30),
             retry_mqtt: Duration::from_secs(10),
             quiet: Duration::from_secs(2),
