@@ -143,7 +143,7 @@ async fn main() {
         ("of a severity that there is not", "severity=critical".to_owned()),
         ("of a common category", "category=sexual".to_owned()),
         ("of a rare category", "category=terrorism".to_owned()),
-        ("of a category that there is not", "category=weapons".to_owned()),
+        ("of a category that there is not", "category=violence".to_owned()),
         ("of a busy box", format!("box={busy}")),
         ("of a box that fell silent", format!("box={quiet}")),
         ("one submission", format!("submission={submission}")),
