@@ -39,7 +39,7 @@ const FILL: &str = "
         tenant, status, CASE status WHEN 'rejected' THEN 'high' WHEN 'held' THEN 'medium' ELSE 'safe' END,
         CASE status WHEN 'rejected' THEN 'reject' WHEN 'held' THEN 'hold' ELSE 'allow' END, 'starter@1',
         CASE status WHEN 'approved' THEN '[]' ELSE '[\"explicit\"]' END::jsonb,
-        CASE WHEN n % 50000 = 11 THEN '{\"terrorism\": {\"severity\": \"low\", \"score\": 0.4}}' ELSE '{\"sexual\": {\"severity\": \"safe\", \"score\": 0.02}}' END::jsonb
+        CASE WHEN n % 50000 = 11 THEN '{\"hate\": {\"severity\": \"low\", \"score\": 0.4}}' ELSE '{\"sexual\": {\"severity\": \"safe\", \"score\": 0.02}}' END::jsonb
         FROM day;
     INSERT INTO submissions SELECT box, submission, tenant, 'post', n % 100000, false, 0, received_at FROM day;
     INSERT INTO media SELECT box, submission, sha256(('m' || $DAY || '/' || n % 1000)::bytea), 'image', 100000, received_at FROM day;
@@ -142,7 +142,7 @@ async fn main() {
         ("grave", "severity=high".to_owned()),
         ("of a severity that there is not", "severity=critical".to_owned()),
         ("of a common category", "category=sexual".to_owned()),
-        ("of a rare category", "category=terrorism".to_owned()),
+        ("of a rare category", "category=hate".to_owned()),
         ("of a category that there is not", "category=violence".to_owned()),
         ("of a busy box", format!("box={busy}")),
         ("of a box that fell silent", format!("box={quiet}")),
