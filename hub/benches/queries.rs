@@ -31,7 +31,7 @@ const FILL: &str = "
     CREATE TEMPORARY TABLE day AS SELECT n,
         ('00000000-0000-0000-0000-' || lpad(to_hex(CASE WHEN $DAY = 0 AND n % 500 = 0 THEN 200 ELSE 1 + n * 7919 % 199 END), 12, '0'))::uuid AS box,
         (lpad(to_hex($DAY * 16777216 + n), 12, '0') || '70008000000000000000')::uuid AS submission,
-        $START + n * (interval '1 day' / $ROWS) AS received_at,
+        $START + interval '1 day' * (n / ($ROWS + 1.0)) AS received_at,
         'tenant-' || (n * 31 % 20) AS tenant,
         CASE WHEN n % 2000 = 7 THEN 'held' WHEN n % 12 = 0 THEN 'rejected' ELSE 'approved' END AS status
         FROM generate_series(1, $ROWS) n;

@@ -3,6 +3,7 @@
 mod backup;
 mod blobs;
 mod orders;
+mod people;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,6 +68,9 @@ pub enum Command {
     /// List alarms, and say that somebody has seen to one.
     #[command(subcommand)]
     Alarm(AlarmCommand),
+    /// Add people who use the screens, and let them in again.
+    #[command(subcommand)]
+    Account(people::AccountCommand),
     /// Invite boxes; make, list and revoke the API's tokens.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -257,6 +261,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Box(command) => boxes(command).await?,
         Command::Alarm(command) => alarms(command).await?,
+        Command::Account(command) => people::accounts(command).await?,
         Command::Token(command) => tokens(command).await?,
         Command::Tenant(command) => orders::tenants(command).await?,
         Command::Blob(command) => blobs::run(command).await?,

@@ -4,7 +4,10 @@
 //! tables and of what holds.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod alarm;
+pub mod approval;
+pub mod audit;
 pub mod authority;
 pub mod backup;
 pub mod blob;
@@ -27,12 +30,15 @@ pub mod presence;
 mod projection;
 pub mod receipt;
 pub mod requests;
+pub mod review;
 pub mod schema;
+pub mod screens;
 mod serve;
 pub mod session;
 pub mod tenant;
 pub mod token;
 mod transports;
+pub mod verdicts;
 pub mod verify;
 
 pub use database::{Database, Pool};

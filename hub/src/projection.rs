@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::copy::Copy;
 use crate::pdq::Pdq;
+use crate::review::Intake;
 
 /// Table and columns of each `COPY`, in the order of [`Projection`]'s fields.
 pub(crate) const COPIES: [&str; 6] = [
@@ -40,6 +41,8 @@ pub(crate) struct Projection {
     pub receipts: Vec<Taken>,
     /// Boxes and submissions of entries that a box tells again after a fork. The hub may have them from the journal that forked.
     pub again: (Vec<Uuid>, Vec<Uuid>),
+    /// What it means for the queue of reviews.
+    pub intake: Intake,
 }
 
 /// A directive that a box took.
@@ -75,6 +78,7 @@ impl Projection {
             erased: Vec::new(),
             receipts: Vec::new(),
             again: Default::default(),
+            intake: Intake::default(),
         }
     }
 
@@ -130,7 +134,15 @@ impl Projection {
             }
             (Body::Fetched(fetched), Some(id)) => self.medium(of, id, &fetched.media),
             (Body::Hashed(hashed), Some(id)) => self.hashes(of, id, hashed),
-            (Body::Decided(decided), Some(id)) => self.verdict(place, id, record, decided),
+            (Body::Decided(decided), Some(id)) => {
+                self.verdict(place, id, record, decided);
+                self.intake.decided(of, id, record, decided);
+                if let Some(note) = &decided.standing {
+                    self.intake.standing(of, decided.tenant.as_str(), note);
+                }
+            }
+            (Body::Reported(report), Some(id)) => self.intake.reported(of, id, report),
+            (Body::Appealed(appeal), Some(id)) => self.intake.appealed(of, id, appeal),
             (Body::Directed(directed), _) => {
                 let (at, directed) = (record.at.0, directed.clone());
                 let copy = side.map(|side| side.bytes.clone());

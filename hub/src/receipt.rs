@@ -48,6 +48,11 @@ impl HubKey {
         SignedDirective::signature(bytes, &self.0)
     }
 
+    /// A signature over what is said in the hub's own name; the bytes begin with a word that nothing else begins with.
+    pub(crate) fn attest(&self, bytes: &[u8]) -> Vec<u8> {
+        self.0.sign(bytes).as_ref().to_vec()
+    }
+
     /// Signs that the checkpoint of this hash was verified at this time (milliseconds since 1970).
     pub fn receipt(&self, checkpoint: Sha256, at: i64) -> Receipt {
         let signature = self.0.sign(&Receipt::signed_bytes(checkpoint, at)).as_ref().to_vec();

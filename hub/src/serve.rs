@@ -24,7 +24,7 @@ use crate::receipt::HubKey;
 use crate::requests::Desk;
 use crate::session::Sessions;
 use crate::transports::Arrivals;
-use crate::{Ingest, Pool, broker, life, presence, schema, transports};
+use crate::{Ingest, Pool, audit, broker, life, presence, review, schema, transports};
 
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
@@ -50,9 +50,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if life::begin(&mut client).await?.is_some() {
         eprintln!("weir-hub: {}", life::NEWS);
     }
+    let key = Arc::new(hub_key(&config.key)?);
+    audit::keep_key(&client, &key).await?;
     let barred = fleet::barred(&client).await?;
     drop(client);
-    let key = Arc::new(hub_key(&config.key)?);
     let issuer = config.authority.as_ref().map(Issuer::open).transpose()?;
     let own = issuer.as_ref().map(Issuer::server).transpose()?;
     let mut committing = JoinSet::new();
@@ -90,9 +91,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let pool = Arc::new(Pool::new(config.database.clone(), DESK_POOL));
     let desk = Desk::new(pool, &sessions);
     chores.spawn(desk.clone().run(config.database.clone()));
+    let (tell, news) = watch::channel(0);
+    chores.spawn(review::news::follow(config.database.clone(), tell));
     let pool = Arc::new(Pool::new(config.database, API_POOL));
     let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker).asking(desk);
-    let mut api = api.ordering(Arc::clone(&key));
+    let mut api = api.ordering(Arc::clone(&key)).told(news);
     if let Some(issuer) = issuer {
         api = api.enrolling(issuer, key.public_key());
     }

@@ -63,6 +63,8 @@ impl Browser {
         ] {
             wanted.add_arg(argument).expect("an argument");
         }
+        // The hub signs its certificate itself.
+        wanted.accept_insecure_certs(true).expect("a capability");
         for log in ["browser", "performance"] {
             wanted.set_logging_prefs(log, LoggingPrefsLogLevel::All).expect("a preference");
         }

@@ -13,6 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::mosquitto::Mosquitto;
+use crate::ops::Page;
 use crate::postgres::Postgres;
 use crate::relay::Relay;
 use crate::weir;
@@ -328,6 +329,41 @@ impl Hub {
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
+    /// Where it serves.
+    pub fn address(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// Looks at a screen, with a cookie where one is given. Redirects are not followed.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn see(&self, path: &str, cookie: &str) -> Page {
+        let call = screens(&self.dir().join("authority.pem")).get(format!("{}{path}", self.address()));
+        page(call.header("cookie", cookie).call().unwrap())
+    }
+
+    /// Sends a form.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn send(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> Page {
+        self.send_with(path, &[("cookie", cookie)], form)
+    }
+
+    /// Sends a form with these headers.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn send_with(&self, path: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Page {
+        let agent = screens(&self.dir().join("authority.pem"));
+        let mut call = agent.post(format!("{}{path}", self.address()));
+        for (name, value) in headers {
+            call = call.header(*name, *value);
+        }
+        page(call.send_form(form.iter().copied()).unwrap())
+    }
+
     /// Asks a box through its API.
     ///
     /// # Panics
@@ -375,6 +411,26 @@ fn agent(authority: &Path) -> ureq::Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
     let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
     agent.build().new_agent()
+}
+
+/// One that follows no redirects: a test looks at each by itself.
+fn screens(authority: &Path) -> ureq::Agent {
+    let root = Certificate::from_pem(&std::fs::read(authority).unwrap()).unwrap();
+    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+    let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
+    agent.max_redirects(0).build().new_agent()
+}
+
+fn page(mut answer: ureq::http::Response<ureq::Body>) -> Page {
+    let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let all = |name: &str| answer.headers().get_all(name).iter().map(text).collect::<Vec<_>>();
+    Page {
+        status: answer.status().as_u16(),
+        location: all("location").pop().unwrap_or_default(),
+        cookies: all("set-cookie"),
+        headers: answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: answer.body_mut().read_to_string().unwrap_or_default(),
+    }
 }
 
 fn ask(

@@ -12,6 +12,7 @@ pub mod media;
 pub mod mosquitto;
 pub mod mount;
 pub mod nginx;
+pub mod ops;
 pub mod postgres;
 pub mod power;
 pub mod relay;

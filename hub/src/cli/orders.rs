@@ -220,7 +220,7 @@ async fn give(to: Address, by: Code, config: &Path, mut order: String) -> anyhow
     crate::schema::check(&client).await?;
     let order = asked.order(&client, &to).await?;
     let Given { place, listed } = directives::give(&mut client, &key, to, by, order).await?;
-    match listed {
+    match listed.map(|listed| listed.len()) {
         None => {}
         Some(0) => eprintln!(
             "weir-hub: no hash of its media is known here: only the submission's own box will recognise them"

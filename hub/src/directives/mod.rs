@@ -10,7 +10,7 @@ mod follower;
 pub mod lost;
 mod remember;
 
-use domain::directive::{Address, Directive, KeyUse, Order, Place, Rotate, SignedDirective};
+use domain::directive::{Address, Directive, KeyUse, List, Order, Place, Rotate, SignedDirective};
 use domain::journal::{BoxId, Code, Epoch, Millis, Seq, Sha256};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
@@ -72,7 +72,7 @@ pub struct Given {
     /// Where it stands.
     pub place: Place,
     /// Entries of the tenant's list that were ordered along with it, where a submission's media are to be remembered.
-    pub listed: Option<u32>,
+    pub listed: Option<Vec<List>>,
 }
 
 /// Orders something: gives it the next place of its lane, signs and stores it. With a rejection that is to be remembered go entries of the
@@ -88,18 +88,33 @@ pub async fn give(
     order: Order,
 ) -> Result<Given, Error> {
     let transaction = client.transaction().await?;
+    let given = give_within(transaction.client(), key, to, by, order).await?;
+    transaction.commit().await?;
+    Ok(given)
+}
+
+/// The same within a transaction of the caller's.
+///
+/// # Errors
+/// As [`give`]; then the transaction must not be committed.
+pub(crate) async fn give_within(
+    client: &Client,
+    key: &HubKey,
+    to: Address,
+    by: Code,
+    order: Order,
+) -> Result<Given, Error> {
     let listed = match (&order, &to) {
         (Order::Rule(rule), Address::Box(of)) if rule.remember && !rule.approve => {
-            Some(remember::list(transaction.client(), key, *of, &by, rule).await?)
+            Some(remember::list(client, key, *of, &by, rule).await?)
         }
         _ => None,
     };
-    let place = append(transaction.client(), &[key], to, by, order).await?;
-    transaction.commit().await?;
+    let place = append(client, &[key], to, by, order).await?;
     Ok(Given { place, listed })
 }
 
-/// The same within a transaction, signed by each of these keys.
+/// Appends within a transaction, signed by each of these keys.
 async fn append(
     client: &Client,
     keys: &[&HubKey],

@@ -13,24 +13,24 @@ use crate::receipt::HubKey;
 const DISTANCE: u16 = 31;
 const LEAST_QUALITY: i16 = 50;
 
-/// Orders an entry of the tenant's list for each hash that the hub knows of the submission's media; how many.
+/// Orders an entry of the tenant's list for each hash that the hub knows of the submission's media; these.
 pub(super) async fn list(
     client: &Client,
     key: &HubKey,
     of: BoxId,
     by: &Code,
     rule: &Rule,
-) -> Result<u32, Error> {
+) -> Result<Vec<List>, Error> {
     let gravest = rule.categories.iter().max_by_key(|(_, severity)| *severity);
     let (Some((category, _)), true) = (gravest, rule.remember && !rule.approve) else {
-        return Ok(0);
+        return Ok(Vec::new());
     };
     // The lane of a tenant that nobody has added reaches nobody.
     let known = "SELECT 1 FROM tenants WHERE tenant = $1";
     if client.query_opt(known, &[&rule.tenant.as_str()]).await?.is_none() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
-    let mut listed = 0;
+    let mut listed = Vec::new();
     for (hash, distance) in hashes(client, of, rule).await? {
         let entry = List {
             add: true,
@@ -42,8 +42,8 @@ pub(super) async fn list(
             protected: false,
         };
         let to = Address::Tenant(rule.tenant.clone());
-        append(client, &[key], to, by.clone(), Order::from(entry)).await?;
-        listed += 1;
+        append(client, &[key], to, by.clone(), Order::from(entry.clone())).await?;
+        listed.push(entry);
     }
     Ok(listed)
 }

@@ -56,7 +56,7 @@ pub(super) async fn give(
             "to": place.to.to_string(),
             "seq": place.seq,
             "kind": kind,
-            "listed": listed,
+            "listed": listed.map(|listed| listed.len()),
         })),
     ))
 }

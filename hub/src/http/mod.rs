@@ -28,7 +28,7 @@ use crate::authority::Issuer;
 use crate::receipt::HubKey;
 use crate::requests::Desk;
 use crate::session::Sessions;
-use crate::{Pool, fleet, schema, tenant, token};
+use crate::{Pool, fleet, schema, screens, tenant, token};
 use problem::Problem;
 
 /// The API, kept by hand; a test holds it against the routes.
@@ -53,6 +53,8 @@ pub struct Api {
     /// Whether the broker hands over what boxes say; nothing where there is none.
     broker: Option<watch::Receiver<bool>>,
     desk: Option<Desk>,
+    /// Moves when the queue of reviews has changed.
+    news: watch::Receiver<u64>,
 }
 
 /// What boxes meet that come for a certificate.
@@ -66,12 +68,38 @@ struct Door {
 impl Api {
     /// Over these sessions, with connections of its own, so that no query waits for the ingest or the other way round.
     pub fn new(pool: Arc<Pool>, sessions: Arc<Sessions>) -> Self {
-        Self { pool, sessions, door: None, key: None, broker: None, desk: None }
+        Self { pool, sessions, door: None, key: None, broker: None, desk: None, news: watch::channel(0).1 }
     }
 
     /// Directives may be ordered; this key signs them.
     pub fn ordering(self, key: Arc<HubKey>) -> Self {
         Self { key: Some(key), ..self }
+    }
+
+    /// Hears when the queue of reviews changes.
+    pub fn told(self, news: watch::Receiver<u64>) -> Self {
+        Self { news, ..self }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(crate) fn hub_key(&self) -> Result<&HubKey, crate::Error> {
+        let none = || crate::Error::Invalid("this hub has no key".into());
+        self.key.as_deref().ok_or_else(none)
+    }
+
+    pub(crate) fn asks(&self) -> Option<&Desk> {
+        self.desk.as_ref()
+    }
+
+    pub(crate) fn issuer(&self) -> Option<&Issuer> {
+        self.door.as_deref().map(|door| &door.issuer)
+    }
+
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.clone()
     }
 
     fn key(&self) -> Result<&HubKey, Problem> {
@@ -124,8 +152,9 @@ impl Api {
             .route("/v1/enrol", post(enrolment::enrol))
             .route("/v1/renew", post(enrolment::renew))
             .merge(guarded)
-            .fallback(async || Problem::not_found())
             .layer(DefaultBodyLimit::max(BODY_BYTES))
+            .merge(screens::router(&self))
+            .fallback(async || Problem::not_found())
             .layer(from_fn(in_time))
             .with_state(self)
     }

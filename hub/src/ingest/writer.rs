@@ -17,6 +17,7 @@ use crate::database::{Connection, Database};
 use crate::directives::lost;
 use crate::projection::{COPIES, Taken};
 use crate::receipt::HubKey;
+use crate::review::decide;
 use crate::{Error, alarm};
 
 /// Moves cursors that are still where they were believed to be.
@@ -115,7 +116,7 @@ impl Writer {
         let rows = &mut plan.rows;
         let personal = std::mem::take(&mut rows.personal);
         let (erased, again) = (std::mem::take(&mut rows.erased), std::mem::take(&mut rows.again));
-        let receipts = std::mem::take(&mut rows.receipts);
+        let (receipts, intake) = (std::mem::take(&mut rows.receipts), std::mem::take(&mut rows.intake));
         self.mark(&plan).await?;
         let [a, b, c, d, e, f] = plan.rows.copies();
         let [to_a, to_b, to_c, to_d, to_e, to_f] = &self.copies;
@@ -131,6 +132,7 @@ impl Writer {
         if !again.0.is_empty() {
             self.once(&again, received_us).await?;
         }
+        intake.write(&self.client, received_us).await?;
         for taken in &receipts {
             self.receipt(taken).await?;
         }
@@ -260,6 +262,9 @@ impl Writer {
         let (epoch, seq) = (place.epoch.0.cast_signed(), place.seq.0.cast_signed());
         let lane = place.to.to_string();
         self.client.execute(query, &[of, &epoch, &lane, &seq, &refused, at]).await?;
+        if let Some(why) = refused {
+            decide::refused(&self.client, *of, (epoch, &lane, seq), why).await?;
+        }
         lost::receive(&self.client, &self.key, *of, directed, copy.as_deref()).await
     }
 

@@ -1,0 +1,69 @@
+//! Attempts to log in, counted in the database: many nodes are one door.
+
+use std::net::IpAddr;
+
+use tokio_postgres::Client;
+
+use crate::Error;
+
+/// How long a failure counts, in seconds.
+const WINDOW_S: f64 = 900.0;
+
+/// Failures within it: of one account from one network, from one network, and of one account from anywhere. The last is high: a
+/// stranger must not lock somebody out cheaply.
+const SAME: i64 = 5;
+const NETWORK: i64 = 20;
+const ACCOUNT: i64 = 100;
+
+/// An attempt: counted as failed until it turns out right, so that many at once are no way around the limit.
+#[derive(Debug)]
+pub struct Attempt([String; 3]);
+
+impl Attempt {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where there were too many, or where the database is away.
+    pub async fn begin(client: &Client, name: &str, from: IpAddr) -> Result<Self, Error> {
+        let network = network(from);
+        let counted =
+            [format!("{name} from {network}"), format!("from {network}"), format!("as {name}")];
+        let query = "WITH swept AS (DELETE FROM login_failures WHERE at < now() - make_interval(secs => $2))
+            SELECT counted, count(*) FROM login_failures
+            WHERE counted = ANY($1) AND at >= now() - make_interval(secs => $2) GROUP BY 1";
+        let counts = client.query(query, &[&counted.as_slice(), &WINDOW_S]).await?;
+        for row in &counts {
+            let (what, count): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let at = counted.iter().position(|counted| counted == what).unwrap_or(0);
+            if count >= [SAME, NETWORK, ACCOUNT][at] {
+                let what = "too many attempts failed: try again in a quarter of an hour";
+                return Err(Error::Refused(what.into()));
+            }
+        }
+        let note = "INSERT INTO login_failures (counted) SELECT unnest($1::text[])";
+        client.execute(note, &[&counted.as_slice()]).await?;
+        Ok(Self(counted))
+    }
+
+    /// It was right: it does not count, and neither do those of the same person from the same place.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn succeed(self, client: &Client) -> Result<(), Error> {
+        let [same, network, account] = self.0;
+        client.execute("DELETE FROM login_failures WHERE counted = $1", &[&same]).await?;
+        for counted in [network, account] {
+            let query = "DELETE FROM login_failures WHERE ctid = (SELECT ctid FROM login_failures WHERE counted = $1 ORDER BY at DESC LIMIT 1)";
+            client.execute(query, &[&counted]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whoever has an IPv6 address has 64 bits of them.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        v4 => v4,
+    }
+}

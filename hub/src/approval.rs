@@ -1,0 +1,199 @@
+//! What takes two people: one asks and says why, another one with the right to approve grants or denies. Done in the transaction that grants.
+
+use domain::directive::{Address, Order};
+use domain::journal::{BoxId, Code};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::Error;
+use crate::account::session::Who;
+use crate::account::{self, Role};
+use crate::audit::{self, Deed};
+use crate::directives::{self, Asked};
+use crate::fleet::{self, State};
+use crate::receipt::HubKey;
+
+/// How long somebody may wait for the second person, in seconds.
+const WAIT_S: f64 = 7.0 * 86_400.0;
+
+/// Characters of a reason, at least and at most.
+const WHY: std::ops::RangeInclusive<usize> = 3..=500;
+
+/// What it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "grave", rename_all = "snake_case")]
+pub enum Grave {
+    /// An account gets the rights of an admin.
+    Role {
+        /// Whose.
+        account: Uuid,
+        /// Which.
+        role: Role,
+    },
+    /// A box is cut off for good.
+    Revoke {
+        /// Which.
+        #[serde(rename = "box")]
+        of: Uuid,
+    },
+    /// Something is ordered: an erasure, a policy for the whole fleet.
+    Order {
+        /// To whom.
+        to: String,
+        /// What, as `POST /v1/directives` takes it.
+        order: serde_json::Value,
+    },
+}
+
+impl Grave {
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Role { .. } => "account.role",
+            Self::Revoke { .. } => "box.revoke",
+            Self::Order { .. } => "directive.order",
+        }
+    }
+
+    fn subject(&self) -> String {
+        match self {
+            Self::Role { account, role } => format!("{account} becomes {role}"),
+            Self::Revoke { of } => of.to_string(),
+            Self::Order { to, order } => {
+                format!("{} to {to}", order["kind"].as_str().unwrap_or("order"))
+            }
+        }
+    }
+}
+
+/// What waits for a second person, or was settled.
+#[derive(Clone, Debug, Serialize)]
+pub struct Approval {
+    /// Its name.
+    pub approval: Uuid,
+    /// What would be done.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// Why.
+    pub why: String,
+    /// Who asked.
+    pub asked_by: Uuid,
+    /// As colleagues see them.
+    pub asked_shown: String,
+    /// When, seconds since 1970.
+    pub asked_at: f64,
+    /// Until when it can be granted.
+    pub expires_at: f64,
+    /// Who settled it.
+    pub settled_shown: Option<String>,
+    /// Whether it was granted.
+    pub granted: Option<bool>,
+}
+
+/// Asks for something.
+///
+/// # Errors
+/// [`Error::Invalid`] with what to do, or where the database is away.
+pub async fn ask(client: &Client, who: &Who, grave: &Grave, why: &str) -> Result<Uuid, Error> {
+    if !WHY.contains(&why.chars().count()) {
+        return Err(Error::Invalid("say why, in 3 to 500 characters: somebody else has to approve it".into()));
+    }
+    let id = Uuid::now_v7();
+    let wanted = serde_json::to_value(grave).map_err(|error| Error::Invalid(error.to_string()))?;
+    let query = "INSERT INTO approvals (approval, action, subject, wanted, why, asked_by, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))";
+    let me = who.account.account;
+    client
+        .execute(query, &[&id, &grave.action(), &grave.subject(), &wanted, &why, &me, &WAIT_S])
+        .await?;
+    Ok(id)
+}
+
+/// What waits, and the newest that were settled.
+///
+/// # Errors
+/// Where the database is away.
+pub async fn list(client: &Client) -> Result<Vec<Approval>, Error> {
+    let query = "SELECT p.approval, p.action, p.subject, p.why, p.asked_by, a.shown, extract(epoch FROM p.asked_at)::float8,
+            extract(epoch FROM p.expires_at)::float8, s.shown, p.granted
+        FROM approvals p JOIN accounts a ON a.account = p.asked_by LEFT JOIN accounts s ON s.account = p.settled_by
+        ORDER BY p.settled_at IS NOT NULL, p.asked_at DESC LIMIT 100";
+    let approval = |row: &tokio_postgres::Row| {
+        Ok(Approval {
+            approval: row.try_get(0)?,
+            action: row.try_get(1)?,
+            subject: row.try_get(2)?,
+            why: row.try_get(3)?,
+            asked_by: row.try_get(4)?,
+            asked_shown: row.try_get(5)?,
+            asked_at: row.try_get(6)?,
+            expires_at: row.try_get(7)?,
+            settled_shown: row.try_get(8)?,
+            granted: row.try_get(9)?,
+        })
+    };
+    client.query(query, &[]).await?.iter().map(approval).collect()
+}
+
+/// Grants or denies, and does what was granted.
+///
+/// # Errors
+/// [`Error::Refused`] where one asked oneself, [`Error::NotFound`] where it was settled or its time is over; what doing it may refuse; or where the
+/// database is away. Then nothing has changed.
+pub async fn settle(
+    client: &mut Client,
+    key: &HubKey,
+    who: &Who,
+    id: Uuid,
+    grant: bool,
+) -> Result<(), Error> {
+    let transaction = client.transaction().await?;
+    let client = transaction.client();
+    let query = "SELECT wanted, asked_by, why FROM approvals WHERE approval = $1 AND settled_at IS NULL AND expires_at > now() FOR UPDATE";
+    let row = client.query_opt(query, &[&id]).await?;
+    let row = row.ok_or_else(|| Error::NotFound("it was settled meanwhile, or nobody did in time".into()))?;
+    let (wanted, asked_by, why): (serde_json::Value, Uuid, String) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let me = who.account.account;
+    if grant && asked_by == me {
+        return Err(Error::Refused("you asked for it: somebody else has to approve".into()));
+    }
+    let grave: Grave = serde_json::from_value(wanted).map_err(|error| Error::Damaged(error.to_string()))?;
+    if asked_by == me {
+        // One may take back what one asked for.
+        client.execute("DELETE FROM approvals WHERE approval = $1", &[&id]).await?;
+    } else {
+        let query = "UPDATE approvals SET settled_by = $2, settled_at = now(), granted = $3 WHERE approval = $1";
+        client.execute(query, &[&id, &me, &grant]).await?;
+    }
+    if grant {
+        done(client, key, who, &grave).await?;
+    }
+    let deed = Deed {
+        action: if grant { "approval.grant" } else { "approval.deny" },
+        subject: grave.subject(),
+        tenant: None,
+        why: &why,
+        detail: json!({ "asked_by": asked_by, "what": grave }),
+    };
+    audit::note(client, key, who.into(), &deed).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn done(client: &Client, key: &HubKey, who: &Who, grave: &Grave) -> Result<(), Error> {
+    match grave {
+        Grave::Role { account, role } => account::set_role(client, *account, *role).await,
+        Grave::Revoke { of } => fleet::set_state(client, BoxId(*of), State::Revoked).await,
+        Grave::Order { to, order } => {
+            let to: Address = to.parse().map_err(|error| Error::Damaged(format!("{error}")))?;
+            let asked: Asked = serde_json::from_value(order.clone())
+                .map_err(|error| Error::Damaged(error.to_string()))?;
+            let order: Order = asked.order(client, &to).await?;
+            let by = Code::lossy(&who.account.account.to_string());
+            directives::give_within(client, key, to, by, order).await.map(drop)
+        }
+    }
+}

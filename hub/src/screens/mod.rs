@@ -1,0 +1,111 @@
+//! The ops screens: HTML made here, forms that work without a script, a little script for what changes by itself.
+//!
+//! Every screen stands in [`table`] with the right that it needs; [`guard`] looks there and nowhere else, so that none can be forgotten.
+
+mod accounts;
+mod assets;
+mod audit;
+mod entrance;
+mod fleet;
+mod guard;
+mod overview;
+mod own;
+mod page;
+mod review;
+mod verdicts;
+mod words;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
+use axum::routing::{MethodRouter, get, post};
+
+use crate::account::Right;
+use crate::http::Api;
+
+/// Most bytes of a form: a policy is the longest.
+pub(crate) const FORM_BYTES: usize = 512 << 10;
+
+/// A screen, or something that one can do on one.
+struct Screen {
+    method: &'static str,
+    path: &'static str,
+    right: Right,
+    handler: MethodRouter<Api>,
+}
+
+fn see(path: &'static str, right: Right, handler: MethodRouter<Api>) -> Screen {
+    Screen { method: "GET", path, right, handler }
+}
+
+fn act(path: &'static str, right: Right, handler: MethodRouter<Api>) -> Screen {
+    Screen { method: "POST", path, right, handler }
+}
+
+fn screens() -> Vec<Screen> {
+    use Right::*;
+    vec![
+        see("/ops", Own, get(own::front)),
+        see("/ops/me", Own, get(own::show)),
+        act("/ops/me", Own, post(own::save)),
+        act("/ops/leave", Own, post(entrance::leave)),
+        see("/ops/review", Review, get(review::queue)),
+        see("/ops/review/live", Review, get(review::live)),
+        act("/ops/review/next", Review, post(review::next)),
+        act("/ops/review/bulk", Review, post(review::bulk)),
+        see("/ops/review/{box}/{subject}", Review, get(review::item)),
+        see("/ops/review/{box}/{subject}/evidence", Content, get(review::evidence)),
+        see("/ops/review/{box}/{subject}/preview", Content, get(review::preview)),
+        act("/ops/review/{box}/{subject}/reveal", Content, post(review::reveal)),
+        act("/ops/review/{box}/{subject}/claim", Review, post(review::claim)),
+        act("/ops/review/{box}/{subject}/release", Review, post(review::release)),
+        act("/ops/review/{box}/{subject}/decide", Review, post(review::decide)),
+        act("/ops/review/{box}/{subject}/comment", Review, post(review::comment)),
+        act("/ops/review/{box}/{subject}/escalate", Review, post(review::escalate)),
+        act("/ops/review/{box}/{subject}/assign", Senior, post(review::assign)),
+        act("/ops/review/{box}/decisions/{decision}/undo", Review, post(review::undo)),
+        see("/ops/overview", Numbers, get(overview::show)),
+        see("/ops/verdicts", Verdicts, get(verdicts::list)),
+        see("/ops/verdicts/live", Verdicts, get(verdicts::live)),
+        see("/ops/verdicts/{box}/{submission}", Verdicts, get(verdicts::show)),
+        see("/ops/verdicts/{box}/{submission}/proof", Verdicts, get(verdicts::proof)),
+        see("/ops/fleet", Fleet, get(fleet::list)),
+        act("/ops/fleet/invite", Operate, post(fleet::invite)),
+        see("/ops/fleet/{box}", Fleet, get(fleet::show)),
+        act("/ops/fleet/{box}", Operate, post(fleet::change)),
+        act("/ops/fleet/{box}/alarms/{alarm}", Operate, post(fleet::resolve)),
+        see("/ops/audit", Audit, get(audit::list)),
+        act("/ops/audit/export", Audit, post(audit::export)),
+        see("/ops/audit/download", Audit, get(audit::download)),
+        see("/ops/accounts", Accounts, get(accounts::list)),
+        act("/ops/accounts", Accounts, post(accounts::add)),
+        see("/ops/accounts/{account}", Accounts, get(accounts::show)),
+        act("/ops/accounts/{account}", Accounts, post(accounts::change)),
+        see("/ops/approvals", Approve, get(accounts::approvals)),
+        act("/ops/approvals/{approval}", Approve, post(accounts::settle)),
+    ]
+}
+
+/// Every screen: method, path, and what it needs.
+pub fn table() -> Vec<(&'static str, &'static str, Right)> {
+    screens().into_iter().map(|screen| (screen.method, screen.path, screen.right)).collect()
+}
+
+/// All screens, each behind its right; and the entrance.
+pub(crate) fn router(api: &Api) -> Router<Api> {
+    let guarded = screens().into_iter().fold(Router::new(), |router, screen| {
+        let guard = from_fn_with_state((api.clone(), screen.right), guard::guard);
+        router.route(screen.path, screen.handler.route_layer(guard))
+    });
+    let open = Router::new()
+        .route("/", get(async || Redirect::to("/ops")))
+        .route("/ops/login", get(entrance::show).post(entrance::enter))
+        .route("/ops/login/code", get(entrance::show_code).post(entrance::code))
+        .route("/ops/welcome", get(entrance::welcome).post(entrance::accept))
+        .merge(assets::router());
+    guarded
+        .merge(open)
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
+        .layer(axum::middleware::map_response(page::headers))
+}

@@ -1,0 +1,252 @@
+//! One item: what is known of it, what was said about it, and what one can do.
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use domain::{Category, Severity};
+use serde::Deserialize;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::account::session::Who;
+use crate::account::{self, Account, Right};
+use crate::http::Api;
+use crate::review::{Item, Tab, queue};
+use crate::screens::page::{Frame, Refusal, html};
+use crate::screens::words::{ago, grave, is_over, moment, short, until};
+
+/// A decision of a machine or a person, as the box's journal has it.
+struct Verdict {
+    number: i64,
+    status: String,
+    severity: String,
+    action: String,
+    complete: bool,
+    policy: String,
+    reasons: String,
+    received_at: f64,
+}
+
+/// What a person decided at the hub.
+struct Decided {
+    decision: Uuid,
+    verb: String,
+    policy: String,
+    reason: String,
+    actor: String,
+    at: f64,
+    /// `pending`, `applied`, or why it was refused.
+    receipt: String,
+    undone: bool,
+    /// Whether whoever looks may take it back.
+    undoable: bool,
+}
+
+struct Comment {
+    actor: String,
+    at: f64,
+    text: String,
+}
+
+/// A submission with a medium that is the same or looks the same.
+struct Near {
+    of: Uuid,
+    submission: Uuid,
+    status: String,
+    distance: i64,
+    received_at: f64,
+}
+
+#[derive(Template)]
+#[template(path = "item.html")]
+struct One {
+    frame: Frame,
+    item: Item,
+    surface: String,
+    media: i64,
+    has_text: bool,
+    author: Option<String>,
+    verdicts: Vec<Verdict>,
+    decided: Vec<Decided>,
+    comments: Vec<Comment>,
+    near: Vec<Near>,
+    people: Vec<Account>,
+    categories: [Category; 14],
+    severities: [Severity; 5],
+    mine: bool,
+    may: bool,
+    content: bool,
+    senior: bool,
+    tab: Tab,
+}
+
+impl One {
+    fn is_assigned(&self, to: &Account) -> bool {
+        self.item.assignee == Some(to.account)
+    }
+}
+
+/// What addresses carry.
+#[derive(Default, Deserialize)]
+pub(in crate::screens) struct Done {
+    done: Option<String>,
+}
+
+/// `GET /ops/review/{box}/{subject}`.
+pub(in crate::screens) async fn item(
+    State(api): State<Api>,
+    Extension(who): Extension<Who>,
+    Path((of, subject)): Path<(Uuid, Uuid)>,
+    Query(done): Query<Done>,
+) -> Result<Response, Refusal> {
+    let client = api.pool().take().await?;
+    let item = queue::find(&client, &who, of, subject).await?;
+    let (surface, has_text, author) = submission(&client, &item).await?;
+    let me = who.account.account;
+    let people = match who.may(Right::Senior) {
+        true => account::list(&client).await?,
+        false => Vec::new(),
+    };
+    let may_review = |one: &Account| one.role.may(Right::Review) && one.disabled_at.is_none();
+    let page = One {
+        frame: Frame::new(&who, "/ops/review", title(&item)).with_done(done.done.as_deref()),
+        surface,
+        media: count(&client, of, subject).await?,
+        has_text,
+        author,
+        verdicts: verdicts(&client, &item).await?,
+        decided: decided(&client, &who, &item).await?,
+        comments: comments(&client, of, subject).await?,
+        near: near(&client, &item).await?,
+        people: people.into_iter().filter(may_review).collect(),
+        categories: Category::ALL,
+        severities: Severity::ALL,
+        mine: item.open && item.claimed_by == Some(me),
+        may: who.may(Right::Senior) || !item.is_senior(),
+        content: who.may(Right::Content),
+        senior: who.may(Right::Senior),
+        tab: item.tab,
+        item,
+    };
+    html(&page)
+}
+
+fn title(item: &Item) -> String {
+    let what = if item.tab == Tab::Accounts { "Author" } else { "Item" };
+    format!("{what} {}", short(&item.subject))
+}
+
+async fn submission(
+    client: &Client,
+    item: &Item,
+) -> Result<(String, bool, Option<String>), tokio_postgres::Error> {
+    let query = "SELECT surface, has_text, author FROM submissions WHERE box = $1 AND submission = $2 LIMIT 1";
+    let Some(row) = client.query_opt(query, &[&item.of, &item.subject]).await? else {
+        return Ok((String::new(), false, None));
+    };
+    let author: Option<i64> = row.try_get(2)?;
+    let author = author.map(|number| format!("{:016x}", number.cast_unsigned()));
+    Ok((row.try_get(0)?, row.try_get(1)?, author))
+}
+
+async fn count(client: &Client, of: Uuid, subject: Uuid) -> Result<i64, tokio_postgres::Error> {
+    let query = "SELECT count(*) FROM media WHERE box = $1 AND submission = $2";
+    client.query_one(query, &[&of, &subject]).await?.try_get(0)
+}
+
+async fn verdicts(client: &Client, item: &Item) -> Result<Vec<Verdict>, tokio_postgres::Error> {
+    let query = "SELECT number, status, severity, action, complete, policy, reasons, extract(epoch FROM received_at)::float8
+        FROM verdicts WHERE submission = $2 AND box = $1 ORDER BY number DESC LIMIT 20";
+    let verdict = |row: &tokio_postgres::Row| {
+        let reasons: serde_json::Value = row.try_get(6)?;
+        let reasons = reasons.as_array().into_iter().flatten().filter_map(|reason| reason.as_str());
+        Ok(Verdict {
+            number: row.try_get(0)?,
+            status: row.try_get(1)?,
+            severity: row.try_get(2)?,
+            action: row.try_get(3)?,
+            complete: row.try_get(4)?,
+            policy: row.try_get(5)?,
+            reasons: reasons.collect::<Vec<_>>().join(", "),
+            received_at: row.try_get(7)?,
+        })
+    };
+    client.query(query, &[&item.of, &item.subject]).await?.iter().map(verdict).collect()
+}
+
+async fn decided(
+    client: &Client,
+    who: &Who,
+    item: &Item,
+) -> Result<Vec<Decided>, tokio_postgres::Error> {
+    let query = "SELECT d.decision, d.verb, d.policy, d.reason, d.actor, extract(epoch FROM d.at)::float8, d.account, d.undone_at IS NOT NULL,
+            CASE WHEN d.seq IS NULL THEN 'none needed' WHEN r.box IS NULL THEN 'pending' ELSE coalesce('refused: ' || r.refused, 'applied') END
+        FROM review_decisions d LEFT JOIN directive_receipts r ON r.box = d.box AND r.epoch = d.epoch AND r.lane = d.lane AND r.seq = d.seq
+        WHERE d.box = $1 AND d.subject = $2 ORDER BY d.at DESC LIMIT 50";
+    let rows = client.query(query, &[&item.of, &item.subject]).await?;
+    let mut newest = true;
+    let mut all = Vec::new();
+    for row in &rows {
+        let (verb, undone): (String, bool) = (row.try_get(1)?, row.try_get(7)?);
+        let own = row.try_get::<_, Uuid>(6)? == who.account.account;
+        let first = newest;
+        newest = newest && undone;
+        all.push(Decided {
+            decision: row.try_get(0)?,
+            undoable: first && !undone && !item.open && (own || who.may(Right::Senior)) && matches!(verb.as_str(), "approve" | "reject"),
+            verb,
+            policy: row.try_get(2)?,
+            reason: row.try_get(3)?,
+            actor: row.try_get(4)?,
+            at: row.try_get(5)?,
+            receipt: row.try_get(8)?,
+            undone,
+        });
+    }
+    Ok(all)
+}
+
+async fn comments(
+    client: &Client,
+    of: Uuid,
+    subject: Uuid,
+) -> Result<Vec<Comment>, tokio_postgres::Error> {
+    let query = "SELECT actor, extract(epoch FROM at)::float8, text FROM review_comments
+        WHERE box = $1 AND subject = $2 ORDER BY at LIMIT 200";
+    let comment = |row: &tokio_postgres::Row| {
+        Ok(Comment { actor: row.try_get(0)?, at: row.try_get(1)?, text: row.try_get(2)? })
+    };
+    client.query(query, &[&of, &subject]).await?.iter().map(comment).collect()
+}
+
+/// Days in which near ones are looked for: each PDQ of them is compared.
+const NEAR_DAYS: i32 = 3;
+
+/// The same bytes ever, and what looks the same in the last days, of the same tenant.
+async fn near(client: &Client, item: &Item) -> Result<Vec<Near>, tokio_postgres::Error> {
+    let query = "WITH own AS (SELECT pdq FROM pdqs WHERE box = $1 AND submission = $2 AND (quality IS NULL OR quality >= 50) ORDER BY place, n LIMIT 1),
+            found AS (
+                SELECT o.box, o.submission, 0::bigint AS distance, o.received_at FROM media m JOIN media o ON o.sha256 = m.sha256
+                WHERE m.box = $1 AND m.submission = $2 AND (o.box, o.submission) <> ($1, $2)
+                UNION ALL
+                SELECT p.box, p.submission, bit_count(p.pdq # own.pdq), p.received_at FROM pdqs p, own
+                WHERE p.received_at > now() - make_interval(days => $4) AND p.tenant = $3 AND (p.box, p.submission) <> ($1, $2)
+                  AND bit_count(p.pdq # own.pdq) <= 31),
+            one AS (SELECT box, submission, min(distance) AS distance, max(received_at) AS received_at FROM found
+                    GROUP BY 1, 2 ORDER BY 3, 4 DESC LIMIT 12)
+        SELECT one.box, one.submission, one.distance, extract(epoch FROM one.received_at)::float8, v.status
+        FROM one JOIN LATERAL (SELECT status FROM verdicts v WHERE v.submission = one.submission AND v.box = one.box AND v.tenant = $3
+            ORDER BY number DESC LIMIT 1) v ON true ORDER BY 3, 4 DESC";
+    let near = |row: &tokio_postgres::Row| {
+        Ok(Near {
+            of: row.try_get(0)?,
+            submission: row.try_get(1)?,
+            distance: row.try_get(2)?,
+            received_at: row.try_get(3)?,
+            status: row.try_get(4)?,
+        })
+    };
+    let rows = client.query(query, &[&item.of, &item.subject, &item.tenant, &NEAR_DAYS]).await?;
+    rows.iter().map(near).collect()
+}

@@ -1,0 +1,143 @@
+//! The queue: tabs, filters, a page of items; and how much waits, as it changes.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use domain::{Category, Severity};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::account::Right;
+use crate::account::session::Who;
+use crate::http::Api;
+use crate::review::queue::{self, Count, Wanted};
+use crate::review::{Item, Tab};
+use crate::screens::page::{Frame, Refusal, html};
+use crate::screens::words::{ago, grave, is_over, short, until};
+
+#[derive(Template)]
+#[template(path = "queue.html")]
+struct Queue {
+    frame: Frame,
+    tab: Tab,
+    counts: Vec<Count>,
+    items: Vec<Item>,
+    wanted: Wanted,
+    /// The same filters, as an address carries them; without tab and place.
+    filters: String,
+    next: Option<String>,
+    tenants: Vec<String>,
+    regions: Vec<String>,
+    categories: [Category; 14],
+    severities: [Severity; 5],
+    me: Uuid,
+    bulk: bool,
+}
+
+impl Queue {
+    fn is(&self, value: &str, wanted: &str) -> bool {
+        value == wanted
+    }
+}
+
+/// What addresses carry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::screens) struct Address {
+    tab: String,
+    tenant: String,
+    region: String,
+    category: String,
+    severity: String,
+    assignee: String,
+    after: String,
+    done: Option<String>,
+}
+
+/// `GET /ops/review`.
+pub(in crate::screens) async fn queue(
+    State(api): State<Api>,
+    Extension(who): Extension<Who>,
+    Query(address): Query<Address>,
+) -> Result<Response, Refusal> {
+    let Address { tab, tenant, region, category, severity, assignee, after, done } = address;
+    let wanted = Wanted { tab, tenant, region, category, severity, assignee, after };
+    let tab = Tab::read(&wanted.tab).unwrap_or(Tab::Flagged);
+    let client = api.pool().take().await?;
+    let (items, next) = queue::page(&client, &who, &wanted).await?;
+    let counts = queue::counts(&client, &who).await?;
+    let (tenants, regions) = places(&client, &who).await?;
+    let filters = form_urlencoded::Serializer::new(String::new())
+        .append_pair("tenant", &wanted.tenant)
+        .append_pair("region", &wanted.region)
+        .append_pair("category", &wanted.category)
+        .append_pair("severity", &wanted.severity)
+        .append_pair("assignee", &wanted.assignee)
+        .finish();
+    html(&Queue {
+        frame: Frame::new(&who, "/ops/review", "Review").with_done(done.as_deref()),
+        tab,
+        counts,
+        items,
+        filters,
+        next,
+        tenants,
+        regions,
+        wanted,
+        categories: Category::ALL,
+        severities: Severity::ALL,
+        me: who.account.account,
+        bulk: tab != Tab::Accounts && (tab != Tab::Appeals || who.may(Right::Senior)),
+    })
+}
+
+/// Tenants and regions that there are to choose from.
+async fn places(
+    client: &tokio_postgres::Client,
+    who: &Who,
+) -> Result<(Vec<String>, Vec<String>), Refusal> {
+    let query = "SELECT tenant, false FROM tenants WHERE $1::text[] IS NULL OR tenant = ANY($1)
+        UNION SELECT region, true FROM boxes WHERE region <> '' ORDER BY 1";
+    let (mut tenants, mut regions) = (Vec::new(), Vec::new());
+    for row in client.query(query, &[&who.account.tenants]).await? {
+        let list = if row.try_get(1)? { &mut regions } else { &mut tenants };
+        list.push(row.try_get(0)?);
+    }
+    Ok((tenants, regions))
+}
+
+/// How often counts are told at most, and how often where nothing is heard.
+const PAUSE: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(15);
+
+/// `GET /ops/review/live`: how much waits, now and whenever it changes (server-sent events).
+pub(in crate::screens) async fn live(
+    State(api): State<Api>,
+    Extension(who): Extension<Who>,
+) -> Response {
+    let heard = api.news();
+    let events = stream::unfold((api, who, heard, true), async |(api, who, mut heard, first)| {
+        if !first {
+            tokio::time::sleep(PAUSE).await;
+            // Ends with the hub.
+            if let Ok(Err(_)) = tokio::time::timeout(POLL, heard.changed()).await {
+                return None;
+            }
+        }
+        heard.mark_unchanged();
+        let counts = async { queue::counts(&*api.pool().take().await?, &who).await };
+        let event = match counts.await {
+            Ok(counts) => Event::default().event("counts").data(json!(counts).to_string()),
+            Err(_) => Event::default().comment("the database is away"),
+        };
+        Some((Ok::<_, Infallible>(event), (api, who, heard, false)))
+    });
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}

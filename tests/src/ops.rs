@@ -1,0 +1,154 @@
+//! People at the hub's screens: invited, let in, in a browser or by plain calls.
+#![expect(clippy::unwrap_used, reason = "the rig of the tests: a test fails by panicking")]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
+
+use crate::browser::Browser;
+use crate::hub::Hub;
+
+/// The password of all of them.
+const PASSWORD: &str = "quiet green harbour";
+
+/// Somebody with an account that is set up.
+pub struct Person {
+    /// What they log in with.
+    pub name: String,
+    /// Of the second factor.
+    secret: Vec<u8>,
+}
+
+/// What a screen answered.
+#[derive(Debug)]
+pub struct Page {
+    /// The status code.
+    pub status: u16,
+    /// Where it sends on to.
+    pub location: String,
+    /// What cookies it sets.
+    pub cookies: Vec<String>,
+    /// All headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+/// Somebody who is in, without a browser.
+pub struct Visitor<'a> {
+    hub: &'a Hub,
+    /// The cookie of their session.
+    pub cookie: String,
+    /// What their forms carry.
+    pub csrf: String,
+}
+
+impl Person {
+    /// Adds an account by the command line, and sets it up by its invitation.
+    ///
+    /// # Panics
+    /// Where any step is refused.
+    pub fn new(hub: &Hub, name: &str, role: &str, tenants: &[&str]) -> Self {
+        let settings = hub.settings();
+        let mut words = vec!["account", "add", name, "--role", role, "--config", settings.to_str().unwrap()];
+        words.extend(tenants.iter().flat_map(|tenant| ["--tenant", tenant]));
+        let address = hub.run(&words);
+        let (_, invitation) = address.split_once("invitation=").unwrap();
+        let page = hub.see(&format!("/ops/welcome?invitation={invitation}"), "");
+        let (_, rest) = page.body.split_once("<code id=\"key\">").unwrap();
+        let person = Self { name: name.to_owned(), secret: base32(rest.split_once('<').unwrap().0) };
+        let code = person.code(0);
+        let form = [("invitation", invitation), ("password", PASSWORD), ("again", PASSWORD), ("code", &code)];
+        let done = hub.send("/ops/welcome", "", &form);
+        assert_eq!(done.status, 303, "{done:?}");
+        person
+    }
+
+    /// The code of so many steps from now (RFC 6238).
+    fn code(&self, ahead: u64) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.secret);
+        let tag = sign(&key, &(now / 30 + ahead).to_be_bytes());
+        let hash = tag.as_ref();
+        let at = usize::from(hash[19] & 15);
+        let word = u32::from_be_bytes(hash[at..at + 4].try_into().unwrap()) & 0x7fff_ffff;
+        format!("{:06}", word % 1_000_000)
+    }
+
+    /// A code is good once: those that were used are forgotten, so that tests need not wait for the next.
+    fn fresh(&self, hub: &Hub) {
+        hub.query(&format!("UPDATE accounts SET totp_step = 0 WHERE name = '{}'", self.name));
+    }
+
+    /// Logs in without a browser.
+    ///
+    /// # Panics
+    /// Where any step is refused.
+    pub fn visit<'a>(&self, hub: &'a Hub) -> Visitor<'a> {
+        self.fresh(hub);
+        let first = hub.send("/ops/login", "", &[("name", &self.name), ("password", PASSWORD)]);
+        assert_eq!(first.status, 303, "{first:?}");
+        let half = first.cookie("__Host-weir-half");
+        let code = self.code(0);
+        let second = hub.send("/ops/login/code", &half, &[("code", &code), ("next", "/ops/me")]);
+        assert_eq!((second.status, second.location.as_str()), (303, "/ops/me"), "{second:?}");
+        let cookie = second.cookie("__Host-weir");
+        let me = hub.see("/ops/me", &cookie);
+        assert_eq!(me.status, 200, "{me:?}");
+        let (_, rest) = me.body.split_once("name=\"csrf\" value=\"").unwrap();
+        Visitor { hub, cookie, csrf: rest.split_once('"').unwrap().0.to_owned() }
+    }
+
+    /// Logs in as a person does: types, presses enter.
+    pub fn log_in(&self, hub: &Hub, browser: &Browser) {
+        self.fresh(hub);
+        browser.open(&format!("{}/ops", hub.address()));
+        browser.appears("#password");
+        browser.click("#name");
+        browser.keys(&self.name);
+        browser.click("#password");
+        browser.keys(PASSWORD);
+        browser.click("main button");
+        browser.appears("#code");
+        browser.keys(self.code(0));
+        browser.click("main button");
+        browser.appears("header .me");
+    }
+}
+
+impl Visitor<'_> {
+    /// Looks at a screen.
+    pub fn see(&self, path: &str) -> Page {
+        self.hub.see(path, &self.cookie)
+    }
+
+    /// Sends a form of one's own session.
+    pub fn send(&self, path: &str, form: &[(&str, &str)]) -> Page {
+        let mut form = form.to_vec();
+        form.push(("csrf", &self.csrf));
+        self.hub.send(path, &self.cookie, &form)
+    }
+}
+
+impl Page {
+    fn cookie(&self, name: &str) -> String {
+        let start = format!("{name}=");
+        let set = self.cookies.iter().find(|cookie| cookie.starts_with(&start)).unwrap();
+        set.split(';').next().unwrap().to_owned()
+    }
+}
+
+fn base32(text: &str) -> Vec<u8> {
+    let mut bits = 0_u64;
+    let (mut many, mut bytes) = (0, Vec::new());
+    for c in text.trim_end_matches('=').bytes() {
+        let value = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|own| *own == c).unwrap();
+        bits = bits << 5 | value as u64;
+        many += 5;
+        if many >= 8 {
+            many -= 8;
+            bytes.push((bits >> many & 255) as u8);
+        }
+    }
+    bytes
+}

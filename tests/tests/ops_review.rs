@@ -1,0 +1,79 @@
+//! A moderator's day in a real browser: the real hub on Postgres, two real boxes. The oracle is what the boxes say.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rig::browser::Browser;
+use rig::edge::{Edge, until};
+use rig::hub::Hub;
+use rig::media::{photo, scene};
+use rig::ops::Person;
+use serde_json::{Value, json};
+
+fn edge(hub: &Hub, name: &str) -> Edge {
+    let edge = Edge::new();
+    hub.enroll_as(name, &edge.data(), &["default"]);
+    edge.waits("connected", |state| state["path"] == "quic");
+    edge
+}
+
+/// Has the box judge a picture and three people report it: it is held, and waits for a person. Its id.
+fn reported(edge: &Edge, medium: &[u8], text: &str) -> String {
+    let service = edge.service();
+    let answer = service.submit_with(&[("prefer", "wait=30")], &json!({ "text": text }), &[medium]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let id = answer.body["id"].as_str().unwrap().to_owned();
+    let kind = ("content-type", "application/json");
+    let report = json!({ "submission": id, "reason": "child_safety", "text": "look at this <script>alert(1)</script>" });
+    let report = service.call("POST", "/v1/reports", &[kind], report.to_string().as_bytes());
+    assert_eq!(report.status, 201, "{report:?}");
+    assert_eq!(service.decided(&id)["status"], "held");
+    id
+}
+
+fn status(edge: &Edge, id: &str) -> Value {
+    edge.service().get(&format!("/v1/submissions/{id}")).body["status"].clone()
+}
+
+/// What a box says of these bytes when somebody posts them.
+fn posted(edge: &Edge, medium: &[u8]) -> Value {
+    let meta = json!({});
+    edge.service().submit_with(&[("prefer", "wait=30")], &meta, &[medium]).body["status"].clone()
+}
+
+#[test]
+fn a_moderator_rejects_with_the_keyboard_and_both_boxes_refuse_it() {
+    let hub = Hub::start();
+    hub.run(&["tenant", "add", "default"]);
+    let (one, two) = (edge(&hub, "campus-north"), edge(&hub, "campus-south"));
+    let medium = scene(1600, 1200, 7).jpeg(90).unwrap();
+    let id = reported(&one, &medium, "<img src=x onerror=alert(1)> & \"friends\"");
+    until("the queue has it", || hub.query("SELECT 1 FROM reviews WHERE open").pop());
+
+    let person = Person::new(&hub, "zuri", "senior_moderator", &[]);
+    let browser = Browser::start(1440, 900);
+    person.log_in(&hub, &browser);
+    browser.open(&format!("{}/ops/review?tab=reports", hub.address()));
+    assert_eq!(browser.text("[data-tab=reports] .count"), "1");
+    browser.keys("n");
+    browser.appears("#decision-form");
+    browser.until("return document.querySelector('#evidence .picture img')?.complete === true");
+    let veiled = "return document.querySelector('#evidence .picture').classList.contains('veiled')";
+    assert_eq!(browser.run(veiled), json!(true), "blurred until revealed");
+    assert_eq!(browser.text("#caption"), "<img src=x onerror=alert(1)> & \"friends\"");
+    browser.keys("r");
+    browser.until("return !document.querySelector('#evidence .picture').classList.contains('veiled')");
+    until("it is noted", || hub.query("SELECT 1 FROM audit WHERE action = 'review.reveal'").pop());
+
+    browser.keys("t");
+    browser.run("document.getElementById('category').value = 'violence'; document.querySelector('[name=remember]').checked = true");
+    browser.run("document.getElementById('reason').focus()");
+    browser.keys("Clear violation");
+    browser.run("document.activeElement.blur()");
+    browser.keys("s");
+    browser.appears(".decided");
+    until("the box did it", || (status(&one, &id) == json!("rejected")).then_some(()));
+    until("both boxes refuse it", || {
+        [&one, &two].iter().all(|edge| posted(edge, &medium) == json!("rejected")).then_some(())
+    });
+    assert_eq!(posted(&two, &photo(3)), json!("approved"), "another one not");
+    assert_eq!(browser.console(), Vec::<String>::new(), "no error, nothing refused by policy");
+}
