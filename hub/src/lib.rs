@@ -25,6 +25,7 @@ pub mod life;
 mod pdq;
 pub mod presence;
 mod projection;
+pub mod proof;
 pub mod receipt;
 pub mod requests;
 pub mod schema;

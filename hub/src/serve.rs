@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::directives::Feed;
 use crate::fleet;
 use crate::http::{Api, server};
-use crate::receipt::HubKey;
+use crate::receipt::{self, HubKey};
 use crate::requests::Desk;
 use crate::session::Sessions;
 use crate::transports::Arrivals;
@@ -51,8 +51,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         eprintln!("weir-hub: {}", life::NEWS);
     }
     let barred = fleet::barred(&client).await?;
-    drop(client);
     let key = Arc::new(hub_key(&config.key)?);
+    receipt::remember(&client, &key).await?;
+    drop(client);
     let issuer = config.authority.as_ref().map(Issuer::open).transpose()?;
     let own = issuer.as_ref().map(Issuer::server).transpose()?;
     let mut committing = JoinSet::new();
