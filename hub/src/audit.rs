@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::account::session::Who;
-use crate::receipt::HubKey;
+use crate::proof::PublicKey;
+use crate::receipt::{self, HubKey};
 
 /// Something that was done.
 #[derive(Clone, Debug)]
@@ -118,25 +119,6 @@ pub async fn note_alone(
     Ok(())
 }
 
-/// Keeps the public half of the key by which the hub signs from now on: what was signed by an older one stays proven.
-///
-/// # Errors
-/// Where the database is away.
-pub async fn keep_key(client: &Client, key: &HubKey) -> Result<(), Error> {
-    let query = "INSERT INTO hub_keys (public_key) VALUES ($1) ON CONFLICT DO NOTHING";
-    client.execute(query, &[&key.public_key()]).await?;
-    Ok(())
-}
-
-/// Keys by which the hub has signed.
-///
-/// # Errors
-/// Where the database is away.
-pub async fn keys(client: &Client) -> Result<Vec<Vec<u8>>, Error> {
-    let rows = client.query("SELECT public_key FROM hub_keys ORDER BY since", &[]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
 fn link(previous: Sha256, record: &[u8]) -> Sha256 {
     let mut context = Context::new(&SHA256);
     context.update(&[1]);
@@ -171,7 +153,8 @@ const ROWS: i64 = 10_000;
 ///
 /// # Errors
 /// Where the database is away.
-pub async fn verify(client: &Client, keys: &[Vec<u8>]) -> Result<Checked, Error> {
+pub async fn verify(client: &Client) -> Result<Checked, Error> {
+    let keys = receipt::keys(client).await?;
     let (mut checked, mut previous, mut last) = (Checked::default(), GENESIS, 0_i64);
     loop {
         let query = "SELECT seq, record, chain, signature, actor, action, subject, tenant, (extract(epoch FROM at) * 1000)::bigint
@@ -196,8 +179,11 @@ pub async fn verify(client: &Client, keys: &[Vec<u8>]) -> Result<Checked, Error>
                 say("it is not what was chained");
             }
             let (signature, bytes): (Vec<u8>, _) = (row.try_get(3)?, signed(own));
-            let by = |key: &Vec<u8>| UnparsedPublicKey::new(&ED25519, key).verify(&bytes, &signature).is_ok();
-            if !keys.iter().any(by) {
+            let by = |key: &PublicKey| {
+                let key = UnparsedPublicKey::new(&ED25519, key.bytes());
+                key.verify(&bytes, &signature).is_ok()
+            };
+            if !keys.iter().any(|(key, _)| by(key)) {
                 say("no key of this hub signed it");
             }
             let told: Value = serde_json::from_slice(&record).unwrap_or_default();

@@ -87,10 +87,13 @@ async fn pending(
             alarm::raise(client, of, AlarmKind::Checkpoint, &code).await?;
         } else if fits.iter().all(|fit| *fit == Fits::Same) {
             let receipt = key.receipt(hash, ingest::now_us() / 1000);
-            let query = "UPDATE checkpoints SET verified_at = now(), receipt_at = $3, receipt = $4
+            // No receipt by a key that was not written down.
+            let query =
+                "WITH k AS (INSERT INTO hub_keys (public_key) VALUES ($5) ON CONFLICT DO NOTHING)
+                         UPDATE checkpoints SET verified_at = now(), receipt_at = $3, receipt = $4
                          WHERE box = $1 AND sha256 = $2 AND verified_at IS NULL";
-            let hash = hash.0.as_slice();
-            client.execute(query, &[&of.0, &hash, &receipt.at, &receipt.signature]).await?;
+            let (hash, by) = (hash.0.as_slice(), key.public_key());
+            client.execute(query, &[&of.0, &hash, &receipt.at, &receipt.signature, &by]).await?;
             receipts.push(receipt);
         }
     }

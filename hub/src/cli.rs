@@ -4,6 +4,7 @@ mod backup;
 mod blobs;
 mod orders;
 mod people;
+mod proof;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,7 +84,10 @@ pub enum Command {
     /// Tell boxes what to do, and see what came of it.
     #[command(subcommand)]
     Directive(orders::DirectiveCommand),
-    /// Make and replace keys.
+    /// Make a proof of a decision, and verify one anywhere.
+    #[command(subcommand)]
+    Proof(proof::ProofCommand),
+    /// Make, list and replace keys.
     #[command(subcommand)]
     Key(orders::KeyCommand),
     /// Sign a policy or hash list with the release key; the order comes out as JSON.
@@ -266,6 +270,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tenant(command) => orders::tenants(command).await?,
         Command::Blob(command) => blobs::run(command).await?,
         Command::Directive(command) => orders::directives(command).await?,
+        Command::Proof(command) => return proof::run(command).await,
         Command::Key(command) => orders::keys(command).await?,
         Command::Release(arguments) => orders::release(&arguments)?,
         Command::Subscriber { config, tenant, dir } => subscriber(&config, &tenant, &dir)?,

@@ -28,6 +28,7 @@ pub mod life;
 mod pdq;
 pub mod presence;
 mod projection;
+pub mod proof;
 pub mod receipt;
 pub mod requests;
 pub mod review;

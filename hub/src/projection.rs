@@ -259,7 +259,8 @@ pub(crate) fn severity(severity: Severity) -> &'static str {
     }
 }
 
-fn action(action: Action) -> &'static str {
+/// As stored and told.
+pub(crate) fn action(action: Action) -> &'static str {
     match action {
         Action::Allow => "allow",
         Action::Flag => "flag",

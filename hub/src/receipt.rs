@@ -5,8 +5,10 @@ use domain::journal::Sha256;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sync::frame::Receipt;
+use tokio_postgres::Client;
 
 use crate::Error;
+use crate::proof::PublicKey;
 
 /// The key by which this hub signs receipts.
 pub struct HubKey(Ed25519KeyPair);
@@ -58,4 +60,25 @@ impl HubKey {
         let signature = self.0.sign(&Receipt::signed_bytes(checkpoint, at)).as_ref().to_vec();
         Receipt { checkpoint, at, signature }
     }
+}
+
+/// Writes down the public half of a key, so that what it signed can be told from what others did after it was replaced.
+///
+/// # Errors
+/// Where the database is away.
+pub async fn remember(client: &Client, key: &HubKey) -> Result<(), Error> {
+    let query = "INSERT INTO hub_keys (public_key) VALUES ($1) ON CONFLICT DO NOTHING";
+    client.execute(query, &[&key.public_key()]).await?;
+    Ok(())
+}
+
+/// The public keys by which this hub has signed, newest first, and since when (seconds since 1970).
+///
+/// # Errors
+/// Where the database is away.
+pub async fn keys(client: &Client) -> Result<Vec<(PublicKey, f64)>, Error> {
+    let query =
+        "SELECT public_key, extract(epoch FROM since)::float8 FROM hub_keys ORDER BY since DESC";
+    let rows = client.query(query, &[]).await?;
+    rows.iter().map(|row| Ok((PublicKey::of(row.try_get(0)?)?, row.try_get(1)?))).collect()
 }

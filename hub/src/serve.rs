@@ -20,11 +20,11 @@ use crate::config::Config;
 use crate::directives::Feed;
 use crate::fleet;
 use crate::http::{Api, server};
-use crate::receipt::HubKey;
+use crate::receipt::{self, HubKey};
 use crate::requests::Desk;
 use crate::session::Sessions;
 use crate::transports::Arrivals;
-use crate::{Ingest, Pool, audit, broker, life, presence, review, schema, transports};
+use crate::{Ingest, Pool, broker, life, presence, review, schema, transports};
 
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
@@ -50,9 +50,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if life::begin(&mut client).await?.is_some() {
         eprintln!("weir-hub: {}", life::NEWS);
     }
-    let key = Arc::new(hub_key(&config.key)?);
-    audit::keep_key(&client, &key).await?;
     let barred = fleet::barred(&client).await?;
+    let key = Arc::new(hub_key(&config.key)?);
+    receipt::remember(&client, &key).await?;
     drop(client);
     let issuer = config.authority.as_ref().map(Issuer::open).transpose()?;
     let own = issuer.as_ref().map(Issuer::server).transpose()?;

@@ -343,6 +343,15 @@ impl Hub {
         page(call.header("cookie", cookie).call().unwrap())
     }
 
+    /// The status of a screen that goes on for as long as one looks.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn status(&self, path: &str, cookie: &str) -> u16 {
+        let call = screens(&self.dir().join("authority.pem")).get(format!("{}{path}", self.address()));
+        call.header("cookie", cookie).call().unwrap().status().as_u16()
+    }
+
     /// Sends a form.
     ///
     /// # Panics
@@ -380,6 +389,19 @@ impl Hub {
         let mut command = Command::new("psql");
         command.args(["--no-psqlrc", "-At", "-c", sql, &self.postgres.url()]);
         told(&command.output().unwrap()).lines().map(str::to_owned).collect()
+    }
+
+    /// The same where Postgres may refuse it; what it says.
+    ///
+    /// # Errors
+    /// What Postgres says.
+    pub fn try_query(&self, sql: &str) -> Result<(), String> {
+        let mut command = Command::new("psql");
+        let output = command.args(["--no-psqlrc", "-At", "-c", sql, &self.postgres.url()]).output().unwrap();
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
     }
 
     /// How many machine decisions the hub has of each submission.

@@ -99,6 +99,22 @@ impl Person {
         Visitor { hub, cookie, csrf: rest.split_once('"').unwrap().0.to_owned() }
     }
 
+    /// The right password.
+    pub fn knock(&self, hub: &Hub) -> Page {
+        hub.send("/ops/login", "", &[("name", &self.name), ("password", PASSWORD)])
+    }
+
+    /// The cookie of half a session.
+    pub fn half(&self, hub: &Hub) -> String {
+        self.knock(hub).cookie("__Host-weir-half")
+    }
+
+    /// The code of a login a moment ago, once more.
+    pub fn code_again(&self, hub: &Hub) -> Page {
+        let half = self.half(hub);
+        hub.send("/ops/login/code", &half, &[("code", &self.code(0))])
+    }
+
     /// Logs in as a person does: types, presses enter.
     pub fn log_in(&self, hub: &Hub, browser: &Browser) {
         self.fresh(hub);

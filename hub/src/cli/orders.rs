@@ -16,7 +16,7 @@ use super::At;
 use crate::config::Config;
 use crate::directives::lost::{Again, Lost};
 use crate::directives::{self, Asked, Given, Receipt};
-use crate::receipt::HubKey;
+use crate::receipt::{self, HubKey};
 use crate::serve::hub_key;
 use crate::tenant;
 
@@ -114,6 +114,8 @@ pub enum KeyCommand {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// The public halves of the keys by which this hub has signed, newest first: what `proof verify --hub-key` takes.
+    List(At),
 }
 
 /// What is released.
@@ -299,6 +301,14 @@ pub(super) async fn keys(command: KeyCommand) -> anyhow::Result<()> {
                 place.seq.0
             );
             Ok(())
+        }
+        KeyCommand::List(at) => {
+            let keys = receipt::keys(&*at.connect().await?).await?;
+            let value = |(key, since): &(_, f64)| json!({ "public_key": key, "since": since });
+            at.tell(&keys.iter().map(value).collect::<Vec<_>>(), || match keys.is_empty() {
+                true => "no key yet: the hub writes its own down when it starts".to_owned(),
+                false => keys.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>().join("\n"),
+            })
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::account::{self, Account, Newcomer, Role};
 use crate::audit::{self, Deed};
 use crate::config::Config;
 use crate::database::Connection;
-use crate::receipt::HubKey;
+use crate::receipt::{self, HubKey};
 use crate::serve::hub_key;
 
 /// What to do about accounts of people.
@@ -115,7 +115,7 @@ async fn open(file: &std::path::Path) -> anyhow::Result<(Config, Connection, Hub
     let client = config.database.connect().await.context("cannot reach the database")?;
     crate::schema::check(&client).await?;
     let key = hub_key(&config.key)?;
-    audit::keep_key(&client, &key).await?;
+    receipt::remember(&client, &key).await?;
     Ok((config, client, key))
 }
 

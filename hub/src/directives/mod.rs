@@ -21,7 +21,7 @@ pub use ask::{Asked, Author, HashKind};
 pub use feed::Feed;
 pub use follower::Follower;
 
-use crate::receipt::HubKey;
+use crate::receipt::{self, HubKey};
 use crate::{Error, life};
 
 /// Most bytes of a directive: it has to fit into a frame beside its signatures.
@@ -205,6 +205,7 @@ pub async fn rotate(
     }
     // Who took it already, and hears it again, believes it too.
     let keys = [old, new];
+    receipt::remember(transaction.client(), old).await?;
     let place = append(transaction.client(), &keys, Address::Fleet, by, order.into()).await?;
     transaction.commit().await?;
     Ok(place)

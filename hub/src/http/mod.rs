@@ -6,6 +6,7 @@ mod enrolment;
 mod media;
 mod metrics;
 mod problem;
+pub(crate) mod proof;
 mod rate;
 mod requests;
 pub(crate) mod server;
@@ -135,6 +136,7 @@ impl Api {
             .route("/v1/boxes/{box}", get(one_box))
             .route("/v1/boxes/{box}/requests", post(requests::ask))
             .route("/v1/verdicts", get(verdicts::list))
+            .route("/v1/verdicts/{box}/{submission}/proof", get(proof::proof))
             .route("/v1/media", get(media::list))
             .route("/v1/alarms", get(alarms::list))
             .route("/v1/alarms/{box}/{alarm}/resolve", post(alarms::resolve))

@@ -69,7 +69,7 @@ fn screens() -> Vec<Screen> {
         see("/ops/verdicts", Verdicts, get(verdicts::list)),
         see("/ops/verdicts/live", Verdicts, get(verdicts::live)),
         see("/ops/verdicts/{box}/{submission}", Verdicts, get(verdicts::show)),
-        see("/ops/verdicts/{box}/{submission}/proof", Verdicts, get(verdicts::proof)),
+        see("/ops/verdicts/{box}/{submission}/proof", Verdicts, get(verdicts::take)),
         see("/ops/fleet", Fleet, get(fleet::list)),
         act("/ops/fleet/invite", Operate, post(fleet::invite)),
         see("/ops/fleet/{box}", Fleet, get(fleet::show)),

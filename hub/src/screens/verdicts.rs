@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::page::{Frame, Refusal, html};
 use super::words::{moment, short};
 use crate::account::session::Who;
-use crate::http::{self, Api};
+use crate::http::{Api, proof};
 use crate::pdq::Pdq;
 use crate::verdicts::{self, Verdict};
 
@@ -257,16 +257,16 @@ async fn places(client: &Client, who: &Who, of: Uuid, submission: Uuid) -> Resul
     Ok(places)
 }
 
-/// `GET /ops/verdicts/{box}/{submission}/proof`.
-pub(super) async fn proof(
+/// `GET /ops/verdicts/{box}/{submission}/proof`: to be kept.
+pub(super) async fn take(
     State(api): State<Api>,
     Extension(who): Extension<Who>,
     Path((of, submission)): Path<(Uuid, Uuid)>,
-    Query(wanted): Query<http::ProofWanted>,
+    Query(wanted): Query<proof::Wanted>,
 ) -> Result<Response, Refusal> {
     if who.account.tenants.is_some() {
         let what = "a proof carries the journal's entries beside it, also other tenants': ask somebody who sees all of them";
         return Err(Refusal::forbidden(what));
     }
-    Ok(http::proof(&api, of, submission, &wanted).await.into_response())
+    Ok(proof::document(&api, of, submission, wanted.number).await.into_response())
 }
