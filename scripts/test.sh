@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh scripts/packages-test.txt
+scripts/axe.sh
 
 # Holds the OpenAPI document against the service.
 venv=.weir/test-venv

@@ -1,5 +1,5 @@
-//! How long the API takes over a full database: ten million verdicts of 200 boxes in 90 days, ordinary pages and what is hard to find, each
-//! asked again and again over HTTP. `cargo bench --workspace --bench queries`; `QUERIES_VERDICTS` sizes it (about 1 GB for two million).
+//! How long API and screens take over a full database: ten million verdicts of 200 boxes in 90 days, a hundred thousand items in the queue;
+//! ordinary pages and what is hard to find, each asked again and again over HTTP. `cargo bench --workspace --bench queries`; `QUERIES_VERDICTS` sizes it (about 1 GB for two million).
 #![expect(clippy::unwrap_used, reason = "a bench may stop at what it does not expect")]
 
 #[path = "../tests/common/mod.rs"]
@@ -97,6 +97,12 @@ impl Hub {
         let mut answer = call.header("authorization", format!("Bearer {token}")).call().unwrap();
         serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
     }
+
+    /// Bytes of a screen.
+    fn look(&self, path: &str, cookie: &str) -> usize {
+        let call = self.agent.get(format!("{}{path}", self.base)).header("cookie", cookie);
+        call.call().unwrap().body_mut().read_to_string().unwrap().len()
+    }
 }
 
 impl Drop for Hub {
@@ -153,27 +159,78 @@ async fn main() {
     ];
     let mut all = Vec::new();
     for (what, question) in &questions {
-        let mut took = Vec::new();
-        let mut rows = 0;
-        for _ in 0..ROUNDS {
-            let begun = Instant::now();
-            let answer = hub.ask(&format!("/v1/verdicts?{question}"), &token);
-            took.push(begun.elapsed());
-            rows = answer["verdicts"].as_array().unwrap().len();
-            if took.iter().sum::<Duration>() > Duration::from_secs(20) {
-                break;
-            }
-        }
-        all.extend_from_slice(&took);
-        took.sort_unstable();
-        println!(
-            "{what:34} {rows:4} rows: p50 {:6.1} ms, p95 {:6.1} ms",
-            at(&took, 0.5),
-            at(&took, 0.95)
-        );
+        let path = format!("/v1/verdicts?{question}");
+        all.extend(measured(what, || hub.ask(&path, &token)["verdicts"].as_array().unwrap().len()));
     }
     all.sort_unstable();
-    println!("all: p95 {:.1} ms (asked: 500)", at(&all, 0.95));
+    println!("API, all: p95 {:.1} ms (asked: 500)", at(&all, 0.95));
+    screens(&hub, &client, &submission).await;
+}
+
+/// People who may see everything, and what waits for them. Sessions are made in the database: logging in is no part of it.
+const PEOPLE: &str = "
+    INSERT INTO accounts (account, name, shown, role, created_by, confirmed_by) SELECT gen_random_uuid(), r, r, r, 'bench', 'bench' FROM unnest(ARRAY['senior_moderator', 'admin']) r;
+    INSERT INTO sessions SELECT sha256(convert_to(name, 'utf8')), account, true, now(), now(), now() + interval '1 day', 'bench' FROM accounts;
+    INSERT INTO boxes (box, name, public_key, serial, region) SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, 'box-' || n, sha256(n::text::bytea), 'x',
+        'region-' || n % 9 FROM generate_series(1, 200) n;
+    INSERT INTO tenants SELECT 'tenant-' || n, sha256(n::text::bytea) FROM generate_series(0, 19) n;
+    INSERT INTO reviews (box, subject, tab, tenant, severity, category, categories, number, since, due_at)
+        SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(1 + n % 200), 12, '0'))::uuid, ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+            (ARRAY['flagged', 'held', 'reports', 'appeals', 'accounts'])[1 + n % 7 % 5], 'tenant-' || n % 20, n % 5, 'hate', '{hate}', 0,
+            now() - n * interval '1 second', now() + (n % 48 - 24) * interval '1 hour' FROM generate_series(1, 100000) n;
+    ANALYZE reviews";
+
+async fn screens(hub: &Hub, client: &tokio_postgres::Client, submission: &str) {
+    client.batch_execute(PEOPLE).await.unwrap();
+    let of: String = client
+        .query_one("SELECT box::text FROM verdicts WHERE submission = $1::text::uuid", &[&submission])
+        .await
+        .unwrap()
+        .get(0);
+    let first = ("queue, first page", "/ops/review".to_owned());
+    let item = "/ops/review/00000000-0000-0000-0000-000000000002/01900000-0000-7000-8000-000000000001";
+    let pages = [
+        first.clone(),
+        ("queue of a tenant", "/ops/review?tab=held&tenant=tenant-7&severity=3".to_owned()),
+        ("queue of a region", "/ops/review?tab=reports&region=region-3".to_owned()),
+        ("queue without anything", "/ops/review?category=spam".to_owned()),
+        ("item", item.to_owned()),
+        ("verdicts", "/ops/verdicts".to_owned()),
+        ("verdicts of a rare category", "/ops/verdicts?category=hate".to_owned()),
+        ("a verdict", format!("/ops/verdicts/{of}/{submission}")),
+        ("overview", "/ops/overview".to_owned()),
+        ("fleet", "/ops/fleet".to_owned()),
+        ("a box", format!("/ops/fleet/{of}")),
+    ];
+    let mut all = Vec::new();
+    for (what, path) in &pages {
+        let took = measured(what, || hub.look(path, "__Host-weir=senior_moderator"));
+        if *what == first.0 {
+            println!("{what}: p95 {:.1} ms (asked: 150)", at(&took, 0.95));
+        }
+        all.extend(took);
+    }
+    for (what, path) in [("accounts", "/ops/accounts"), ("audit", "/ops/audit")] {
+        all.extend(measured(what, || hub.look(path, "__Host-weir=admin")));
+    }
+    all.sort_unstable();
+    println!("screens, all: p95 {:.1} ms (asked: 500 each)", at(&all, 0.95));
+}
+
+/// How long each of some rounds took, sorted; rows or bytes are those of the last.
+fn measured(what: &str, mut ask: impl FnMut() -> usize) -> Vec<Duration> {
+    let (mut took, mut much) = (Vec::new(), 0);
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        much = ask();
+        took.push(begun.elapsed());
+        if took.iter().sum::<Duration>() > Duration::from_secs(20) {
+            break;
+        }
+    }
+    took.sort_unstable();
+    println!("{what:34} {much:7}: p50 {:6.1} ms, p95 {:6.1} ms", at(&took, 0.5), at(&took, 0.95));
+    took
 }
 
 fn at(took: &[Duration], share: f64) -> f64 {

@@ -182,6 +182,25 @@ CREATE TABLE approvals (
 );
 CREATE INDEX approvals_waiting ON approvals (asked_at) WHERE settled_at IS NULL;
 
+-- Entries of the tenants' own hash lists, as they were ordered; a box may have further ones of its own. Few against all else, and the same for all boxes.
+CREATE TABLE list_entries (
+    tenant text NOT NULL,
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    -- Bits, for a PDQ; -1 for a SHA-256.
+    distance smallint NOT NULL,
+    negative boolean NOT NULL,
+    category text,
+    verified boolean NOT NULL,
+    protected boolean NOT NULL,
+    on_list boolean NOT NULL,
+    -- Who ordered it last, and when it first came.
+    ordered_by text NOT NULL,
+    ordered_at timestamptz NOT NULL DEFAULT now(),
+    added_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant, hash, distance, negative)
+);
+CREATE INDEX list_entries_time ON list_entries (tenant, ordered_at DESC);
+
 -- Who looks at the queue learns within moments that it has changed.
 CREATE FUNCTION tell_of_reviews() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -8,7 +8,7 @@ use hub::{Database, Error, schema};
 use rig::postgres::Postgres;
 
 /// Rows that are no box's, and whose keys therefore cannot carry it.
-const REFERENCE: [&str; 18] = [
+const REFERENCE: [&str; 19] = [
     "schema_versions",
     "enrolment_tokens",
     "api_tokens",
@@ -26,6 +26,7 @@ const REFERENCE: [&str; 18] = [
     "sessions",
     "audit",
     "approvals",
+    "list_entries",
     "hub_keys",
 ];
 

@@ -75,5 +75,21 @@ fn a_moderator_rejects_with_the_keyboard_and_both_boxes_refuse_it() {
         [&one, &two].iter().all(|edge| posted(edge, &medium) == json!("rejected")).then_some(())
     });
     assert_eq!(posted(&two, &photo(3)), json!("approved"), "another one not");
+
+    // Taken back: as it was on its box, and neither box refuses the medium any more.
+    browser.open(&format!("{}/ops/review?tab=reports", hub.address()));
+    let of = hub.query("SELECT box FROM reviews")[0].clone();
+    browser.open(&format!("{}/ops/review/{of}/{id}", hub.address()));
+    browser.reads(".receipt", "applied");
+    browser.keys("u");
+    browser.appears(".decided.gone");
+    until("it is held again", || (status(&one, &id) == json!("held")).then_some(()));
+    until("nobody refuses it any more", || {
+        [&one, &two].iter().all(|edge| posted(edge, &medium) == json!("approved")).then_some(())
+    });
+    let open = "SELECT tab FROM reviews WHERE open AND number = 3";
+    until("it waits again", || hub.query(open).pop());
+    let actions = hub.query("SELECT action FROM audit WHERE action LIKE 'review%' ORDER BY seq");
+    assert_eq!(actions, ["review.reveal", "review.decide", "review.undo"]);
     assert_eq!(browser.console(), Vec::<String>::new(), "no error, nothing refused by policy");
 }

@@ -22,7 +22,7 @@ pub use feed::Feed;
 pub use follower::Follower;
 
 use crate::receipt::{self, HubKey};
-use crate::{Error, life};
+use crate::{Error, life, lists};
 
 /// Most bytes of a directive: it has to fit into a frame beside its signatures.
 pub const MOST_BYTES: usize = 512 * 1024;
@@ -147,6 +147,9 @@ async fn append(
             &[&epoch.0.cast_signed(), &lane, &seq, &kind, &by.as_str(), &bytes, &signatures],
         )
         .await?;
+    if let (Address::Tenant(tenant), Order::List(entry)) = (&place.to, &directive.order) {
+        lists::note(client, tenant, &by, entry).await?;
+    }
     tracing::info!(%lane, seq, kind, by = by.as_str(), "ordered");
     Ok(place)
 }

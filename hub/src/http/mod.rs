@@ -61,7 +61,7 @@ pub struct Api {
 /// What boxes meet that come for a certificate.
 #[derive(Debug)]
 struct Door {
-    issuer: Issuer,
+    issuer: Arc<Issuer>,
     hub_key: Vec<u8>,
     rate: rate::Rate,
 }
@@ -96,7 +96,7 @@ impl Api {
     }
 
     pub(crate) fn issuer(&self) -> Option<&Issuer> {
-        self.door.as_deref().map(|door| &door.issuer)
+        self.door.as_deref().map(|door| door.issuer.as_ref())
     }
 
     pub(crate) fn news(&self) -> watch::Receiver<u64> {
@@ -123,7 +123,7 @@ impl Api {
     }
 
     /// Boxes may come for certificates; they are told the hub's public key.
-    pub fn enrolling(self, issuer: Issuer, hub_key: &[u8]) -> Self {
+    pub fn enrolling(self, issuer: Arc<Issuer>, hub_key: &[u8]) -> Self {
         let door = Door { issuer, hub_key: hub_key.to_vec(), rate: rate::Rate::default() };
         Self { door: Some(Arc::new(door)), ..self }
     }
@@ -131,10 +131,11 @@ impl Api {
     /// All routes.
     pub fn router(self) -> Router {
         let large = DefaultBodyLimit::max(directives::BODY_BYTES);
+        let policies = DefaultBodyLimit::max(requests::BODY_BYTES);
         let guarded = Router::new()
             .route("/v1/boxes", get(boxes))
             .route("/v1/boxes/{box}", get(one_box))
-            .route("/v1/boxes/{box}/requests", post(requests::ask))
+            .route("/v1/boxes/{box}/requests", post(requests::ask).layer(policies))
             .route("/v1/verdicts", get(verdicts::list))
             .route("/v1/verdicts/{box}/{submission}/proof", get(proof::proof))
             .route("/v1/media", get(media::list))

@@ -8,6 +8,7 @@ mod audit;
 mod entrance;
 mod fleet;
 mod guard;
+mod lists;
 mod overview;
 mod own;
 mod page;
@@ -75,6 +76,8 @@ fn screens() -> Vec<Screen> {
         see("/ops/fleet/{box}", Fleet, get(fleet::show)),
         act("/ops/fleet/{box}", Operate, post(fleet::change)),
         act("/ops/fleet/{box}/alarms/{alarm}", Operate, post(fleet::resolve)),
+        see("/ops/lists", Lists, get(lists::show)),
+        act("/ops/lists", ListsChange, post(lists::change)),
         see("/ops/audit", Audit, get(audit::list)),
         act("/ops/audit/export", Audit, post(audit::export)),
         see("/ops/audit/download", Audit, get(audit::download)),

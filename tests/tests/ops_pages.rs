@@ -1,0 +1,151 @@
+//! Every page of the ops screens in a real browser, narrow and wide, light and dark: nothing that axe-core finds against WCAG A and AA, nothing that
+//! runs over the edge, no script of anybody's. `WEIR_PICTURES=FOLDER` keeps a picture of each.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use rig::browser::Browser;
+use rig::hub::Hub;
+use rig::ops::Person;
+use serde_json::Value;
+
+const BOX: &str = "00000000-0000-0000-0000-00000000b0c5";
+const ITEM: &str = "01900000-0000-7000-8000-0000000003e8";
+
+/// What somebody would write who wants it to run.
+const HOSTILE: &str = "<script>document.title=1</script><img src=x onerror=document.title=1>\"'&";
+
+/// A day of a small fleet, straight into the tables.
+fn fill(hub: &Hub) {
+    for tenant in ["campus", "film"] {
+        hub.run(&["tenant", "add", tenant]);
+    }
+    let quoted = HOSTILE.replace('\'', "''");
+    hub.query(&format!(
+        "INSERT INTO boxes (box, name, public_key, serial, release, region, seen_at) VALUES
+             ('{BOX}', '{quoted}', decode(repeat('00', 32), 'hex'), 'abc', '0.1.0', 'north', now()),
+             (gen_random_uuid(), 'campus-south', decode(repeat('01', 32), 'hex'), 'abd', '0.1.0', '', now() - interval '3 days');
+         INSERT INTO alarms (box, kind, code) VALUES ('{BOX}', 'fork', 'epoch/0011');
+         INSERT INTO cursors VALUES ('{BOX}', 1, 0, 17, decode(repeat('00', 32), 'hex'));
+         INSERT INTO presence (box, online, telemetry, telemetry_at) VALUES ('{BOX}', true, '{{\"queue\": 3, \"gpu\": {{\"celsius\": 61.5}}, \"mode\": \"{}\"}}', now());
+         INSERT INTO submissions VALUES ('{BOX}', '{ITEM}', 'campus', 'post', 77, true, 0, now());
+         INSERT INTO media VALUES ('{BOX}', '{ITEM}', decode(repeat('ab', 32), 'hex'), 'image', 1000, now());
+         INSERT INTO verdicts SELECT CASE n WHEN 1000 THEN '{BOX}'::uuid ELSE '{BOX}'::uuid END, 1, 1, n, ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 0, NULL,
+             n % 9 <> 0, 1790000000000, now() - n % 23 * interval '1 hour', 'campus', (ARRAY['approved', 'approved', 'held', 'rejected'])[1 + n % 4],
+             (ARRAY['safe', 'low', 'medium', 'high', 'critical'])[1 + n % 5], 'hide', 'starter@1', '[\"explicit\"]', '{{\"violence\": {{\"severity\": \"high\", \"score_thousandths\": 912}}}}'
+             FROM generate_series(900, 1100) n;
+         INSERT INTO reviews (box, subject, tab, tenant, severity, category, categories, number, reports, appealed, since, due_at, escalated)
+             SELECT '{BOX}', ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, (ARRAY['flagged', 'held', 'reports', 'appeals'])[1 + n % 4], 'campus', n % 5,
+             'violence', '{{violence,hate}}', 0, n % 7, CASE WHEN n % 4 = 3 THEN 0 END, now() - n % 50 * interval '1 hour', now() + (20 - n % 50) * interval '1 hour', n % 11 = 0
+             FROM generate_series(1000, 1120) n;
+         INSERT INTO reviews (box, subject, tab, tenant, severity, categories, since, due_at) VALUES ('{BOX}', '00000000-0000-0000-0000-00000000004d', 'accounts', 'campus', 3, '{{}}', now(), now());
+         INSERT INTO list_entries SELECT 'campus', sha256(n::text::bytea), CASE WHEN n % 2 = 0 THEN 31 ELSE -1 END, n = 4, 'violence', n <> 3, n = 2, n <> 1, '{quoted}' FROM generate_series(1, 5) n;
+         INSERT INTO review_comments VALUES ('{BOX}', '{ITEM}', gen_random_uuid(), gen_random_uuid(), '{quoted}', now(), '{quoted}');",
+        HOSTILE.replace('\\', "").replace('"', "").replace('\'', "''")
+    ));
+}
+
+/// What axe-core finds: the rule, and where.
+fn violations(browser: &Browser, axe: &str) -> Vec<String> {
+    browser.run(&format!("{axe}; return true"));
+    browser.run("window.found = null; axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }).then((all) => { window.found = all.violations; }); return true");
+    browser.until("return window.found !== null");
+    let found = browser.run("return window.found.map((one) => one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + (node.any[0]?.message ?? '')).join(' | '))");
+    found.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+}
+
+/// Whether something sticks out to the side.
+fn overflows(browser: &Browser) -> bool {
+    browser.run("return document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        == Value::Bool(true)
+}
+
+fn look(browser: &Browser, name: &str, axe: &str, wrong: &mut Vec<String>) {
+    let pictures = std::env::var_os("WEIR_PICTURES");
+    for dark in [false, true] {
+        browser.dark(dark);
+        for width in [360, 768, 1440] {
+            browser.resize(width, 900);
+            let at = format!("{name}-{width}{}", if dark { "-dark" } else { "" });
+            if overflows(browser) {
+                wrong.push(format!("{at}: wider than the window"));
+            }
+            // Colours and names are the same at each width, but what is hidden is not looked at.
+            if width != 768 {
+                wrong.extend(violations(browser, axe).into_iter().map(|one| format!("{at}: {one}")));
+            }
+            if let Some(folder) = &pictures {
+                let file = Path::new(folder).join(format!("{at}.png"));
+                std::fs::write(file, browser.picture()).unwrap();
+            }
+        }
+    }
+    if browser.run("return document.title") == Value::from("1") {
+        wrong.push(format!("{name}: a script of somebody's has run"));
+    }
+    wrong.extend(browser.console().into_iter().map(|line| format!("{name}: {line}")));
+}
+
+#[test]
+fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
+    let hub = Hub::start();
+    fill(&hub);
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.weir/axe-core/axe.min.js"));
+    let axe = std::fs::read_to_string(&folder).unwrap_or_else(|_| panic!("{} is missing: scripts/axe.sh fetches it", folder.display()));
+    let browser = Browser::start(1440, 900);
+    let mut wrong = Vec::new();
+    browser.open(&format!("{}/ops", hub.address()));
+    look(&browser, "login", &axe, &mut wrong);
+    let settings = hub.settings();
+    let address = hub.run(&["account", "add", "guest", "--role", "observer", "--config", settings.to_str().unwrap()]);
+    browser.open(&address);
+    look(&browser, "welcome", &axe, &mut wrong);
+
+    let person = Person::new(&hub, "zuri", "senior_moderator", &[]);
+    person.log_in(&hub, &browser);
+    let item = format!("/ops/review/{BOX}/{ITEM}");
+    for (name, path) in [
+        ("queue", "/ops/review"),
+        ("queue-appeals", "/ops/review?tab=appeals&severity=2"),
+        ("queue-empty", "/ops/review?tab=held&tenant=film"),
+        ("item", item.as_str()),
+        ("author", &format!("/ops/review/{BOX}/00000000-0000-0000-0000-00000000004d")),
+        ("overview", "/ops/overview"),
+        ("verdicts", "/ops/verdicts"),
+        ("verdict", &format!("/ops/verdicts/{BOX}/{ITEM}")),
+        ("fleet", "/ops/fleet"),
+        ("lists", "/ops/lists"),
+        ("me", "/ops/me"),
+        ("missing", "/ops/review/00000000-0000-0000-0000-000000000001/00000000-0000-0000-0000-000000000001"),
+    ] {
+        browser.open(&format!("{}{path}", hub.address()));
+        if name == "item" {
+            browser.until("return document.querySelector('[aria-busy]') === null");
+        }
+        look(&browser, name, &axe, &mut wrong);
+    }
+    browser.open(&format!("{}{item}", hub.address()));
+    browser.until("return document.querySelector('[aria-busy]') === null");
+    browser.keys("s");
+    browser.appears("#decision-form");
+    browser.until("return document.querySelector('[aria-busy]') === null");
+    look(&browser, "item-claimed", &axe, &mut wrong);
+
+    hub.query("UPDATE accounts SET role = 'admin' WHERE name = 'zuri'");
+    let ask = Person::new(&hub, "ann", "admin", &[]).visit(&hub);
+    let asked = ask.send(&format!("/ops/fleet/{BOX}"), &[("what", "revoke"), ("why", HOSTILE)]);
+    assert_eq!(asked.status, 303, "{asked:?}");
+    let guest = hub.query("SELECT account FROM accounts WHERE name = 'guest'").remove(0);
+    for (name, path) in [
+        ("fleet-admin", "/ops/fleet"),
+        ("box", &format!("/ops/fleet/{BOX}")),
+        ("accounts", "/ops/accounts"),
+        ("account", &format!("/ops/accounts/{guest}")),
+        ("approvals", "/ops/approvals"),
+        ("audit", "/ops/audit?verify=1"),
+    ] {
+        browser.open(&format!("{}{path}", hub.address()));
+        look(&browser, name, &axe, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
