@@ -211,6 +211,11 @@ async fn what_makes_no_sense_is_refused_and_ordered_nowhere() {
             r#"{"kind":"rule","tenant":"one","submission":"0190a000-0000-7000-8000-000000000001","seen":0,"approve":false}"#,
             "categories",
         ),
+        (
+            "tenant/one",
+            r#"{"kind":"reopen","tenant":"one","submission":"0190a000-0000-7000-8000-000000000001","seen":1}"#,
+            "the box that judged it",
+        ),
         ("fleet", r#"{"kind":"release","bytes":"AA==","signature":""}"#, "damaged"),
     ] {
         let said = refused(to, &order.replace("BUNDLE", &"07".repeat(32)));

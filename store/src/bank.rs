@@ -73,39 +73,27 @@ impl Store {
         new: NewBankEntry,
         actor: Actor,
     ) -> Reply<ItemId> {
+        self.write(Way::Normal, move |txn| Ok(add(txn, &tenant, &new, None, &actor)?.0))
+    }
+
+    /// The same by order of the hub, given at this time by its clock.
+    pub fn add_ordered_entry(
+        &self,
+        tenant: TenantId,
+        new: NewBankEntry,
+        told_at: Millis,
+    ) -> Reply<ItemId> {
         self.write(Way::Normal, move |txn| {
-            let (hash, distance) = parts(&new.hash);
-            let same: Option<uuid::Uuid> = txn
-                .conn
-                .query_row(
-                    "SELECT id FROM bank_entries WHERE tenant = ? AND hash = ? AND distance IS ? AND negative = ?
-                     AND label = ? AND protected = ? AND removed_at IS NULL",
-                    params![tenant.as_str(), hash, distance, new.negative, new.label.as_str(), new.protected],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            if let Some(id) = same {
-                return Ok(ItemId(id));
-            }
-            let id = uuid::Builder::from_random_bytes(random()?).into_uuid();
-            let basis = bump(txn, &tenant, true)?;
-            txn.conn.execute(
-                "INSERT INTO bank_entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-                params![
-                    id,
-                    tenant.as_str(),
-                    new.negative,
-                    hash,
-                    distance,
-                    new.label.as_str(),
-                    new.protected,
-                    bits(basis.lists),
-                    txn.now.0
-                ],
-            )?;
-            journal(txn, &tenant, ItemId(id), &new, true, &actor)?;
-            Ok(ItemId(id))
+            Ok(add(txn, &tenant, &new, Some(told_at), &Actor::Hub)?.0)
         })
+    }
+
+    /// Whether an entry is in force.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn is_listed(&self, tenant: &TenantId, entry: &NewBankEntry) -> Result<bool, Error> {
+        self.read(|conn| Ok(same(conn, tenant, entry)?.is_some()))
     }
 
     /// Takes an entry away.
@@ -119,18 +107,7 @@ impl Store {
         actor: Actor,
     ) -> Reply<NewBankEntry> {
         self.write(Way::Normal, move |txn| {
-            let basis = bump(txn, &tenant, true)?;
-            let removed = txn
-                .conn
-                .query_row(
-                    "UPDATE bank_entries SET removed_at = ?, version = ? WHERE id = ? AND tenant = ? AND removed_at IS NULL RETURNING *",
-                    params![txn.now.0, bits(basis.lists), id.0, tenant.as_str()],
-                    read,
-                )
-                .optional()?
-                .ok_or(Error::NotFound("bank entry"))?;
-            journal(txn, &tenant, id, &removed.entry, false, &actor)?;
-            Ok(removed.entry)
+            remove(txn, &tenant, id, &actor)?.ok_or(Error::NotFound("bank entry"))
         })
     }
 
@@ -227,21 +204,94 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub fn pdqs(&self, tenant: &TenantId, id: SubmissionId) -> Result<Vec<SeenPdq>, Error> {
-        self.read(|conn| {
-            let mut statement = conn.prepare_cached(
-                "SELECT n, pdq, quality FROM pdqs WHERE submission = ? AND tenant = ? ORDER BY n, k",
-            )?;
-            let rows = statement.query_map(params![id.0, tenant.as_str()], |row| {
-                let media: u32 = row.get("n")?;
-                Ok(SeenPdq {
-                    media: media as usize,
-                    pdq: row.get("pdq")?,
-                    quality: row.get("quality")?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
+        self.read(|conn| pdqs(conn, tenant, id))
     }
+}
+
+fn pdqs(conn: &Connection, tenant: &TenantId, id: SubmissionId) -> Result<Vec<SeenPdq>, Error> {
+    let mut statement = conn.prepare_cached(
+        "SELECT n, pdq, quality FROM pdqs WHERE submission = ? AND tenant = ? ORDER BY n, k",
+    )?;
+    let rows = statement.query_map(params![id.0, tenant.as_str()], |row| {
+        let media: u32 = row.get("n")?;
+        Ok(SeenPdq { media: media as usize, pdq: row.get("pdq")?, quality: row.get("quality")? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The same entry in force: its name, and when the hub ordered it, if it did.
+fn same(
+    conn: &Connection,
+    tenant: &TenantId,
+    entry: &NewBankEntry,
+) -> Result<Option<(ItemId, Option<Millis>)>, Error> {
+    let (hash, distance) = parts(&entry.hash);
+    let same = conn
+        .prepare_cached(
+            "SELECT id, told_at FROM bank_entries WHERE tenant = ? AND hash = ? AND distance IS ? AND negative = ?
+             AND label = ? AND protected = ? AND removed_at IS NULL",
+        )?
+        .query_row(
+            params![tenant.as_str(), hash, distance, entry.negative, entry.label.as_str(), entry.protected],
+            |row| Ok((ItemId(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Millis))),
+        )
+        .optional()?;
+    Ok(same)
+}
+
+/// The entry's name, and when the hub ordered it: the same twice is one, and stays whose it was.
+pub(crate) fn add(
+    txn: &mut Txn<'_>,
+    tenant: &TenantId,
+    new: &NewBankEntry,
+    told_at: Option<Millis>,
+    actor: &Actor,
+) -> Result<(ItemId, Option<Millis>), Error> {
+    if let Some(same) = same(txn.conn, tenant, new)? {
+        return Ok(same);
+    }
+    let id = ItemId(uuid::Builder::from_random_bytes(random()?).into_uuid());
+    let (hash, distance) = parts(&new.hash);
+    let basis = bump(txn, tenant, true)?;
+    txn.conn.execute(
+        "INSERT INTO bank_entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+        params![
+            id.0,
+            tenant.as_str(),
+            new.negative,
+            hash,
+            distance,
+            new.label.as_str(),
+            new.protected,
+            bits(basis.lists),
+            txn.now.0,
+            told_at.map(|at| at.0)
+        ],
+    )?;
+    journal(txn, tenant, id, new, true, actor)?;
+    Ok((id, told_at))
+}
+
+/// Takes an entry away; `None` where it is not in force.
+pub(crate) fn remove(
+    txn: &mut Txn<'_>,
+    tenant: &TenantId,
+    id: ItemId,
+    actor: &Actor,
+) -> Result<Option<NewBankEntry>, Error> {
+    let basis = bump(txn, tenant, true)?;
+    let removed = txn
+        .conn
+        .query_row(
+            "UPDATE bank_entries SET removed_at = ?, version = ? WHERE id = ? AND tenant = ? AND removed_at IS NULL RETURNING *",
+            params![txn.now.0, bits(basis.lists), id.0, tenant.as_str()],
+            read,
+        )
+        .optional()?;
+    if let Some(removed) = &removed {
+        journal(txn, tenant, id, &removed.entry, false, actor)?;
+    }
+    Ok(removed.map(|removed| removed.entry))
 }
 
 /// Bits in which two hashes differ.
@@ -348,14 +398,41 @@ pub(crate) fn refuse_stale(
     basis: Basis,
     pdqs: &[SeenPdq],
 ) -> Result<(), Error> {
-    let concerns = |entry: &BankEntry| match &entry.entry.hash {
+    let newer = entries_after(conn, &submission.tenant, basis.lists)?;
+    if newer.iter().any(|row| concerns(&row.entry, submission, pdqs)) {
+        return Err(Error::Stale);
+    }
+    Ok(())
+}
+
+/// Entries in force since an instant that match one of a submission's media.
+pub(crate) fn matching_since(
+    conn: &Connection,
+    submission: &Submission,
+    since: Millis,
+) -> Result<Vec<NewBankEntry>, Error> {
+    let pdqs = pdqs(conn, &submission.tenant, submission.id)?;
+    let mut statement = conn.prepare_cached(
+        "SELECT * FROM bank_entries WHERE tenant = ? AND added_at >= ? AND removed_at IS NULL AND NOT negative ORDER BY version",
+    )?;
+    let mut rows = statement.query(params![submission.tenant.as_str(), since.0])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let BankEntry { entry, .. } = read(row)?;
+        if concerns(&entry, submission, &pdqs) {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+fn concerns(entry: &NewBankEntry, submission: &Submission, pdqs: &[SeenPdq]) -> bool {
+    match &entry.hash {
         Hash::Sha256(hash) => submission.media.iter().any(|media| media.sha256 == Some(*hash)),
         Hash::Pdq(hash, most) => {
             pdqs.iter().any(|seen| distance(hash, &seen.pdq) <= u32::from(*most))
         }
-    };
-    let newer = entries_after(conn, &submission.tenant, basis.lists)?;
-    if newer.iter().any(concerns) { Err(Error::Stale) } else { Ok(()) }
+    }
 }
 
 fn journal(

@@ -1,6 +1,6 @@
 //! Verdicts: decision, standing, effects, what the gate answers, and the journal entry, in one transaction.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Action, Category, Decision, Status,
@@ -8,18 +8,19 @@ use domain::{
         Actor, Body, Code, Decided, EventId, Lane, Millis, Sha256, StandingNote, Subject,
         SubmissionId, TenantId,
     },
-    standing::{Ladder, Level, Offence, enforce},
+    standing::Ladder,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
-    Error, Reply, Store, author,
+    Error, Reply, Store,
     bank::{self, Basis},
     blob, effect,
     effect::NewEffect,
     evidence::{self, Exhibit},
     job::{self, Lease},
     memory::Void,
+    penalty,
     rows::{self, bits},
     store::Way,
     submission::{self, State, Submission},
@@ -55,6 +56,17 @@ pub struct Verdict {
     pub exhibits: Vec<Exhibit>,
     /// The state of policy and lists on which it rests; `None` for a person's decision.
     pub basis: Option<Basis>,
+    /// The earlier decision that stands again by this one.
+    pub again: Option<Earlier>,
+}
+
+/// An earlier decision on the same submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its number.
+    pub number: u32,
+    /// Since when its strike counts.
+    pub at: Millis,
 }
 
 impl Verdict {
@@ -76,6 +88,7 @@ impl Verdict {
             keep_media: None,
             exhibits: Vec::new(),
             basis: None,
+            again: None,
         }
     }
 }
@@ -136,6 +149,10 @@ pub struct DecisionRow {
     pub models: Vec<Code>,
     /// What was found, as JSON, unless erased.
     pub detail: Option<String>,
+    /// Whether a verified match or a person said so.
+    pub verified: bool,
+    /// The earlier decision that stands again by this one.
+    pub again: Option<u32>,
 }
 
 /// What is to be told of a decision: called inside the transaction, so that messages can carry its number and the strikes.
@@ -274,9 +291,9 @@ pub(crate) fn settle(
 ) -> Result<Settled, Error> {
     let supersedes = submission.decision.as_ref().map(|row| row.number);
     let number = supersedes.map_or(0, |n| n + 1);
-    let verdict = &with_standing(txn, submission, actor, verdict)?;
+    let verdict = &penalty::held_for_standing(txn, submission, actor, verdict)?;
     let decision = &verdict.decision;
-    let (standing, changed) = apply_standing(txn, submission, number, verdict)?;
+    let (standing, changed) = penalty::apply(txn, submission, number, verdict)?;
     let body = Body::Decided(Decided {
         tenant: submission.tenant.clone(),
         number,
@@ -322,28 +339,6 @@ pub(crate) fn settle(
     Ok(settled)
 }
 
-/// What the machine would let through of an author whose posts are hidden waits for a person.
-fn with_standing<'a>(
-    txn: &Txn<'_>,
-    submission: &Submission,
-    actor: &Actor,
-    verdict: &'a Verdict,
-) -> Result<Cow<'a, Verdict>, Error> {
-    let Some(author) = submission.author.filter(|_| *actor == Actor::Machine) else {
-        return Ok(Cow::Borrowed(verdict));
-    };
-    let standing = author::standing(txn.conn, author, txn.now)?;
-    let hidden = standing.level(&verdict.ladder, txn.now).0 >= Level::Hidden;
-    if !hidden || verdict.decision.status != Status::Approved {
-        return Ok(Cow::Borrowed(verdict));
-    }
-    let mut verdict = verdict.clone();
-    verdict.decision.status = Status::Held;
-    verdict.decision.action = Action::Hide;
-    verdict.decision.reasons.insert(0, "standing".to_owned());
-    Ok(Cow::Owned(verdict))
-}
-
 fn categories(verdict: &Verdict) -> Vec<(Category, domain::Severity, u16)> {
     let thousandths = |category| {
         let score = verdict.scores.get(category).copied().unwrap_or_default();
@@ -365,7 +360,7 @@ fn insert(
     place: Place,
 ) -> Result<(), Error> {
     txn.conn
-        .prepare_cached("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+        .prepare_cached("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
         .execute(params![
             id.0,
             number,
@@ -377,51 +372,15 @@ fn insert(
             verdict.detail,
             bits(place.epoch.0),
             place.lane.number(),
-            bits(place.seq.0)
+            bits(place.seq.0),
+            verdict.verified,
+            verdict.again.map(|earlier| earlier.number)
         ])?;
     let state = State::from(verdict.decision.status);
     txn.conn
         .prepare_cached("UPDATE submissions SET state = ?, decision = ? WHERE id = ?")?
         .execute(params![rows::slug(&state)?, number, id.0])?;
     Ok(())
-}
-
-/// Lifts what an earlier decision on this submission gave, applies what this one gives. The note says how the author
-/// stands afterwards; the flag whether anything changed.
-fn apply_standing(
-    txn: &mut Txn<'_>,
-    submission: &Submission,
-    number: u32,
-    verdict: &Verdict,
-) -> Result<(Option<StandingNote>, bool), Error> {
-    let Some(author) = submission.author else { return Ok((None, false)) };
-    let decision = &verdict.decision;
-    let offence = Offence {
-        severity: decision.severity,
-        action: decision.action,
-        categories: decision.categories.keys().copied().collect(),
-        verified: verdict.verified,
-    };
-    let before = author::standing(txn.conn, author, txn.now)?;
-    let then = enforce(&offence, &verdict.ladder, txn.now);
-    let earlier = author::strike_of(txn.conn, submission.id)?;
-    match (&then.strike, earlier) {
-        // The same matter judged again is no second strike.
-        (Some(strike), Some(id)) => author::regrade(txn.conn, id, number, strike)?,
-        (Some(strike), None) => author::strike(txn, author, Some((submission.id, number)), strike)?,
-        (None, Some(_)) => author::lift_of(txn.conn, submission.id)?,
-        (None, None) => {}
-    }
-    author::unban_of(txn.conn, submission.id)?;
-    if then.ban {
-        author::order(txn, author, Level::Banned, None, Some(submission.id))?;
-    }
-    let after = author::standing(txn.conn, author, txn.now)?;
-    let (level, until) = after.level(&verdict.ladder, txn.now);
-    let struck = then.strike.is_some() && earlier.is_none();
-    let strikes = u32::try_from(after.strikes.len()).unwrap_or(u32::MAX);
-    let note = StandingNote { author, struck, strikes, level, until };
-    Ok((Some(note), before != after))
 }
 
 /// What the gate and later bank entries need of the media, and what is kept of them.
@@ -487,6 +446,8 @@ pub(crate) fn read(
                 decision: rows::json(row, "decision")?,
                 models: rows::json(row, "models")?,
                 detail: row.get("detail")?,
+                verified: row.get::<_, Option<bool>>("verified")?.unwrap_or_default(),
+                again: row.get("again")?,
             })
         })
         .optional()?;

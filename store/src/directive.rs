@@ -193,7 +193,7 @@ fn keep_release(txn: &Txn<'_>, release: &Release) -> Result<(), Error> {
     Ok(())
 }
 
-fn keep_rematch(txn: &Txn<'_>, rematch: &Rematch) -> Result<(), Error> {
+pub(crate) fn keep_rematch(txn: &Txn<'_>, rematch: &Rematch) -> Result<(), Error> {
     let entry = &rematch.entry;
     let (hash, distance) = bank::parts(&entry.hash);
     txn.conn

@@ -2,7 +2,7 @@
 
 use domain::{
     journal::{
-        Actor, Appealed, AuthorNumber, Body, Code, ItemId, Lane, Millis, Reported, Subject,
+        Acted, Actor, Appealed, AuthorNumber, Body, Code, ItemId, Lane, Millis, Reported, Subject,
         SubmissionId, TenantId,
     },
     standing::Ladder,
@@ -15,7 +15,7 @@ use crate::{
     decision::{self, Settled, Tell, Verdict},
     rows::{self, bits},
     store::Way,
-    submission::{self, State},
+    submission::{self, State, Submission},
     txn::{Entry, NewSide, SideKind, Txn, random},
 };
 
@@ -169,35 +169,6 @@ impl Store {
         self.resolve("appeals", tenant, id, to, actor)
     }
 
-    /// Closes all that is open about a submission, for a person has decided on it: where it was rejected the reports were right, where it
-    /// was approved the appeals. How many that were.
-    pub fn resolve_about(
-        &self,
-        tenant: TenantId,
-        about: SubmissionId,
-        approved: bool,
-        actor: Actor,
-    ) -> Reply<u32> {
-        self.write(Way::Normal, move |txn| {
-            let mut closed = 0;
-            for (table, right) in [("reports", !approved), ("appeals", approved)] {
-                let open: Vec<uuid::Uuid> = txn
-                    .conn
-                    .prepare_cached(&format!(
-                        "SELECT id FROM {table} WHERE submission = ? AND tenant = ? AND state = 'open' ORDER BY id"
-                    ))?
-                    .query_map(params![about.0, tenant.as_str()], |row| row.get(0))?
-                    .collect::<Result<_, _>>()?;
-                let to = if right { Resolution::Upheld } else { Resolution::Dismissed };
-                for id in open {
-                    close(txn, table, &tenant, ItemId(id), to, &actor)?;
-                    closed += 1;
-                }
-            }
-            Ok(closed)
-        })
-    }
-
     fn resolve(
         &self,
         table: &'static str,
@@ -294,8 +265,68 @@ fn close(
         return Err(Error::NotFound("open report or appeal"));
     }
     let call = format!("{}.resolve:{}", table.trim_end_matches('s'), rows::slug(&to)?);
-    let call = Code::lossy(&call);
-    let body = Body::Acted(domain::journal::Acted { tenant: Some(tenant.clone()), call });
+    acted(txn, tenant, id, &call, actor)
+}
+
+/// Closes all that is open about a submission, for a person has decided on it: where it was rejected the reports were right, where it
+/// was approved the appeals.
+pub(crate) fn close_about(
+    txn: &mut Txn<'_>,
+    about: &Submission,
+    with: u32,
+    approved: bool,
+    actor: &Actor,
+) -> Result<(), Error> {
+    for (table, right) in [("reports", !approved), ("appeals", approved)] {
+        let open = items(txn, table, "state = 'open'", params![about.id.0])?;
+        let to = if right { Resolution::Upheld } else { Resolution::Dismissed };
+        for id in open {
+            close(txn, table, &about.tenant, id, to, actor)?;
+            let query = format!("UPDATE {table} SET closed_by = ? WHERE id = ?");
+            txn.conn.prepare_cached(&query)?.execute(params![with, id.0])?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens again what was closed with a decision; journaled as `report.reopen`, `appeal.reopen`.
+pub(crate) fn open_again(
+    txn: &mut Txn<'_>,
+    about: &Submission,
+    with: u32,
+    actor: &Actor,
+) -> Result<(), Error> {
+    for (table, call) in [("reports", "report.reopen"), ("appeals", "appeal.reopen")] {
+        for id in items(txn, table, "closed_by = ?", params![about.id.0, with])? {
+            let query = format!("UPDATE {table} SET state = 'open', closed_by = NULL WHERE id = ?");
+            txn.conn.prepare_cached(&query)?.execute([id.0])?;
+            acted(txn, &about.tenant, id, call, actor)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reports or appeals about a submission that are so.
+fn items(
+    txn: &Txn<'_>,
+    table: &str,
+    so: &str,
+    params: impl rusqlite::Params,
+) -> Result<Vec<ItemId>, Error> {
+    let query = format!("SELECT id FROM {table} WHERE submission = ? AND {so} ORDER BY id");
+    let mut statement = txn.conn.prepare_cached(&query)?;
+    let found = statement.query_map(params, |row| row.get(0).map(ItemId))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn acted(
+    txn: &mut Txn<'_>,
+    tenant: &TenantId,
+    id: ItemId,
+    call: &str,
+    actor: &Actor,
+) -> Result<(), Error> {
+    let body = Body::Acted(Acted { tenant: Some(tenant.clone()), call: Code::lossy(call) });
     let subject = Subject::Item(id);
     txn.append(Entry { lane: Lane::Bulk, actor, subject, body, side: None })?;
     Ok(())
@@ -343,7 +374,9 @@ fn report(txn: &mut Txn<'_>, new: &NewReport) -> Result<ReportOutcome, Error> {
     let subject = new.submission.map_or(Subject::Item(id), Subject::Submission);
     let place = txn.append(Entry { lane, actor: &new.actor, subject, body, side })?;
     txn.conn
-        .prepare_cached("INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?)")?
+        .prepare_cached(
+            "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, NULL)",
+        )?
         .execute(params![
             id.0,
             new.tenant.as_str(),
@@ -424,7 +457,7 @@ fn appeal(
     let subject = Subject::Submission(id);
     let place = txn.append(Entry { lane: Lane::Bulk, actor, subject, body, side: Some(side) })?;
     txn.conn.execute(
-        "INSERT INTO appeals VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?)",
+        "INSERT INTO appeals VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, NULL)",
         params![
             item.0,
             tenant.as_str(),

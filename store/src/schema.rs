@@ -7,12 +7,13 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::{Config, Durability, Error, space::Space};
 
 /// Every schema so far, oldest first; the last one is ours.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/0001.sql"),
     include_str!("../migrations/0002.sql"),
     include_str!("../migrations/0003.sql"),
     include_str!("../migrations/0004.sql"),
     include_str!("../migrations/0005.sql"),
+    include_str!("../migrations/0006.sql"),
 ];
 
 /// The schema of this release.

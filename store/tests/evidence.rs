@@ -312,8 +312,10 @@ fn an_upgrade_keeps_the_bytes_that_schema_1_promised_to_keep() {
     let conn = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
     let until = time.now().after(WINDOW).0;
     conn.execute_batch(&format!(
-        "DROP TABLE directed; DROP TABLE releases; DROP TABLE rematches; DROP TABLE wanted_bundles; DROP TABLE evidence; DROP INDEX reports_source; DELETE FROM effects WHERE kind = 'evidence'; UPDATE media SET keep_until = {until};
+        "DROP TABLE directed; DROP TABLE releases; DROP TABLE rematches; DROP TABLE wanted_bundles; DROP TABLE remembered; DROP TABLE evidence; DROP INDEX reports_source; DELETE FROM effects WHERE kind = 'evidence'; UPDATE media SET keep_until = {until};
          ALTER TABLE epochs DROP COLUMN forked_at; ALTER TABLE lanes DROP COLUMN carried_seq; ALTER TABLE checkpoints DROP COLUMN receipt;
+         ALTER TABLE decisions DROP COLUMN verified; ALTER TABLE decisions DROP COLUMN again; ALTER TABLE bank_entries DROP COLUMN told_at;
+         ALTER TABLE reports DROP COLUMN closed_by; ALTER TABLE appeals DROP COLUMN closed_by;
          DELETE FROM schema_versions WHERE schema > 1; PRAGMA user_version = 1;"
     ))
     .unwrap();

@@ -102,6 +102,57 @@ fn a_moderators_word_at_the_hub_takes_the_place_of_the_machines() {
 }
 
 #[test]
+fn what_a_moderator_takes_back_is_as_it_was_before() {
+    let hub = start();
+    let edge = edge(&hub, "one");
+    let meta = json!({ "author": "zuri" });
+    let strikes = || edge.service().get("/v1/authors/zuri/strikes").body.clone();
+    let first = judged(&edge, &meta, &photo(1));
+    let (id, before) = (first["id"].as_str().unwrap().to_owned(), strikes());
+    let to = format!("box/{}", hub.query("SELECT box FROM boxes")[0]);
+    let about = |order: Value| {
+        let mut order = order;
+        (order["tenant"], order["submission"]) = (json!("default"), json!(id));
+        order.to_string()
+    };
+    let entries = || {
+        let items = edge.service().get("/v1/hashes").body["items"].clone();
+        items.as_array().unwrap().len()
+    };
+    // The hub may know its hashes by now, and list them for all boxes of the tenant; that may come before the word, or after.
+    let rule = json!({ "kind": "rule", "seen": 0, "approve": false, "categories": [["violence", "high"]], "remember": true });
+    let order = hub.order(&to, &about(rule));
+    applied(&hub, &to, &order, 1);
+    until("all receipts", || {
+        let open = "SELECT count(*) FROM directives FULL JOIN directive_receipts USING (epoch, lane, seq) WHERE box IS NULL";
+        (hub.query(open) == ["0"]).then_some(())
+    });
+    assert_eq!(judged(&edge, &json!({}), &photo(1))["status"], "rejected");
+    assert_ne!(strikes(), before);
+    assert!(entries() > 0);
+    let view = || edge.service().get(&format!("/v1/submissions/{id}")).body;
+    let seen = view()["decision"].clone();
+    let back = hub.order(&to, &about(json!({ "kind": "reopen", "seen": seen })));
+    applied(&hub, &to, &back, 1);
+    let now = view();
+    for field in ["status", "complete", "severity", "action", "categories", "policy", "findings"] {
+        assert_eq!(now[field], first[field], "{field}");
+    }
+    assert_eq!((&now["supersedes"], &now["reasons"]), (&seen, &json!(["reopened"])));
+    assert_eq!((strikes(), entries()), (before, 0));
+    assert_eq!(judged(&edge, &json!({}), &photo(1))["status"], "approved");
+    until("the hub has it", || {
+        let query = format!(
+            "SELECT count(*) FROM verdicts WHERE submission = '{id}' AND status = 'approved' AND reasons @> '[\"reopened\"]'"
+        );
+        (hub.query(&query) == ["1"]).then_some(())
+    });
+    let twice = hub.order(&to, &about(json!({ "kind": "reopen", "seen": now["decision"] })));
+    until("refused", || (hub.receipts(&to, &twice)["one"] == "superseded").then_some(()));
+    assert_eq!(view()["decision"], now["decision"], "what the matching behind it left as it is");
+}
+
+#[test]
 fn what_a_moderator_rejects_at_one_box_is_refused_at_all_of_the_tenant_also_saved_anew() {
     let hub = start();
     let (seen, other) = (edge(&hub, "one"), edge(&hub, "two"));

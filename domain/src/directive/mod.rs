@@ -29,7 +29,7 @@ use crate::journal::{Code, Epoch, Millis, Seq};
 pub use address::{Address, NotAddress};
 pub use copied::Copied;
 pub use order::{
-    AuthorRef, Bundle, Drain, Erase, Flag, KeyUse, List, Order, Rotate, Rule, SetStanding,
+    AuthorRef, Bundle, Drain, Erase, Flag, KeyUse, List, Order, Reopen, Rotate, Rule, SetStanding,
 };
 pub use release::{BadRelease, Release, ReleaseKind, Released};
 pub use signed::{Distrust, SignedDirective};

@@ -90,6 +90,17 @@ pub struct Rule {
     pub remember: bool,
 }
 
+/// A moderator's word on a submission is taken back: what stood before it stands again. To be ordered at the address of its box only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopen {
+    /// Whose submission.
+    pub tenant: TenantId,
+    /// Which.
+    pub submission: SubmissionId,
+    /// The decision that is taken back; where it is not in force any more, or is not a moderator's, the order is refused.
+    pub seen: u32,
+}
+
 /// Which of the keys that a box trusts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyUse {
@@ -184,6 +195,7 @@ orders! {
     7 Released "release"
     8 Rotate "rotate"
     9 Bundle "bundle"
+    10 Reopen "reopen"
 }
 
 fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotDirective> {

@@ -67,10 +67,12 @@ fn orders_keep_their_bytes() {
         categories: vec![(Category::Sexual, Severity::High)],
         remember: true,
     };
+    let submission = SubmissionId(uuid::Uuid::from_u128(0x0a));
+    let reopen = Reopen { tenant: tenant(), submission, seen: 300 };
     let released = Released { bytes: vec![1, 2], signature: vec![3] };
     let rotate = Rotate { of: KeyUse::Release, key: hash, signature: vec![3] };
     let seven = "07".repeat(32);
-    let table: [(Order, u16, String); 8] = [
+    let table: [(Order, u16, String); 9] = [
         (Drain { on: true }.into(), 2, "01".into()),
         (list.into(), 3, format!("0100{seven}011f01010100")),
         (standing.into(), 4, format!("017400{seven}0400")),
@@ -79,6 +81,7 @@ fn orders_keep_their_bytes() {
         (released.into(), 7, "0201020103".into()),
         (rotate.into(), 8, format!("01{seven}0103")),
         (Bundle { sha256: hash, bytes: 300 }.into(), 9, format!("{seven}ac02")),
+        (reopen.into(), 10, format!("017410{}0aac02", "00".repeat(15))),
     ];
     for (order, kind, body) in table {
         assert_eq!(order.kind(), kind);

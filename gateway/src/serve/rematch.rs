@@ -135,6 +135,10 @@ fn decide_again(
     id: SubmissionId,
     entry: &NewBankEntry,
 ) -> Result<bool, Error> {
+    if !app.store.is_listed(tenant_id, entry)? {
+        // It went meanwhile.
+        return Ok(false);
+    }
     // Before the tenant: what is decided under rules that are replaced meanwhile is not for the gate.
     let basis = app.store.basis(tenant_id)?;
     let submission = app.store.submission(tenant_id, id)?;
@@ -169,6 +173,7 @@ fn decide_again(
         keep_media: (!keeps(&decision)).then_some(Duration::ZERO),
         exhibits: Vec::new(),
         basis: Some(basis),
+        again: None,
         decision,
     };
     let tell = notify::tell(&tenant);

@@ -277,6 +277,7 @@ fn verdict(submission: &Submission, judged: Judged, tenant: &Tenant) -> Result<V
         keep_media: Some(tenant.appeal_window().filter(|_| keep).unwrap_or_default()),
         exhibits: evidence::exhibits(&judged.media),
         basis: None,
+        again: None,
         decision: judged.decision,
     })
 }

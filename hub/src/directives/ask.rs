@@ -2,7 +2,8 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use domain::directive::{
-    Address, AuthorRef, Bundle, Drain, Erase, Flag, List, Order, Released, Rule, SetStanding,
+    Address, AuthorRef, Bundle, Drain, Erase, Flag, List, Order, Released, Reopen, Rule,
+    SetStanding,
 };
 use domain::journal::{AuthorNumber, Code, Millis, Sha256, SubmissionId, TenantId};
 use domain::standing::Level;
@@ -90,6 +91,15 @@ pub enum Asked {
         #[serde(default)]
         remember: bool,
     },
+    /// A moderator's word on a submission is taken back.
+    Reopen {
+        /// Whose submission.
+        tenant: TenantId,
+        /// Which.
+        submission: SubmissionId,
+        /// The decision that is taken back.
+        seen: u32,
+    },
     /// A bundle of a model that was taken in by `weir-hub blob add`.
     Bundle {
         /// 64 hexadecimal digits.
@@ -159,6 +169,10 @@ impl Asked {
                     return Err(invalid("a rejection names at least one of `categories`"));
                 }
                 Rule { tenant, submission, seen, approve, categories, remember }.into()
+            }
+            Self::Reopen { tenant, submission, seen } => {
+                fits(matches!(to, Address::Box(_)), "reopen", "the box that judged it")?;
+                Reopen { tenant, submission, seen }.into()
             }
             Self::Bundle { sha256 } => {
                 fits(!matches!(to, Address::Tenant(_)), "bundle", "a box or the fleet")?;

@@ -133,6 +133,7 @@ pub fn verdict(work: &Work, status: Status, severity: Severity) -> Verdict {
         keep_media: None,
         exhibits: vec![],
         basis: Some(work.basis),
+        again: None,
     }
 }
 

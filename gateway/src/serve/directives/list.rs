@@ -1,6 +1,6 @@
 //! Orders on a tenant's own hash list.
 
-use domain::directive::{Address, List};
+use domain::directive::{Address, List, Told};
 use domain::journal::{Actor, Code};
 use store::{Error, Hash, Kept, NewBankEntry, Rematch};
 
@@ -8,13 +8,13 @@ use super::{App, Outcome, Stop, refuse};
 use crate::serve::lists;
 
 /// An entry comes or goes: in force for the next item. What was seen is matched after the receipt, for that may take its time.
-pub fn change(app: &App, to: &Address, list: &List) -> Outcome {
-    let Address::Tenant(tenant) = to else {
+pub fn change(app: &App, told: &Told, list: &List) -> Outcome {
+    let Address::Tenant(tenant) = &told.place.to else {
         return refuse("wrong_address", "a list is a tenant's: order it by tenant");
     };
     let entry = entry(list)?;
     if list.add {
-        app.store.add_bank_entry(tenant.clone(), entry.clone(), Actor::Hub).wait()?;
+        app.store.add_ordered_entry(tenant.clone(), entry.clone(), told.at).wait()?;
     } else {
         let known = app.store.bank_entries(tenant, 0)?.into_iter();
         let same =

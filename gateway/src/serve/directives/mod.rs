@@ -9,6 +9,9 @@ mod keys;
 mod list;
 mod release;
 mod rematches;
+mod reopen;
+#[cfg(test)]
+mod reopen_tests;
 #[cfg(test)]
 pub mod rig;
 mod rule;
@@ -118,10 +121,11 @@ impl Hub {
             None => refuse("unknown_order", format!("order {} is of a later release", told.kind)),
             Some(Order::Flag(flag)) => switch::flag(app, to, flag),
             Some(Order::Drain(drain)) => switch::drain(app, to, *drain),
-            Some(Order::List(list)) => list::change(app, to, list),
+            Some(Order::List(list)) => list::change(app, told, list),
             Some(Order::SetStanding(standing)) => author::set_standing(self, to, standing),
             Some(Order::Erase(erase)) => author::erase(self, to, erase),
-            Some(Order::Rule(rule)) => rule::decide(app, to, rule),
+            Some(Order::Rule(rule)) => rule::decide(app, told, rule),
+            Some(Order::Reopen(reopen)) => reopen::take_back(app, to, reopen),
             Some(Order::Released(released)) => {
                 let turn = app.reload.turn();
                 let key = self.keys().release;

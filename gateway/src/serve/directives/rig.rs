@@ -1,6 +1,7 @@
 //! A box with a hub that signs, for the tests.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::cell::Cell;
 use std::path::Path;
 
 use domain::directive::{Directive, Release, ReleaseKind, Released};
@@ -24,6 +25,8 @@ pub struct Rig {
     pub hub: Hub,
     pub hub_key: Ed25519KeyPair,
     pub release_key: Ed25519KeyPair,
+    /// The hub's clock.
+    pub at: Cell<Millis>,
     pub _stop: watch::Sender<bool>,
     pub dir: tempfile::TempDir,
 }
@@ -86,13 +89,14 @@ impl Rig {
             hub: Hub::trusting(app, keys, secrets(dir.path())),
             hub_key,
             release_key,
+            at: Cell::new(Millis(0)),
             _stop: stop,
             dir,
         }
     }
 
     pub fn restarted(self) -> Self {
-        let Self { hub, hub_key, release_key, _stop, dir } = self;
+        let Self { hub, hub_key, release_key, at, _stop, dir } = self;
         drop((hub, _stop));
         let (app, _stop) = start(dir.path());
         let keys = Keys { hub: public(&hub_key), release: Some(public(&release_key)) };
@@ -100,6 +104,7 @@ impl Rig {
             hub: Hub::trusting(app, keys, secrets(dir.path())),
             hub_key,
             release_key,
+            at,
             _stop,
             dir,
         }
@@ -114,8 +119,8 @@ impl Rig {
     }
 
     pub fn directive(&self, to: &Address, seq: u64, order: impl Into<Order>) -> SignedDirective {
-        let place = Place { epoch: Epoch(1), to: to.clone(), seq: Seq(seq) };
-        let directive = Directive { place, at: Millis(0), by: code("eve"), order: order.into() };
+        let (place, at) = (Place { epoch: Epoch(1), to: to.clone(), seq: Seq(seq) }, self.at.get());
+        let directive = Directive { place, at, by: code("eve"), order: order.into() };
         SignedDirective::sign(&directive, &self.hub_key).unwrap()
     }
 
@@ -176,6 +181,11 @@ impl Rig {
 
     /// A submission with one picture, by an author, that the machine has approved.
     pub fn approved(&self, content: &str) -> Submission {
+        self.judged(content, Status::Approved)
+    }
+
+    /// The same as the machine has judged it.
+    pub fn judged(&self, content: &str, status: Status) -> Submission {
         let store = &self.app().store;
         let sha256 = Sha256::of(content.as_bytes());
         let stored =
@@ -201,11 +211,12 @@ impl Rig {
         };
         store.accept(new).wait().unwrap();
         let work = store.lease(1).wait().unwrap().pop().unwrap();
+        let rejected = status == Status::Rejected;
         let decision = Decision {
-            status: Status::Approved,
+            status,
             complete: true,
-            severity: Severity::Safe,
-            action: Action::Allow,
+            severity: if rejected { Severity::High } else { Severity::Safe },
+            action: if rejected { Action::Reject } else { Action::Allow },
             reasons: vec![],
             categories: Default::default(),
             policy: "starter@1".to_owned(),
@@ -216,13 +227,14 @@ impl Rig {
             models: vec![],
             detail: Some("{\"findings\":[]}".to_owned()),
             words: None,
-            media: vec![MediaVerdict { sha256, status: Status::Approved }],
+            media: vec![MediaVerdict { sha256, status }],
             pdqs: vec![SeenPdq { media: 0, pdq: sha256.0, quality: Some(90) }],
             verified: false,
             ladder: Ladder::default(),
             keep_media: None,
             exhibits: vec![],
             basis: Some(work.basis),
+            again: None,
         };
         store.commit(work.lease.clone(), verdict, Box::new(|_, _| vec![])).wait().unwrap();
         store.submission(&tenant(), id).unwrap()

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::directive::{Address, Rule};
-use domain::journal::{Actor, Code, SubmissionId, TenantId};
+use domain::directive::{Address, Rule, Told};
+use domain::journal::{Actor, Code, Millis, SubmissionId, TenantId};
 use domain::{Action, Category, Decision, Severity, Status};
 use pipeline::hash::bank::LEAST_QUALITY;
-use store::{DecisionRow, Error, Hash, Kept, NewBankEntry, Rematch, Submission, Verdict};
+use store::{DecisionRow, Error, Hash, Kept, NewBankEntry, Ruling, Submission, Verdict};
 
 use super::{App, Outcome, Stop, refuse};
 use crate::serve::tenant::Tenant;
@@ -20,8 +20,8 @@ const REASON: &str = "moderator";
 const DISTANCE: u16 = 31;
 
 /// Puts the moderator's decision in the place of the one that was seen.
-pub fn decide(app: &App, to: &Address, rule: &Rule) -> Outcome {
-    if !matches!(to, Address::Box(_)) {
+pub fn decide(app: &App, told: &Told, rule: &Rule) -> Outcome {
+    if !matches!(told.place.to, Address::Box(_)) {
         return refuse("wrong_address", "a submission is one box's: order it by box");
     }
     let Some(tenant) = app.tenants.get(&rule.tenant) else {
@@ -30,26 +30,16 @@ pub fn decide(app: &App, to: &Address, rule: &Rule) -> Outcome {
     if !rule.approve && rule.categories.is_empty() {
         return refuse("bad_content", "a rejection names what it is for");
     }
-    let submission = loop {
-        match attempt(app, &tenant, rule)? {
-            Some(submission) => break submission,
-            // The machine was faster; each time it made progress.
-            None => continue,
-        }
-    };
-    // Whoever reported it or appealed has their answer.
-    let (of, about) = (rule.tenant.clone(), rule.submission);
-    app.store.resolve_about(of, about, rule.approve, Actor::Hub).wait()?;
-    let rematches = if rule.remember && !rule.approve {
-        remember(app, &rule.tenant, &submission, rule)?
-    } else {
-        Vec::new()
-    };
-    Ok(Kept { rematches, ..Kept::default() })
+    // Where the machine was faster; each time it made progress.
+    while !attempt(app, &tenant, told.at, rule)? {}
+    app.effects_ready.notify_one();
+    app.messages_ready.notify_one();
+    app.directives.rematch_ready.notify_one();
+    Ok(Kept::default())
 }
 
-/// Decides on what is in force; `None` where that changed meanwhile.
-fn attempt(app: &App, tenant: &Tenant, rule: &Rule) -> Result<Option<Submission>, Stop> {
+/// Decides on what is in force; false where that changed meanwhile.
+fn attempt(app: &App, tenant: &Tenant, told_at: Millis, rule: &Rule) -> Result<bool, Stop> {
     let submission = match app.store.submission(&rule.tenant, rule.submission) {
         Err(Error::NotFound(_)) => {
             return refuse("unknown_submission", "it is not here, or not any more");
@@ -60,18 +50,26 @@ fn attempt(app: &App, tenant: &Tenant, rule: &Rule) -> Result<Option<Submission>
         return refuse("superseded", "nothing is decided yet");
     };
     let decision = decision(rule, row);
-    if is_done(rule, row, &decision) {
-        return Ok(Some(submission));
-    }
+    let done = is_done(rule, row, &decision);
     // A newer word of the machine's does not outdate a person's: the entries of the list that go along with this order may be matched first.
     let newer = row.number > rule.seen && row.actor == Actor::Machine;
-    if row.number != rule.seen && !newer {
+    if row.number != rule.seen && !newer && !done {
         let detail = format!("decision {} is in force, not {}", row.number, rule.seen);
         return refuse("superseded", detail);
     }
-    let number = row.number;
-    let settled = settle(app, tenant, rule, number, verdict(row, decision, tenant))?;
-    Ok(settled.then_some(submission))
+    let ruling = Ruling {
+        tenant: rule.tenant.clone(),
+        submission: rule.submission,
+        supersedes: (!done).then_some(row.number),
+        verdict: verdict(row, decision, tenant),
+        listed: remembered(app, rule, &submission)?,
+        told_at,
+    };
+    match app.store.rule(ruling, notify::tell(tenant)).wait() {
+        Err(Error::Conflict(_)) => Ok(false),
+        Err(Error::NotFound(_)) => refuse("unknown_submission", "it went meanwhile"),
+        other => Ok(other.map(|()| true)?),
+    }
 }
 
 /// Whether it was done before, and the receipt was not kept.
@@ -119,44 +117,17 @@ fn verdict(row: &DecisionRow, decision: Decision, tenant: &Tenant) -> Verdict {
     }
 }
 
-/// Whether the decision of this number was still in force.
-fn settle(
-    app: &App,
-    tenant: &Tenant,
-    rule: &Rule,
-    number: u32,
-    verdict: Verdict,
-) -> Result<bool, Stop> {
-    let (of, tell) = (rule.tenant.clone(), notify::tell(tenant));
-    let decided = app.store.decide(of, rule.submission, number, verdict, Actor::Hub, tell);
-    match decided.wait() {
-        Err(Error::Conflict(_)) => return Ok(false),
-        Err(Error::NotFound(_)) => return refuse("unknown_submission", "it went meanwhile"),
-        other => drop(other?),
-    }
-    app.effects_ready.notify_one();
-    app.messages_ready.notify_one();
-    Ok(true)
-}
-
-/// Lists the submission's media, under the gravest that it was rejected for.
-fn remember(
-    app: &App,
-    tenant: &TenantId,
-    submission: &Submission,
-    rule: &Rule,
-) -> Result<Vec<Rematch>, Stop> {
-    let Some((category, _)) = rule.categories.iter().max_by_key(|(_, severity)| *severity) else {
+/// Entries for the submission's media, under the gravest that it was rejected for.
+fn remembered(app: &App, rule: &Rule, submission: &Submission) -> Result<Vec<NewBankEntry>, Stop> {
+    let gravest = rule.categories.iter().max_by_key(|(_, severity)| *severity);
+    let (Some((category, _)), true) = (gravest, rule.remember && !rule.approve) else {
         return Ok(Vec::new());
     };
     let label = Code::lossy(&lists::label(*category, true));
-    let mut rematches = Vec::new();
-    for hash in hashes(app, tenant, submission.id, submission)? {
-        let entry = NewBankEntry { negative: false, hash, label: label.clone(), protected: false };
-        app.store.add_bank_entry(tenant.clone(), entry.clone(), Actor::Hub).wait()?;
-        rematches.push(Rematch { tenant: tenant.clone(), added: true, entry });
-    }
-    Ok(rematches)
+    let hashes = hashes(app, &rule.tenant, submission.id, submission)?.into_iter();
+    let entry =
+        |hash| NewBankEntry { negative: false, hash, label: label.clone(), protected: false };
+    Ok(hashes.map(entry).collect())
 }
 
 /// SHA-256 of each medium, and its own PDQ where it says enough: one of a blank picture matches every other blank picture.
