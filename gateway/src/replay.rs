@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use domain::journal::{Millis, SubmissionId, TenantId};
 use domain::{Decision, Evidence, Policy, Status};
-use serde::{Deserialize, Serialize};
-use store::Past;
+use serde::{Deserialize, Serialize, Serializer};
+use store::{First, Past};
 
 use crate::cli::ReplayArguments;
 use crate::paths;
@@ -21,36 +21,43 @@ use crate::serve::gravest;
 
 /// What would change, and what not.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+pub struct Report {
     /// `name@version` of the policy.
-    policy: String,
+    pub policy: String,
     /// Decisions that were looked at.
-    decisions: u64,
+    pub decisions: u64,
     /// Whose evidence is gone, or was never stored.
-    without_evidence: u64,
+    pub without_evidence: u64,
     /// Decided anew with another status.
-    changed: u64,
+    pub changed: u64,
     /// Decided anew with the same status for other reasons.
-    other_reasons: u64,
+    pub other_reasons: u64,
     /// Of those that changed: a scan that ended early may have missed what the new policy asks about.
-    ended_early: u64,
+    pub ended_early: u64,
     /// From a status to a status: how many, and some of them.
-    moves: BTreeMap<String, Move>,
+    #[serde(serialize_with = "by_name")]
+    pub moves: BTreeMap<Statuses, Move>,
     /// How often each reason was given before and would be given now.
     reasons: BTreeMap<String, Times>,
 }
 
+/// From which to which, in words.
+pub type Statuses = (&'static str, &'static str);
+
 /// Decisions that would go from one status to another.
 #[derive(Debug, Default, Serialize)]
-struct Move {
-    count: u64,
-    samples: Vec<Sample>,
+pub struct Move {
+    /// How many.
+    pub count: u64,
+    /// Some of them.
+    pub samples: Vec<Sample>,
 }
 
 /// One of them.
 #[derive(Debug, Serialize)]
-struct Sample {
-    submission: SubmissionId,
+pub struct Sample {
+    /// Which.
+    pub submission: SubmissionId,
     tenant: TenantId,
     surface: String,
     before: Vec<String>,
@@ -82,8 +89,8 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let since = now.saturating_sub(Duration::from_secs(u64::from(arguments.days) * 24 * 3600));
     let since = Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-    let mut report = Report { policy: policy.id(), ..Report::default() };
-    store::past(&data, tenant.as_ref(), since, &mut |past| {
+    let mut report = Report::of(&policy);
+    store::past(&data, tenant.as_ref(), since, First::Oldest, &mut |past| {
         report.add(&policy, past, arguments.samples);
         ControlFlow::Continue(())
     })
@@ -101,6 +108,17 @@ fn decide(policy: &Policy, parts: &[Evidence]) -> Decision {
     gravest(parts.iter().map(|part| policy.decide(part)).collect(), policy.id())
 }
 
+fn name((from, to): Statuses) -> String {
+    format!("{from} → {to}")
+}
+
+fn by_name<S: Serializer>(
+    moves: &BTreeMap<Statuses, Move>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(moves.iter().map(|(statuses, moved)| (name(*statuses), moved)))
+}
+
 fn word(status: Status) -> &'static str {
     match status {
         Status::Approved => "approved",
@@ -111,7 +129,13 @@ fn word(status: Status) -> &'static str {
 }
 
 impl Report {
-    fn add(&mut self, policy: &Policy, past: Past, samples: usize) {
+    /// Nothing was looked at yet.
+    pub fn of(policy: &Policy) -> Self {
+        Self { policy: policy.id(), ..Self::default() }
+    }
+
+    /// Decides one anew, and counts it; of each kind of change so many samples are kept.
+    pub fn add(&mut self, policy: &Policy, past: Past, samples: usize) {
         self.decisions += 1;
         let stored = past.detail.as_deref().and_then(|d| serde_json::from_str::<Stored>(d).ok());
         let Some(parts) = stored.map(|stored| stored.parts).filter(|parts| !parts.is_empty())
@@ -132,8 +156,7 @@ impl Report {
         }
         self.changed += 1;
         self.ended_early += u64::from(parts.iter().any(|part| part.coverage.ended_early));
-        let name = format!("{} → {}", word(before.status), word(after.status));
-        let moved = self.moves.entry(name).or_default();
+        let moved = self.moves.entry((word(before.status), word(after.status))).or_default();
         moved.count += 1;
         if moved.samples.len() < samples {
             moved.samples.push(Sample {
@@ -169,8 +192,8 @@ impl Report {
                 self.ended_early
             );
         }
-        for (name, moved) in &self.moves {
-            let _ = writeln!(out, "\n{name}: {}", moved.count);
+        for (statuses, moved) in &self.moves {
+            let _ = writeln!(out, "\n{}: {}", name(*statuses), moved.count);
             for sample in &moved.samples {
                 let list = |reasons: &[String]| {
                     if reasons.is_empty() { "no reason".to_owned() } else { reasons.join(", ") }

@@ -61,7 +61,7 @@ pub use evidence::{EvidenceRow, EvidenceState, Exhibit, MadeEvidence};
 pub use job::{DeadLetter, Fate, JobKind, Lease, QueueDepth, Work};
 pub use journal::{Acknowledged, LaneState, RawEntry};
 pub use open::Opened;
-pub use past::{Past, past};
+pub use past::{First, Past, past};
 pub use reply::Reply;
 pub use report::{AppealRow, Hide, NewReport, ReportOutcome, ReportRow, Resolution};
 pub use retention::Retained;

@@ -10,7 +10,7 @@
 //! - Neither side holds more than [`MOST_BODY_BYTES`] of an answer, nor more than [`MOST_REQUESTS`] requests of a connection.
 //! - An answer is sent beside the backlog of bulk, and behind everything critical.
 
-use domain::journal::{Code, SubmissionId};
+use domain::journal::{Code, Millis, SubmissionId, TenantId};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{BadFrame, body, framed};
@@ -20,6 +20,9 @@ pub const MOST_REQUESTS: usize = 4;
 
 /// Most bytes of an answer: findings of the longest video, many times over.
 pub const MOST_BODY_BYTES: usize = 8 << 20;
+
+/// Most bytes of a policy that is tried out: several times the largest that there is.
+pub const MOST_POLICY_BYTES: usize = 256 << 10;
 
 /// A request that is not known.
 pub const UNKNOWN: &str = "unknown_request";
@@ -38,6 +41,19 @@ pub enum Ask {
     Text(SubmissionId),
     /// What a technician would send on: state, sensors, settings, log; of no person. JSON.
     Support,
+    /// What another policy would have decided on what was seen: counts, as JSON.
+    Replay(Replay),
+}
+
+/// Which policy is tried out on what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// On whose submissions.
+    pub tenant: TenantId,
+    /// The policy, or a whole profile, in TOML; at most [`MOST_POLICY_BYTES`].
+    pub policy: String,
+    /// Handed in since then, by the box's clock.
+    pub since: Millis,
 }
 
 /// Of what a picture is wanted.
@@ -59,6 +75,7 @@ impl Ask {
             Self::Preview(_) => "preview",
             Self::Text(_) => "text",
             Self::Support => "support",
+            Self::Replay(_) => "replay",
         }
     }
 
@@ -67,7 +84,7 @@ impl Ask {
         match self {
             Self::Findings(id) | Self::Text(id) => Some(*id),
             Self::Preview(preview) => Some(preview.submission),
-            Self::Support => None,
+            Self::Support | Self::Replay(_) => None,
         }
     }
 
@@ -81,6 +98,7 @@ impl Ask {
             Self::Preview(preview) => framed(2, preview),
             Self::Text(id) => framed(3, id),
             Self::Support => framed(4, &()),
+            Self::Replay(replay) => framed(5, replay),
         }
     }
 
@@ -95,6 +113,7 @@ impl Ask {
             2 => Self::Preview(body(rest)?),
             3 => Self::Text(body(rest)?),
             4 => Self::Support,
+            5 => Self::Replay(body(rest)?),
             _ => return Ok(None),
         }))
     }
@@ -186,6 +205,11 @@ mod tests {
 
     use super::*;
 
+    fn replay() -> Ask {
+        let tenant = "shop".parse().unwrap();
+        Ask::Replay(Replay { tenant, policy: "a=1".into(), since: Millis(-1) })
+    }
+
     /// Written down by hand from the module's head and postcard's specification: a UUID is a string of 16 bytes.
     #[test]
     fn requests_and_heads_have_these_bytes() {
@@ -197,6 +221,7 @@ mod tests {
         assert_eq!(Ask::Preview(preview).encode().unwrap(), bytes(2, &[3, 1, 0xac, 2]));
         assert_eq!(Ask::Text(id).encode().unwrap(), bytes(3, &[]));
         assert_eq!(Ask::Support.encode().unwrap(), [4]);
+        assert_eq!(replay().encode().unwrap(), b"\x05\x04shop\x03a=1\x01");
         let described = Described { content_type: "a/b".into(), bytes: 300 };
         assert_eq!(Head::Body(described).encode().unwrap(), b"\x01\x03a/b\xac\x02");
         let gone = "gone".parse().unwrap();
@@ -207,7 +232,8 @@ mod tests {
     fn every_request_reads_back_also_with_what_a_later_release_adds() {
         let id = SubmissionId(uuid::Uuid::from_u128(7));
         let preview = Preview { submission: id, index: 0, at_ms: None };
-        for ask in [Ask::Findings(id), Ask::Preview(preview), Ask::Text(id), Ask::Support] {
+        let all = [Ask::Findings(id), Ask::Preview(preview), Ask::Text(id), Ask::Support, replay()];
+        for ask in all {
             let mut bytes = ask.encode().unwrap();
             if ask != Ask::Support {
                 assert!(Ask::decode(&bytes[..bytes.len() - 1]).is_err(), "cut");

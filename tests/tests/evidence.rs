@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rig::media::{Clip, crop, encode_mp4, photo, qr_code, scam, scene};
+use rig::media::{Clip, crop, encode_mp4, jpeg_size, photo, qr_code, scam, scene};
 use rig::service::Service;
 use rig::sha256;
 use rig::weir;
@@ -46,20 +46,6 @@ fn wait_for_empty_spool(service: &Service) {
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
-}
-
-/// Width and height by the frame header of a JPEG.
-fn jpeg_size(bytes: &[u8]) -> (u16, u16) {
-    assert!(bytes.starts_with(&[0xff, 0xd8, 0xff]), "no JPEG: {:02x?}", &bytes[..8]);
-    let mut at = 2;
-    loop {
-        let length = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
-        if (0xc0..=0xc2).contains(&bytes[at + 1]) {
-            let side = |n: usize| u16::from_be_bytes([bytes[at + n], bytes[at + n + 1]]);
-            return (side(7), side(5));
-        }
-        at += 2 + length;
-    }
 }
 
 /// Bits in which two PDQ hashes differ.

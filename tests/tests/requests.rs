@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rig::edge::{Edge, arrives, until};
 use rig::hub::{Answered, Hub};
-use rig::media::scene;
+use rig::media::{jpeg_size, photo, scene};
 use rig::service::Service;
 use rig::sha256;
 use serde_json::{Value, json};
@@ -55,20 +55,6 @@ fn rejected(service: &Service) -> (String, Vec<u8>) {
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
-}
-
-/// Width and height by the frame header of a JPEG.
-fn jpeg_size(bytes: &[u8]) -> (u16, u16) {
-    assert!(bytes.starts_with(&[0xff, 0xd8, 0xff]), "no JPEG");
-    let mut at = 2;
-    loop {
-        let length = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
-        if (0xc0..=0xc2).contains(&bytes[at + 1]) {
-            let side = |n: usize| u16::from_be_bytes([bytes[at + n], bytes[at + n + 1]]);
-            return (side(7), side(5));
-        }
-        at += 2 + length;
-    }
 }
 
 fn shows(answered: &Answered, original: &[u8]) {
@@ -201,6 +187,56 @@ fn a_box_that_is_killed_while_it_is_asked_is_told_in_time_at_both_nodes() {
     }
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!(hub.query("SELECT count(*) FROM box_requests"), ["0"]);
+}
+
+#[test]
+fn what_another_policy_would_have_decided_comes_back_in_counts() {
+    let (hub, token) = start();
+    let edge = edge(&hub, "one");
+    let of = only_box(&hub);
+    let given = ["avatar", "post", "avatar"].map(|surface| {
+        let view = judged(edge.service(), &json!({ "surface": surface }), &photo(1));
+        assert_eq!(view["status"], "approved", "{view}");
+        view["id"].clone()
+    });
+    let policy = "name = \"strict\"\nversion = 2\nrequired = []\n[[rule]]\nid = \"own\"\nwhen = 'context.surface == \"avatar\"'\n\
+                  category = \"spam\"\nseverity = \"low\"\naction = \"reject\"\nreason = \"odd\"\n";
+    let replay = |tenant: &str, policy: &str| json!({ "kind": "replay", "tenant": tenant, "policy": policy, "by": "eve" });
+    let told = hub.ask(&token, &of, &replay("default", policy));
+    assert_eq!((told.status, told.no_store), (200, true), "{told:?}");
+    let mut counts = told.json();
+    // The newest first.
+    let moved = json!([{ "from": "approved", "to": "rejected", "count": 2, "samples": [given[2], given[0]] }]);
+    assert_eq!(counts["moves"].take(), moved);
+    let numbers = json!({ "policy": "strict@2", "seen": 3, "whole": true, "without_evidence": 0, "same": 1, "other_reasons": 0,
+        "changed": 2, "ended_early": 0, "moves": null });
+    assert_eq!(counts, numbers);
+    // By the node that the box is not connected to, of what was decided since; nothing has changed by it.
+    let node = hub.another_node();
+    let mut later = replay("default", policy);
+    later["since"] = json!(4_000_000_000u32);
+    assert_eq!(node.ask(&token, &of, &later).json()["seen"], 0);
+    for id in &given {
+        let id = id.as_str().unwrap();
+        assert_eq!(edge.service().get(&format!("/v1/submissions/{id}")).body["decision"], 0);
+    }
+    let large = format!("{policy}# {}\n", "x".repeat(200 << 10));
+    assert_eq!(node.ask(&token, &of, &replay("default", &large)).json()["seen"], 3);
+    let problem = |request: &Value| hub.ask(&token, &of, request).problem();
+    assert_eq!(problem(&replay("default", "nonsense")), (422, "unusable".to_owned()));
+    assert_eq!(problem(&replay("bank", policy)), (404, "unknown_tenant".to_owned()));
+    let huge = format!("{policy}# {}\n", "x".repeat(256 << 10));
+    for request in [
+        replay("default", &huge),
+        json!({ "kind": "replay", "policy": policy }),
+        json!({ "kind": "replay", "tenant": "default" }),
+        json!({ "kind": "support", "tenant": "default" }),
+        json!({ "kind": "replay", "tenant": "default", "policy": policy, "submission": of }),
+    ] {
+        assert_eq!(hub.ask(&token, &of, &request).status, 400);
+    }
+    let log = hub.query("SELECT DISTINCT kind, asked_by, outcome FROM request_log ORDER BY 3");
+    assert_eq!(log, ["replay|eve|answered", "replay|eve|unknown_tenant", "replay|eve|unusable"]);
 }
 
 #[test]

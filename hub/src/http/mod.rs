@@ -102,10 +102,11 @@ impl Api {
     /// All routes.
     pub fn router(self) -> Router {
         let large = DefaultBodyLimit::max(directives::BODY_BYTES);
+        let policies = DefaultBodyLimit::max(requests::BODY_BYTES);
         let guarded = Router::new()
             .route("/v1/boxes", get(boxes))
             .route("/v1/boxes/{box}", get(one_box))
-            .route("/v1/boxes/{box}/requests", post(requests::ask))
+            .route("/v1/boxes/{box}/requests", post(requests::ask).layer(policies))
             .route("/v1/verdicts", get(verdicts::list))
             .route("/v1/media", get(media::list))
             .route("/v1/alarms", get(alarms::list))

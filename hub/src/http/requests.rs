@@ -1,18 +1,26 @@
 //! `/v1/boxes/{box}/requests`: asks a box, and passes on what it answers.
 
+use std::time::{Duration, SystemTime};
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::journal::{BoxId, Code, SubmissionId};
+use domain::journal::{BoxId, Code, Millis, SubmissionId, TenantId};
 use serde::Deserialize;
-use sync::request::{Answer, Ask, Preview, Unanswered};
+use sync::request::{Answer, Ask, MOST_POLICY_BYTES, Preview, Replay, Unanswered};
 
 use super::Api;
 use super::problem::Problem;
 use crate::requests::{Question, Unmet};
 use crate::token::Holder;
+
+/// Most bytes of a request: a policy, each byte of it escaped.
+pub(super) const BODY_BYTES: usize = 2 * MOST_POLICY_BYTES;
+
+/// How far back a policy is tried out unless told otherwise.
+const LOOK_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What to ask.
 #[derive(Deserialize)]
@@ -22,6 +30,10 @@ pub(super) struct Wanted {
     submission: Option<SubmissionId>,
     index: Option<u16>,
     at_ms: Option<u64>,
+    tenant: Option<TenantId>,
+    policy: Option<String>,
+    /// Seconds since 1970.
+    since: Option<i64>,
     /// The moderator in whose name the token's holder asks; else the token's name stands for who asked.
     by: Option<Code>,
 }
@@ -33,12 +45,17 @@ enum Kind {
     Preview,
     Text,
     Support,
+    Replay,
 }
 
 impl Wanted {
     fn ask(&self) -> Result<Ask, Problem> {
         let submission =
             || self.submission.ok_or_else(|| Problem::bad("`submission` is missing: its id"));
+        let of_replay = self.tenant.is_some() || self.policy.is_some() || self.since.is_some();
+        if of_replay && !matches!(self.kind, Kind::Replay) {
+            return Err(Problem::bad("`tenant`, `policy` and `since` are for `replay` alone"));
+        }
         if !matches!(self.kind, Kind::Preview) && (self.index.is_some() || self.at_ms.is_some()) {
             return Err(Problem::bad("`index` and `at_ms` are for `preview` alone"));
         }
@@ -49,11 +66,30 @@ impl Wanted {
                 let index = self.index.unwrap_or(0);
                 Ask::Preview(Preview { submission: submission()?, index, at_ms: self.at_ms })
             }
-            Kind::Support if self.submission.is_some() => {
-                return Err(Problem::bad("`support` is about the box, not a submission"));
+            Kind::Support | Kind::Replay if self.submission.is_some() => {
+                return Err(Problem::bad("it is about the box, not a submission"));
             }
             Kind::Support => Ask::Support,
+            Kind::Replay => Ask::Replay(self.replay()?),
         })
+    }
+
+    fn replay(&self) -> Result<Replay, Problem> {
+        let missing = |what: &str| Problem::bad(format!("`{what}` is missing"));
+        let tenant = self.tenant.clone().ok_or_else(|| missing("tenant"))?;
+        let policy = self.policy.clone().ok_or_else(|| missing("policy"))?;
+        if policy.len() > MOST_POLICY_BYTES {
+            let many = policy.len();
+            let most = MOST_POLICY_BYTES;
+            return Err(Problem::bad(format!("`policy` has {many} bytes, and may have {most}")));
+        }
+        let since = self.since.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
+        let since = since.unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            now.unwrap_or_default().saturating_sub(LOOK_BACK)
+        });
+        let since = Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        Ok(Replay { tenant, policy, since })
     }
 }
 
@@ -81,7 +117,7 @@ pub(super) async fn ask(
 /// A box could say anything: what it sends goes out as what was asked for, or not at all, and no browser guesses.
 fn passed_on(question: &Question, answer: Answer) -> Result<Response, Problem> {
     let expected = match question.ask {
-        Ask::Findings(_) | Ask::Support => "application/json",
+        Ask::Findings(_) | Ask::Support | Ask::Replay(_) => "application/json",
         Ask::Preview(_) => "image/jpeg",
         Ask::Text(_) => "text/plain; charset=utf-8",
     };
@@ -117,8 +153,8 @@ fn problem(question: &Question, unmet: Unmet) -> Problem {
 /// The status of a box's refusal (docs/sync.md has the codes).
 fn refused(code: &str) -> StatusCode {
     match code {
-        "unknown" | "unknown_medium" | "gone" => StatusCode::NOT_FOUND,
-        "unreadable" => StatusCode::UNPROCESSABLE_ENTITY,
+        "unknown" | "unknown_medium" | "unknown_tenant" | "gone" => StatusCode::NOT_FOUND,
+        "unreadable" | "unusable" => StatusCode::UNPROCESSABLE_ENTITY,
         "withheld" => StatusCode::FORBIDDEN,
         "later" => StatusCode::SERVICE_UNAVAILABLE,
         sync::request::UNKNOWN => StatusCode::NOT_IMPLEMENTED,

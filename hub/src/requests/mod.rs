@@ -103,8 +103,8 @@ pub fn patience(ask: &Ask) -> Duration {
         Ask::Findings(_) | Ask::Text(_) => 10,
         // The decoder's time on a box, and the way.
         Ask::Preview(_) => 18,
-        // It verifies its journal.
-        Ask::Support => 25,
+        // It verifies its journal; it counts for 15 seconds.
+        Ask::Support | Ask::Replay(_) => 25,
     })
 }
 

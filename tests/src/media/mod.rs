@@ -7,7 +7,7 @@ mod scene;
 mod text;
 mod video;
 
-pub use photo::{photo, scam};
+pub use photo::{jpeg_size, photo, scam};
 pub use picture::Picture;
 pub use qr::qr_code;
 pub use scene::{crop, scene};

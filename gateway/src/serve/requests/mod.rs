@@ -1,11 +1,12 @@
-//! What the hub asks of this box: findings, previews, the support bundle. That it asks is in the journal before it is answered; what is
+//! What the hub asks of this box: findings, previews, the support bundle, what another policy would have decided. That it asks is in the journal before it is answered; what is
 //! answered stays nowhere. docs/sync.md has the codes of refusal.
 
 mod preview;
+mod replay;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use domain::journal::{Code, SubmissionId, TenantId};
 use store::{Error, Submission};
@@ -25,6 +26,8 @@ const JPEG: &str = "image/jpeg";
 pub struct Answers {
     app: Arc<App>,
     runtime: Handle,
+    /// Held while a policy is tried out: one at a time, beside the box's own work.
+    replaying: Mutex<()>,
 }
 
 /// A submission that is here, of a tenant that is served.
@@ -39,7 +42,7 @@ type Refusal = &'static str;
 impl Answers {
     /// Of a box. Called on the runtime.
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, runtime: Handle::current() }
+        Self { app, runtime: Handle::current(), replaying: Mutex::default() }
     }
 
     fn find(&self, id: SubmissionId) -> Result<Found, Refusal> {
@@ -96,6 +99,7 @@ impl Requests for Answers {
             Ask::Preview(wanted) => self.preview(wanted),
             Ask::Text(id) => self.text(*id),
             Ask::Support => self.support(),
+            Ask::Replay(replay) => self.replay(replay),
         };
         answer.map_err(|code| {
             tracing::info!(kind = ask.word(), code, "a request of the hub is refused");

@@ -3,7 +3,7 @@
 use domain::MediaKind;
 use domain::journal::{Actor, Lane, Record, Seq, Sha256, Subject};
 use domain::standing::Ladder;
-use rig::media::{Clip, encode_mp4, photo, scene};
+use rig::media::{Clip, encode_mp4, jpeg_size, photo, scene};
 use store::{NewMedia, NewSubmission, StoredMedia};
 use sync::request::Preview;
 use tokio::runtime::Runtime;
@@ -85,19 +85,9 @@ impl Box {
     }
 }
 
-/// Width and height by the frame header of a JPEG, and its segments up to there.
 fn jpeg(answer: &Answer) -> (u16, u16) {
-    let bytes = &answer.bytes;
     assert_eq!(answer.content_type, "image/jpeg");
-    let mut at = 2;
-    loop {
-        let length = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
-        if (0xc0..=0xc2).contains(&bytes[at + 1]) {
-            let side = |n: usize| u16::from_be_bytes([bytes[at + n], bytes[at + n + 1]]);
-            return (side(7), side(5));
-        }
-        at += 2 + length;
-    }
+    jpeg_size(&answer.bytes)
 }
 
 /// The same file with a block of Exif that names somebody.
