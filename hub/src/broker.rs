@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::Error;
 use crate::authority::Issuer;
 use crate::fleet::Barred;
+use crate::renewal::Certificates;
 
 /// The pause after a list that could not be written.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -32,15 +33,14 @@ pub struct Config {
     pub acl: Option<PathBuf>,
 }
 
-/// A node that will listen at the broker, by a certificate that the authority gives it now.
+/// A node that will listen at the broker.
 ///
 /// # Errors
-/// Where the certificate cannot be made.
-pub fn listener(config: &Config, issuer: &Issuer) -> Result<Server, Error> {
+/// Where the address is none.
+pub fn listener(config: &Config, own: &Certificates) -> Result<Server, Error> {
     let failed = |error| Error::Invalid(format!("mqtt.broker: {error}"));
-    let own = issuer.authority.client(HUB_NAME).map_err(failed)?;
-    let authority = issuer.authority.certificate();
-    let broker = mqtt::Broker::new(&config.address, authority, own).map_err(failed)?;
+    let authority = own.issuer.authority.certificate();
+    let broker = mqtt::Broker::renewing(&config.address, authority, &own.client).map_err(failed)?;
     let group = config.group.clone();
     Ok(Server::new(broker, mqtt::Config { group, ..mqtt::Config::default() }))
 }

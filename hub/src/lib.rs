@@ -26,6 +26,7 @@ mod pdq;
 pub mod presence;
 mod projection;
 pub mod receipt;
+mod renewal;
 pub mod requests;
 pub mod schema;
 mod serve;

@@ -7,24 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sync::identity::Certified;
 use sync::mqtt::News;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::authority::Issuer;
 use crate::blob::Blobs;
 use crate::config::Config;
 use crate::directives::Feed;
-use crate::fleet;
+use crate::fleet::{self, Barred};
 use crate::http::{Api, server};
 use crate::receipt::HubKey;
+use crate::renewal::Certificates;
 use crate::requests::Desk;
 use crate::session::Sessions;
 use crate::transports::Arrivals;
-use crate::{Ingest, Pool, broker, life, presence, schema, transports};
+use crate::{Database, Ingest, Pool, broker, life, presence, schema, transports};
 
 /// Connections for hellos, checkpoints and alarms; and those for the API.
 const INGEST_POOL: usize = 4;
@@ -45,16 +44,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// Where it cannot start: no such database, another schema, no key, the address taken.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    let mut client = config.database.connect().await.context("cannot reach the database")?;
-    schema::check(&client).await?;
-    if life::begin(&mut client).await?.is_some() {
-        eprintln!("weir-hub: {}", life::NEWS);
-    }
-    let barred = fleet::barred(&client).await?;
-    drop(client);
+    let barred = look(&config.database).await?;
     let key = Arc::new(hub_key(&config.key)?);
-    let issuer = config.authority.as_ref().map(Issuer::open).transpose()?;
-    let own = issuer.as_ref().map(Issuer::server).transpose()?;
+    let own = config.authority.as_ref().map(Certificates::open).transpose()?;
     let mut committing = JoinSet::new();
     let pool = Arc::new(Pool::new(config.database.clone(), INGEST_POOL));
     let ingest = Ingest::start(config.ingest.clone(), pool, Arc::clone(&key), &mut committing);
@@ -75,8 +67,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let doors = Doors { door: &door, tell, stopped: &stopped };
     let mut ways = JoinSet::new();
     let mut broker = None;
-    if let (Some(issuer), Some(own)) = (&issuer, &own) {
-        broker = doors.open(&config, issuer, own, &mut ways)?;
+    if let Some(own) = &own {
+        broker = doors.open(&config, own, &mut ways)?;
+        chores.spawn(own.clone().run());
     }
     if let Some(acl) = config.mqtt.as_ref().and_then(|mqtt| mqtt.acl.clone()) {
         chores.spawn(broker::guard(acl, barred));
@@ -93,20 +86,17 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let pool = Arc::new(Pool::new(config.database, API_POOL));
     let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker).asking(desk);
     let mut api = api.ordering(Arc::clone(&key));
-    if let Some(issuer) = issuer {
-        api = api.enrolling(issuer, key.public_key());
+    if let Some(own) = &own {
+        api = api.enrolling(Arc::clone(&own.issuer), key.public_key());
     }
-    let tls = own.filter(|_| !config.plain).map(server::tls).transpose()?;
+    let tls = own.as_ref().filter(|_| !config.plain).map(|own| server::tls(&own.server));
+    let tls = tls.transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let api = tokio::spawn(server::serve(listener, api.router(), tls, stopped.clone()));
     eprintln!("weir-hub: serving on {scheme}://{address}/");
 
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    let mut signals = Signals::listen()?;
+    signals.next().await;
     tracing::info!("stopping");
     stop.send_replace(true);
     let drained = async {
@@ -123,11 +113,40 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             Ok(result) => result?,
             Err(_) => tracing::warn!("not everything ended in time"),
         },
-        _ = interrupt.recv() => tracing::warn!("ended at once"),
-        _ = terminate.recv() => tracing::warn!("ended at once"),
+        () = signals.next() => tracing::warn!("ended at once"),
     }
     chores.shutdown().await;
     Ok(())
+}
+
+/// What tells the hub to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+        Ok(Self { interrupt: signal(interrupt)?, terminate: signal(terminate)? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Looks at the database before anything is begun: whether it is ours, and who is barred.
+async fn look(database: &Database) -> anyhow::Result<Barred> {
+    let mut client = database.connect().await.context("cannot reach the database")?;
+    schema::check(&client).await?;
+    if life::begin(&mut client).await?.is_some() {
+        eprintln!("weir-hub: {}", life::NEWS);
+    }
+    Ok(fleet::barred(&client).await?)
 }
 
 /// What every way needs by which boxes come.
@@ -142,18 +161,17 @@ impl Doors<'_> {
     fn open(
         self,
         config: &Config,
-        issuer: &Issuer,
-        own: &Certified,
+        own: &Certificates,
         ways: &mut JoinSet<()>,
     ) -> anyhow::Result<Option<watch::Receiver<bool>>> {
         let Self { door, tell, stopped } = self;
         if let Some(listen) = config.quic {
-            let server = transports::quic(listen, issuer, own.clone())?;
+            let server = transports::quic(listen, own)?;
             eprintln!("weir-hub: boxes connect to UDP {}", server.address()?);
             ways.spawn(server.serve(door.clone(), stopped.clone()));
         }
         let Some(at) = &config.mqtt else { return Ok(None) };
-        let server = broker::listener(at, issuer)?;
+        let server = broker::listener(at, own)?;
         eprintln!("weir-hub: boxes are heard at the broker {}", at.address);
         let heard = server.listens();
         ways.spawn(server.serve(door.clone(), Some(tell), stopped.clone()));

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use sync::Peer;
-use sync::identity::Certified;
 use sync::quic::Server;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::authority::Issuer;
+use crate::renewal::Certificates;
 use crate::session::Sessions;
 
 /// Boxes that have shown their certificate and wait for a session; behind them transports take in no more.
@@ -28,11 +27,11 @@ pub fn arrivals() -> (Arrivals, mpsc::Receiver<Peer>) {
 /// Listens for boxes over QUIC, with the node's own certificate.
 ///
 /// # Errors
-/// Where the address is taken, or the certificate cannot be used.
-pub fn quic(listen: SocketAddr, issuer: &Issuer, own: Certified) -> anyhow::Result<Server> {
+/// Where the address is taken.
+pub fn quic(listen: SocketAddr, own: &Certificates) -> anyhow::Result<Server> {
     let socket = UdpSocket::bind(listen)
         .with_context(|| format!("quic.listen: cannot listen on UDP {listen}"))?;
-    Ok(Server::new(socket, issuer.authority.certificate(), own)?)
+    Ok(Server::renewing(socket, own.issuer.authority.certificate(), &own.server)?)
 }
 
 /// Serves whoever arrives until it is time to stop; then what was handed in is still committed.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS};
 use rustls::pki_types::ServerName;
-use sync::identity::{HUB_NAME, client};
+use sync::identity::{HUB_NAME, Own, client};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -60,7 +60,8 @@ impl Json {
 
     /// Publishes so many verdicts as a box would.
     pub async fn publish(&self, one: &Simulated, verdicts: usize, within: Duration) -> Came {
-        let tls = Arc::new(client(&one.authority, one.certified(), b"mqtt").unwrap());
+        let tls =
+            Arc::new(client(&one.authority, &Own::new(one.certified()).unwrap(), b"mqtt").unwrap());
         let mut options = MqttOptions::new("peer", ("broker", PORT));
         let address = self.address.clone();
         options.set_socket_connector(move |_: String, _: NetworkOptions| {

@@ -58,7 +58,7 @@ pub struct Api {
 /// What boxes meet that come for a certificate.
 #[derive(Debug)]
 struct Door {
-    issuer: Issuer,
+    issuer: Arc<Issuer>,
     hub_key: Vec<u8>,
     rate: rate::Rate,
 }
@@ -94,7 +94,7 @@ impl Api {
     }
 
     /// Boxes may come for certificates; they are told the hub's public key.
-    pub fn enrolling(self, issuer: Issuer, hub_key: &[u8]) -> Self {
+    pub fn enrolling(self, issuer: Arc<Issuer>, hub_key: &[u8]) -> Self {
         let door = Door { issuer, hub_key: hub_key.to_vec(), rate: rate::Rate::default() };
         Self { door: Some(Arc::new(door)), ..self }
     }

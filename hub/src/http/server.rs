@@ -8,7 +8,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use sync::identity::Certified;
+use sync::identity::Own;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -36,16 +36,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remote(pub SocketAddr);
 
-/// TLS 1.3 with the node's certificate; clients show none.
+/// TLS 1.3 with the node's certificate of the time; clients show none.
 ///
 /// # Errors
-/// Where key or certificate cannot be used.
-pub(crate) fn tls(own: Certified) -> Result<TlsAcceptor, rustls::Error> {
+/// Where there is no TLS 1.3.
+pub(crate) fn tls(own: &Own) -> Result<TlsAcceptor, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_single_cert(own.chain, own.key)?;
+        .with_cert_resolver(Arc::new(own.clone()));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -18,7 +18,7 @@ const AUTHORITY_DAYS: i64 = 20 * 365;
 /// How long a box's certificate is good. A box renews at two thirds.
 pub const BOX_DAYS: i64 = 90;
 
-/// How long a hub's own certificate is good; a new one is made at each start.
+/// How long a hub's own certificate is good; a new one is made at each start, and in time before the end.
 const HUB_DAYS: i64 = 365;
 
 /// Certificates begin a day early: clocks differ.

@@ -16,10 +16,12 @@
 
 mod authority;
 pub mod enrol;
+mod own;
 mod tls;
 mod token;
 
 pub use authority::{Authority, BOX_DAYS, BoxRequest, Issued, request};
+pub use own::Own;
 pub use tls::{Certified, HUB_NAME, client, named, server};
 pub use token::Token;
 

@@ -16,7 +16,7 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{IdentityError, unusable};
+use super::{IdentityError, Own, unusable};
 
 /// The name by which boxes know a hub, whatever its address.
 pub const HUB_NAME: &str = "weir-hub";
@@ -85,10 +85,10 @@ fn provider() -> Arc<CryptoProvider> {
 /// Where key or certificate cannot be used.
 pub fn server(
     authority: &CertificateDer<'static>,
-    own: Certified,
+    own: &Own,
     protocol: &[u8],
 ) -> Result<ServerConfig, IdentityError> {
-    let failed = |error: Error| unusable("the hub's certificate")(error.to_string());
+    let failed = |error: Error| unusable("the protocol")(error.to_string());
     let boxes = WebPkiClientVerifier::builder_with_provider(roots(authority)?, provider())
         .build()
         .map_err(|e| unusable("the authority's certificate")(e.to_string()))?;
@@ -96,24 +96,23 @@ pub fn server(
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .with_client_cert_verifier(boxes)
-        .with_single_cert(own.chain, own.key)
-        .map_err(failed)?;
+        .with_cert_resolver(Arc::new(own.clone()));
     config.alpn_protocols = vec![protocol.to_vec()];
     // What is sent in the first flight could be replayed.
     config.max_early_data_size = 0;
     Ok(config)
 }
 
-/// The box's side.
+/// The side of a box, or of a hub node at the broker.
 ///
 /// # Errors
 /// Where key or certificate cannot be used.
 pub fn client(
     authority: &CertificateDer<'static>,
-    own: Certified,
+    own: &Own,
     protocol: &[u8],
 ) -> Result<ClientConfig, IdentityError> {
-    let failed = |error: Error| unusable("the box's certificate")(error.to_string());
+    let failed = |error: Error| unusable("the protocol")(error.to_string());
     let hub = WebPkiServerVerifier::builder_with_provider(roots(authority)?, provider())
         .build()
         .map_err(|e| unusable("the authority's certificate")(e.to_string()))?;
@@ -122,8 +121,7 @@ pub fn client(
         .map_err(failed)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyClock(hub)))
-        .with_client_auth_cert(own.chain, own.key)
-        .map_err(failed)?;
+        .with_client_cert_resolver(Arc::new(own.clone()));
     config.alpn_protocols = vec![protocol.to_vec()];
     Ok(config)
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{MOST_PACKET_BYTES, PROTOCOL};
-use crate::identity::{Certified, HUB_NAME, IdentityError, client};
+use crate::identity::{Certified, HUB_NAME, IdentityError, Own, client};
 
 /// How long a connection to the broker may take, from the name's look-up to the broker's word.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -54,6 +54,18 @@ impl Broker {
         address: &str,
         authority: &CertificateDer<'static>,
         own: Certified,
+    ) -> Result<Self, IdentityError> {
+        Self::renewing(address, authority, &Own::new(own)?)
+    }
+
+    /// The same with a certificate that may be replaced: each connection shows the newest.
+    ///
+    /// # Errors
+    /// Where the address is none.
+    pub fn renewing(
+        address: &str,
+        authority: &CertificateDer<'static>,
+        own: &Own,
     ) -> Result<Self, IdentityError> {
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         if port.is_none() {

@@ -16,7 +16,7 @@ use super::fetcher::Fetcher;
 use super::{CLOSED, Congestion, PROTOCOL, read, transport, write};
 use crate::batch::Batch;
 use crate::frame::{Down, Up};
-use crate::identity::{Certified, HUB_NAME, IdentityError, client};
+use crate::identity::{Certified, HUB_NAME, IdentityError, Own, client};
 use crate::request::{MOST_REQUESTS, Requests};
 
 /// How long a handshake may take.
@@ -86,7 +86,7 @@ impl Client {
     /// Where the certificate cannot be used, or no socket can be opened.
     pub fn new(authority: &CertificateDer<'static>, own: Certified) -> Result<Self, IdentityError> {
         let unusable = |detail: String| IdentityError::Unusable { what: "the QUIC client", detail };
-        let tls = client(authority, own, PROTOCOL)?;
+        let tls = client(authority, &Own::new(own)?, PROTOCOL)?;
         let tls = QuicClientConfig::try_from(tls).map_err(|e| unusable(e.to_string()))?;
         // Both kinds of addresses where the machine has them.
         let endpoint = [SocketAddr::from(([0u16; 8], 0)), SocketAddr::from(([0u8; 4], 0))]
@@ -321,4 +321,13 @@ fn writer(
         let _ = stream.finish();
     });
     sender
+}
+
+#[cfg(test)]
+impl Connection {
+    /// The certificate that the hub showed.
+    pub(super) fn shown(&self) -> CertificateDer<'static> {
+        let identity = self.inner.peer_identity().and_then(|it| it.downcast().ok());
+        identity.and_then(|chain: Box<Vec<_>>| chain.first().cloned()).unwrap_or(vec![].into())
+    }
 }

@@ -14,7 +14,7 @@ use super::fetching;
 use super::{Asker, CLOSED, Congestion, MISUSED, PROTOCOL, read, transport, write};
 use crate::blob::MOST_FETCHES;
 use crate::frame::{Down, Up};
-use crate::identity::{Certified, IdentityError, named, server};
+use crate::identity::{Certified, IdentityError, Own, named, server};
 use crate::link::Path;
 use crate::peer::{Peer, QUEUE, UpSender, up_channel};
 
@@ -45,6 +45,18 @@ impl Server {
         socket: UdpSocket,
         authority: &CertificateDer<'static>,
         own: Certified,
+    ) -> Result<Self, IdentityError> {
+        Self::renewing(socket, authority, &Own::new(own)?)
+    }
+
+    /// The same with a certificate that may be replaced: each handshake shows the newest, and what is connected stays so.
+    ///
+    /// # Errors
+    /// Where the socket cannot be used.
+    pub fn renewing(
+        socket: UdpSocket,
+        authority: &CertificateDer<'static>,
+        own: &Own,
     ) -> Result<Self, IdentityError> {
         let unusable = |detail: String| IdentityError::Unusable { what: "the QUIC server", detail };
         let tls = server(authority, own, PROTOCOL)?;

@@ -11,11 +11,12 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::frame::{Cursor, Down, Hello, Up, nothing};
-use crate::identity::{Authority, BoxRequest, Certified, request};
+use crate::identity::{Authority, BoxRequest, Certified, Own, request};
 use crate::peer::Peer;
 
 pub(super) struct Bench {
     pub authority: Authority,
+    pub own: Own,
     pub address: String,
     pub peers: mpsc::Receiver<Peer>,
     stop: watch::Sender<bool>,
@@ -25,14 +26,14 @@ pub(super) struct Bench {
 pub(super) fn bench() -> Bench {
     let (certificate, key) = Authority::create("test").unwrap();
     let authority = Authority::open(&certificate, &key).unwrap();
-    let own = authority.server(&["127.0.0.1".into()]).unwrap();
+    let own = Own::new(authority.server(&["127.0.0.1".into()]).unwrap()).unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let server = Server::new(socket, authority.certificate(), own).unwrap();
+    let server = Server::renewing(socket, authority.certificate(), &own).unwrap();
     let address = server.address().unwrap().to_string();
     let (sender, peers) = mpsc::channel(4);
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(server.serve(sender, stopped));
-    Bench { authority, address, peers, stop, serving }
+    Bench { authority, own, address, peers, stop, serving }
 }
 
 /// A certificate by an authority, for a new device key.
@@ -144,4 +145,25 @@ async fn a_box_that_says_what_is_no_frame_is_not_listened_to() {
     let batch = Up::Batch(vec![1]);
     connection.send(&batch).await.unwrap();
     assert_eq!(peer.up.recv().await, Some(batch), "the other stream goes on, this one is closed");
+}
+
+#[tokio::test]
+async fn the_hub_shows_a_new_certificate_and_what_is_connected_stays_so() {
+    let mut bench = bench();
+    // Clients of their own: one that is known is not shown the certificate again.
+    let clients = [5, 6].map(|n| {
+        let certified = certified(of(n), &bench.authority, 9);
+        Client::new(bench.authority.certificate(), certified).unwrap()
+    });
+    let mut first = clients[0].connect(&bench.address, Congestion::Cubic).await.unwrap();
+    first.send(&hello()).await.unwrap();
+    let mut peer = bench.peers.recv().await.unwrap();
+    assert_eq!(peer.up.recv().await, Some(hello()));
+    bench.own.replace(bench.authority.server(&[]).unwrap()).unwrap();
+    let second = clients[1].connect(&bench.address, Congestion::Cubic).await.unwrap();
+    assert_ne!(first.shown(), second.shown());
+    first.send(&hello()).await.unwrap();
+    assert_eq!(peer.up.recv().await, Some(hello()), "it is still open");
+    peer.down.send(ack(1)).await.unwrap();
+    assert_eq!(first.next(false).await, Event::Heard(ack(1)));
 }
