@@ -183,12 +183,16 @@ const PEOPLE: &str = "
 async fn screens(hub: &Hub, client: &tokio_postgres::Client, submission: &str) {
     client.batch_execute(PEOPLE).await.unwrap();
     let of: String = client
-        .query_one("SELECT box::text FROM verdicts WHERE submission = $1::text::uuid", &[&submission])
+        .query_one(
+            "SELECT box::text FROM verdicts WHERE submission = $1::text::uuid",
+            &[&submission],
+        )
         .await
         .unwrap()
         .get(0);
     let first = ("queue, first page", "/ops/review".to_owned());
-    let item = "/ops/review/00000000-0000-0000-0000-000000000002/01900000-0000-7000-8000-000000000001";
+    let item =
+        "/ops/review/00000000-0000-0000-0000-000000000002/01900000-0000-7000-8000-000000000001";
     let pages = [
         first.clone(),
         ("queue of a tenant", "/ops/review?tab=held&tenant=tenant-7&severity=3".to_owned()),

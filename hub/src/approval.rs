@@ -98,11 +98,14 @@ pub struct Approval {
 /// [`Error::Invalid`] with what to do, or where the database is away.
 pub async fn ask(client: &Client, who: &Who, grave: &Grave, why: &str) -> Result<Uuid, Error> {
     if !WHY.contains(&why.chars().count()) {
-        return Err(Error::Invalid("say why, in 3 to 500 characters: somebody else has to approve it".into()));
+        return Err(Error::Invalid(
+            "say why, in 3 to 500 characters: somebody else has to approve it".into(),
+        ));
     }
     let id = Uuid::now_v7();
     let wanted = serde_json::to_value(grave).map_err(|error| Error::Invalid(error.to_string()))?;
-    let query = "INSERT INTO approvals (approval, action, subject, wanted, why, asked_by, expires_at)
+    let query =
+        "INSERT INTO approvals (approval, action, subject, wanted, why, asked_by, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))";
     let me = who.account.account;
     client
@@ -153,14 +156,16 @@ pub async fn settle(
     let client = transaction.client();
     let query = "SELECT wanted, asked_by, why FROM approvals WHERE approval = $1 AND settled_at IS NULL AND expires_at > now() FOR UPDATE";
     let row = client.query_opt(query, &[&id]).await?;
-    let row = row.ok_or_else(|| Error::NotFound("it was settled meanwhile, or nobody did in time".into()))?;
+    let row = row
+        .ok_or_else(|| Error::NotFound("it was settled meanwhile, or nobody did in time".into()))?;
     let (wanted, asked_by, why): (serde_json::Value, Uuid, String) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let me = who.account.account;
     if grant && asked_by == me {
         return Err(Error::Refused("you asked for it: somebody else has to approve".into()));
     }
-    let grave: Grave = serde_json::from_value(wanted).map_err(|error| Error::Damaged(error.to_string()))?;
+    let grave: Grave =
+        serde_json::from_value(wanted).map_err(|error| Error::Damaged(error.to_string()))?;
     if asked_by == me {
         // One may take back what one asked for.
         client.execute("DELETE FROM approvals WHERE approval = $1", &[&id]).await?;

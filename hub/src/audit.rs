@@ -70,7 +70,9 @@ pub async fn note(
         None => (1, GENESIS),
     };
     // By Postgres's clock, as all times of the hub.
-    let row = client.query_one("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", &[]).await?;
+    let row = client
+        .query_one("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", &[])
+        .await?;
     let at: i64 = row.try_get(0)?;
     let record = json!({
         "seq": seq,
@@ -95,8 +97,16 @@ pub async fn note(
         .execute(
             query,
             &[
-                &seq, &at, &actor.account, &actor.shown, &deed.action, &deed.subject, &deed.tenant,
-                &record, &chain, &signature,
+                &seq,
+                &at,
+                &actor.account,
+                &actor.shown,
+                &deed.action,
+                &deed.subject,
+                &deed.tenant,
+                &record,
+                &chain,
+                &signature,
             ],
         )
         .await?;
@@ -192,7 +202,9 @@ pub async fn verify(client: &Client) -> Result<Checked, Error> {
                 "subject": row.try_get::<_, &str>(6)?, "tenant": row.try_get::<_, Option<&str>>(7)?,
                 "at_ms": row.try_get::<_, i64>(8)?, "seq": seq,
             });
-            let same = columns.as_object().is_some_and(|all| all.iter().all(|(key, value)| told[key] == *value));
+            let same = columns
+                .as_object()
+                .is_some_and(|all| all.iter().all(|(key, value)| told[key] == *value));
             if !same {
                 say("the columns beside it say something else");
             }

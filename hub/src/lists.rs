@@ -143,13 +143,20 @@ pub async fn effect(
         None => {
             let found = "WITH s AS (SELECT DISTINCT m.box, m.submission FROM media m JOIN submissions u USING (box, submission)
                 WHERE m.sha256 = $1 AND u.tenant = $2 AND m.received_at > now() - make_interval(days => $3) LIMIT 10000) ";
-            client.query_one(&format!("{found}{COUNT}"), &[&hash.0.as_slice(), &tenant, &EFFECT_DAYS]).await?
+            client
+                .query_one(&format!("{found}{COUNT}"), &[&hash.0.as_slice(), &tenant, &EFFECT_DAYS])
+                .await?
         }
         Some(bits) => {
             let found = "WITH s AS (SELECT DISTINCT p.box, p.submission FROM pdqs p WHERE bit_count(p.pdq # $1) <= $4 AND p.tenant = $2
                 AND p.received_at > now() - make_interval(days => $3) LIMIT 10000) ";
             let bits = i64::from(bits);
-            client.query_one(&format!("{found}{COUNT}"), &[&Pdq(hash.0), &tenant, &EFFECT_DAYS, &bits]).await?
+            client
+                .query_one(
+                    &format!("{found}{COUNT}"),
+                    &[&Pdq(hash.0), &tenant, &EFFECT_DAYS, &bits],
+                )
+                .await?
         }
     };
     Ok(Effect { submissions: row.try_get(0)?, approved: row.try_get(1)? })

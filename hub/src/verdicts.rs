@@ -4,8 +4,8 @@ use domain::Category;
 use domain::journal::Sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio_postgres::{Client, Row};
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use crate::Error;
@@ -217,7 +217,8 @@ async fn found(client: &Client, wanted: &Wanted) -> Result<Option<Found>, Error>
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => return Err(invalid("either `sha256` or `author`, not both")),
         (Some(hash), None) => {
-            let hash: Sha256 = hash.parse().map_err(|error| invalid(&format!("sha256: {error}")))?;
+            let hash: Sha256 =
+                hash.parse().map_err(|error| invalid(&format!("sha256: {error}")))?;
             let query = "SELECT box, submission FROM media WHERE sha256 = $1 ORDER BY received_at DESC LIMIT $2";
             client.query(query, &[&hash.0.as_slice(), &MATCHES]).await?
         }

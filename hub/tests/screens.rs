@@ -56,7 +56,8 @@ fn each_role_may_what_the_matrix_says_and_nothing_else() {
 #[test]
 fn without_a_session_nothing_opens_and_a_form_of_another_session_changes_nothing() {
     let hub = Hub::start();
-    let (ann, ben) = (Person::new(&hub, "ann", "admin", &[]), Person::new(&hub, "ben", "admin", &[]));
+    let (ann, ben) =
+        (Person::new(&hub, "ann", "admin", &[]), Person::new(&hub, "ben", "admin", &[]));
     let (ann, ben) = (ann.visit(&hub), ben.visit(&hub));
     let nobody = Uuid::from_u128(7).to_string();
     for (method, path, _) in table() {
@@ -71,8 +72,16 @@ fn without_a_session_nothing_opens_and_a_form_of_another_session_changes_nothing
         let forms = [
             hub.send(&path, &ann.cookie, &[]),
             hub.send(&path, &ann.cookie, &[("csrf", &ben.csrf)]),
-            hub.send_with(&path, &[("cookie", &ann.cookie), ("origin", "https://evil.example")], &[("csrf", &ann.csrf)]),
-            hub.send_with(&path, &[("cookie", &ann.cookie), ("sec-fetch-site", "cross-site")], &[("csrf", &ann.csrf)]),
+            hub.send_with(
+                &path,
+                &[("cookie", &ann.cookie), ("origin", "https://evil.example")],
+                &[("csrf", &ann.csrf)],
+            ),
+            hub.send_with(
+                &path,
+                &[("cookie", &ann.cookie), ("sec-fetch-site", "cross-site")],
+                &[("csrf", &ann.csrf)],
+            ),
         ];
         for page in forms {
             assert_eq!(page.status, 403, "{path}: {page:?}");
@@ -80,7 +89,9 @@ fn without_a_session_nothing_opens_and_a_form_of_another_session_changes_nothing
     }
     assert_eq!(ann.see("/ops/me").status, 200, "nobody was logged out by it");
     let page = ann.see("/ops/me");
-    let header = |name: &str| page.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
+    let header = |name: &str| {
+        page.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+    };
     assert!(header("content-security-policy").unwrap().contains("default-src 'none'"));
     assert_eq!(header("cache-control").as_deref(), Some("no-store"));
     assert_eq!(header("x-frame-options").as_deref(), Some("DENY"));
@@ -109,8 +120,11 @@ fn a_cookie_from_before_is_never_a_session_and_half_a_one_opens_nothing() {
 #[test]
 fn guessing_ends_after_five_and_a_code_is_good_once() {
     let hub = Hub::start();
-    let (ann, ben) = (Person::new(&hub, "ann", "moderator", &[]), Person::new(&hub, "ben", "moderator", &[]));
-    let guess = |name: &str| hub.send("/ops/login", "", &[("name", name), ("password", "wrong wrong wrong")]);
+    let (ann, ben) =
+        (Person::new(&hub, "ann", "moderator", &[]), Person::new(&hub, "ben", "moderator", &[]));
+    let guess = |name: &str| {
+        hub.send("/ops/login", "", &[("name", name), ("password", "wrong wrong wrong")])
+    };
     for _ in 0..5 {
         assert_eq!(guess("ann").status, 401);
     }
@@ -150,9 +164,17 @@ fn another_tenants_item_is_not_there_by_whichever_way() {
     let items = items(&hub, &["campus", "film"]);
     let ann = Person::new(&hub, "ann", "senior_moderator", &["campus"]).visit(&hub);
     let (of, other) = &items[1];
-    for (method, path, _) in table().iter().filter(|(_, path, _)| path.starts_with("/ops/review/{box}/{subject}")) {
+    for (method, path, _) in
+        table().iter().filter(|(_, path, _)| path.starts_with("/ops/review/{box}/{subject}"))
+    {
         let path = path.replace("{box}", of).replace("{subject}", other);
-        let form = [("verb", "approve"), ("reason", "because"), ("seen", "0"), ("text", "hello"), ("to", "")];
+        let form = [
+            ("verb", "approve"),
+            ("reason", "because"),
+            ("seen", "0"),
+            ("text", "hello"),
+            ("to", ""),
+        ];
         let page = if *method == "GET" { ann.see(&path) } else { ann.send(&path, &form) };
         assert_eq!(page.status, 404, "{path}: {page:?}");
     }
@@ -203,9 +225,11 @@ fn of_many_who_decide_one_item_at_once_one_does() {
 fn what_takes_two_people_is_not_done_by_one() {
     let hub = Hub::start();
     let (of, _) = items(&hub, &["campus"]).remove(0);
-    let (ann, ben) = (Person::new(&hub, "ann", "admin", &[]), Person::new(&hub, "ben", "admin", &[]));
+    let (ann, ben) =
+        (Person::new(&hub, "ann", "admin", &[]), Person::new(&hub, "ben", "admin", &[]));
     let (ann, ben) = (ann.visit(&hub), ben.visit(&hub));
-    let revoke = ann.send(&format!("/ops/fleet/{of}"), &[("what", "revoke"), ("why", "it was stolen")]);
+    let revoke =
+        ann.send(&format!("/ops/fleet/{of}"), &[("what", "revoke"), ("why", "it was stolen")]);
     assert_eq!(revoke.status, 303, "{revoke:?}");
     let state = || hub.query("SELECT state FROM boxes");
     assert_eq!(state(), ["enrolled"]);
@@ -216,7 +240,9 @@ fn what_takes_two_people_is_not_done_by_one() {
     assert_eq!(ben.send(&path, &[("grant", "1")]).status, 303);
     assert_eq!(state(), ["revoked"]);
     assert_eq!(ben.send(&path, &[("grant", "1")]).status, 404, "once");
-    let actions = hub.query("SELECT action FROM audit WHERE action LIKE 'approval%' OR action LIKE 'box%' ORDER BY seq");
+    let actions = hub.query(
+        "SELECT action FROM audit WHERE action LIKE 'approval%' OR action LIKE 'box%' ORDER BY seq",
+    );
     assert_eq!(actions, ["box.revoke.ask", "approval.grant"]);
 }
 
@@ -231,10 +257,18 @@ fn an_audit_entry_that_was_changed_taken_out_or_put_in_is_told() {
     }
     let off = "SET session_replication_role = replica; ";
     for (change, back) in [
-        ("UPDATE audit SET actor = 'eve' WHERE seq = 2", "UPDATE audit SET actor = convert_from(record, 'utf8')::json->>'actor' WHERE seq = 2"),
-        ("UPDATE audit SET record = convert_to(replace(convert_from(record, 'utf8'), 'ann', 'eve'), 'utf8') WHERE seq = 1",
-         "UPDATE audit SET record = convert_to(replace(convert_from(record, 'utf8'), 'eve', 'ann'), 'utf8') WHERE seq = 1"),
-        ("UPDATE audit SET seq = seq + 100 WHERE seq = 2", "UPDATE audit SET seq = seq - 100 WHERE seq = 102"),
+        (
+            "UPDATE audit SET actor = 'eve' WHERE seq = 2",
+            "UPDATE audit SET actor = convert_from(record, 'utf8')::json->>'actor' WHERE seq = 2",
+        ),
+        (
+            "UPDATE audit SET record = convert_to(replace(convert_from(record, 'utf8'), 'ann', 'eve'), 'utf8') WHERE seq = 1",
+            "UPDATE audit SET record = convert_to(replace(convert_from(record, 'utf8'), 'eve', 'ann'), 'utf8') WHERE seq = 1",
+        ),
+        (
+            "UPDATE audit SET seq = seq + 100 WHERE seq = 2",
+            "UPDATE audit SET seq = seq - 100 WHERE seq = 102",
+        ),
     ] {
         hub.query(&format!("{off}{change}"));
         let page = ann.see("/ops/audit?verify=1");
@@ -248,7 +282,10 @@ fn an_audit_entry_that_was_changed_taken_out_or_put_in_is_told() {
     let link = rest.split_once('"').unwrap().0.replace("&#38;", "&").replace("&amp;", "&");
     let csv = ann.see(&link);
     assert_eq!(csv.status, 200, "{csv:?}");
-    assert!(csv.body.starts_with("seq,at_ms,actor") && csv.body.contains("\"audit.export\""), "{csv:?}");
+    assert!(
+        csv.body.starts_with("seq,at_ms,actor") && csv.body.contains("\"audit.export\""),
+        "{csv:?}"
+    );
     let ben = Person::new(&hub, "ben", "admin", &[]).visit(&hub);
     assert_eq!(ben.see(&link).status, 403);
     assert_eq!(ann.see(&link.replace("format=csv", "format=json")).status, 403);

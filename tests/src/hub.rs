@@ -13,7 +13,6 @@ use std::process::{Child, Command, Output, Stdio};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::mosquitto::Mosquitto;
-use crate::ops::Page;
 use crate::postgres::Postgres;
 use crate::relay::Relay;
 use crate::weir;
@@ -334,43 +333,12 @@ impl Hub {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// Looks at a screen, with a cookie where one is given. Redirects are not followed.
+    /// Its process.
     ///
     /// # Panics
-    /// Where it does not answer.
-    pub fn see(&self, path: &str, cookie: &str) -> Page {
-        let call = screens(&self.dir().join("authority.pem")).get(format!("{}{path}", self.address()));
-        page(call.header("cookie", cookie).call().unwrap())
-    }
-
-    /// The status of a screen that goes on for as long as one looks.
-    ///
-    /// # Panics
-    /// Where it does not answer.
-    pub fn status(&self, path: &str, cookie: &str) -> u16 {
-        let call = screens(&self.dir().join("authority.pem")).get(format!("{}{path}", self.address()));
-        call.header("cookie", cookie).call().unwrap().status().as_u16()
-    }
-
-    /// Sends a form.
-    ///
-    /// # Panics
-    /// Where it does not answer.
-    pub fn send(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> Page {
-        self.send_with(path, &[("cookie", cookie)], form)
-    }
-
-    /// Sends a form with these headers.
-    ///
-    /// # Panics
-    /// Where it does not answer.
-    pub fn send_with(&self, path: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Page {
-        let agent = screens(&self.dir().join("authority.pem"));
-        let mut call = agent.post(format!("{}{path}", self.address()));
-        for (name, value) in headers {
-            call = call.header(*name, *value);
-        }
-        page(call.send_form(form.iter().copied()).unwrap())
+    /// Where it does not run.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("the hub runs").id()
     }
 
     /// Asks a box through its API.
@@ -397,7 +365,8 @@ impl Hub {
     /// What Postgres says.
     pub fn try_query(&self, sql: &str) -> Result<(), String> {
         let mut command = Command::new("psql");
-        let output = command.args(["--no-psqlrc", "-At", "-c", sql, &self.postgres.url()]).output().unwrap();
+        let output =
+            command.args(["--no-psqlrc", "-At", "-c", sql, &self.postgres.url()]).output().unwrap();
         match output.status.success() {
             true => Ok(()),
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -417,6 +386,15 @@ impl Hub {
     }
 }
 
+/// Ends a hub as a power cut would, while others talk to it.
+///
+/// # Panics
+/// Where there is no such process.
+pub fn kill(id: u32) {
+    let status = Command::new("kill").args(["-9", &id.to_string()]).status().unwrap();
+    assert!(status.success(), "no process {id}");
+}
+
 /// Free a moment ago, for TCP and UDP: they are handed out apart from each other.
 fn free_port() -> u16 {
     loop {
@@ -433,26 +411,6 @@ fn agent(authority: &Path) -> ureq::Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
     let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
     agent.build().new_agent()
-}
-
-/// One that follows no redirects: a test looks at each by itself.
-fn screens(authority: &Path) -> ureq::Agent {
-    let root = Certificate::from_pem(&std::fs::read(authority).unwrap()).unwrap();
-    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
-    let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
-    agent.max_redirects(0).build().new_agent()
-}
-
-fn page(mut answer: ureq::http::Response<ureq::Body>) -> Page {
-    let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let all = |name: &str| answer.headers().get_all(name).iter().map(text).collect::<Vec<_>>();
-    Page {
-        status: answer.status().as_u16(),
-        location: all("location").pop().unwrap_or_default(),
-        cookies: all("set-cookie"),
-        headers: answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-        body: answer.body_mut().read_to_string().unwrap_or_default(),
-    }
 }
 
 fn ask(

@@ -1,9 +1,16 @@
 //! People at the hub's screens: invited, let in, in a browser or by plain calls.
-#![expect(clippy::unwrap_used, reason = "the rig of the tests: a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "the rig of the tests: a test fails by panicking"
+)]
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
+
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::browser::Browser;
 use crate::hub::Hub;
@@ -50,15 +57,22 @@ impl Person {
     /// Where any step is refused.
     pub fn new(hub: &Hub, name: &str, role: &str, tenants: &[&str]) -> Self {
         let settings = hub.settings();
-        let mut words = vec!["account", "add", name, "--role", role, "--config", settings.to_str().unwrap()];
+        let mut words =
+            vec!["account", "add", name, "--role", role, "--config", settings.to_str().unwrap()];
         words.extend(tenants.iter().flat_map(|tenant| ["--tenant", tenant]));
         let address = hub.run(&words);
         let (_, invitation) = address.split_once("invitation=").unwrap();
         let page = hub.see(&format!("/ops/welcome?invitation={invitation}"), "");
         let (_, rest) = page.body.split_once("<code id=\"key\">").unwrap();
-        let person = Self { name: name.to_owned(), secret: base32(rest.split_once('<').unwrap().0) };
+        let person =
+            Self { name: name.to_owned(), secret: base32(rest.split_once('<').unwrap().0) };
         let code = person.code(0);
-        let form = [("invitation", invitation), ("password", PASSWORD), ("again", PASSWORD), ("code", &code)];
+        let form = [
+            ("invitation", invitation),
+            ("password", PASSWORD),
+            ("again", PASSWORD),
+            ("code", &code),
+        ];
         let done = hub.send("/ops/welcome", "", &form);
         assert_eq!(done.status, 303, "{done:?}");
         person
@@ -146,6 +160,68 @@ impl Visitor<'_> {
     }
 }
 
+impl Visitor<'_> {
+    /// Sends a form where the hub may be gone.
+    pub fn try_send(&self, path: &str, form: &[(&str, &str)]) -> Option<Page> {
+        let mut form = form.to_vec();
+        form.push(("csrf", &self.csrf));
+        self.hub.try_send(path, &[("cookie", &self.cookie)], &form)
+    }
+}
+
+impl Hub {
+    /// Looks at a screen, with a cookie where one is given. Redirects are not followed.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn see(&self, path: &str, cookie: &str) -> Page {
+        let call =
+            screens(&self.dir().join("authority.pem")).get(format!("{}{path}", self.address()));
+        page(call.header("cookie", cookie).call().unwrap())
+    }
+
+    /// The status of a screen that goes on for as long as one looks.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn status(&self, path: &str, cookie: &str) -> u16 {
+        let call =
+            screens(&self.dir().join("authority.pem")).get(format!("{}{path}", self.address()));
+        call.header("cookie", cookie).call().unwrap().status().as_u16()
+    }
+
+    /// Sends a form.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn send(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> Page {
+        self.send_with(path, &[("cookie", cookie)], form)
+    }
+
+    /// Sends a form with these headers.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn send_with(&self, path: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Page {
+        self.try_send(path, headers, form).expect("the hub answers")
+    }
+
+    /// The same where it may not answer.
+    pub fn try_send(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &[(&str, &str)],
+    ) -> Option<Page> {
+        let agent = screens(&self.dir().join("authority.pem"));
+        let mut call = agent.post(format!("{}{path}", self.address()));
+        for (name, value) in headers {
+            call = call.header(*name, *value);
+        }
+        Some(page(call.send_form(form.iter().copied()).ok()?))
+    }
+}
+
 impl Page {
     fn cookie(&self, name: &str) -> String {
         let start = format!("{name}=");
@@ -167,4 +243,28 @@ fn base32(text: &str) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// One that follows no redirects: a test looks at each by itself.
+fn screens(authority: &Path) -> ureq::Agent {
+    let root = Certificate::from_pem(&std::fs::read(authority).unwrap()).unwrap();
+    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+    let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
+    agent.max_redirects(0).build().new_agent()
+}
+
+fn page(mut answer: ureq::http::Response<ureq::Body>) -> Page {
+    let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let all = |name: &str| answer.headers().get_all(name).iter().map(text).collect::<Vec<_>>();
+    Page {
+        status: answer.status().as_u16(),
+        location: all("location").pop().unwrap_or_default(),
+        cookies: all("set-cookie"),
+        headers: answer
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect(),
+        body: answer.body_mut().read_to_string().unwrap_or_default(),
+    }
 }

@@ -15,18 +15,12 @@ fn edge(hub: &Hub, name: &str) -> Edge {
     edge
 }
 
-/// Has the box judge a picture and three people report it: it is held, and waits for a person. Its id.
-fn reported(edge: &Edge, medium: &[u8], text: &str) -> String {
+/// Has the box judge a picture with a text that a person has to look at: it is held, with its media. Its id.
+fn held(edge: &Edge, medium: &[u8], text: &str) -> String {
     let service = edge.service();
     let answer = service.submit_with(&[("prefer", "wait=30")], &json!({ "text": text }), &[medium]);
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let id = answer.body["id"].as_str().unwrap().to_owned();
-    let kind = ("content-type", "application/json");
-    let report = json!({ "submission": id, "reason": "child_safety", "text": "look at this <script>alert(1)</script>" });
-    let report = service.call("POST", "/v1/reports", &[kind], report.to_string().as_bytes());
-    assert_eq!(report.status, 201, "{report:?}");
-    assert_eq!(service.decided(&id)["status"], "held");
-    id
+    assert_eq!((answer.status, &answer.body["status"]), (200, &json!("held")), "{answer:?}");
+    answer.body["id"].as_str().unwrap().to_owned()
 }
 
 fn status(edge: &Edge, id: &str) -> Value {
@@ -45,22 +39,24 @@ fn a_moderator_rejects_with_the_keyboard_and_both_boxes_refuse_it() {
     hub.run(&["tenant", "add", "default"]);
     let (one, two) = (edge(&hub, "campus-north"), edge(&hub, "campus-south"));
     let medium = scene(1600, 1200, 7).jpeg(90).unwrap();
-    let id = reported(&one, &medium, "<img src=x onerror=alert(1)> & \"friends\"");
+    let text = "i want to kill myself <img src=x onerror=alert(1)> & \"friends\"";
+    let id = held(&one, &medium, text);
     until("the queue has it", || hub.query("SELECT 1 FROM reviews WHERE open").pop());
 
     let person = Person::new(&hub, "zuri", "senior_moderator", &[]);
     let browser = Browser::start(1440, 900);
     person.log_in(&hub, &browser);
-    browser.open(&format!("{}/ops/review?tab=reports", hub.address()));
-    assert_eq!(browser.text("[data-tab=reports] .count"), "1");
+    browser.open(&format!("{}/ops/review?tab=flagged", hub.address()));
+    assert_eq!(browser.text("[data-tab=flagged] .count"), "1");
     browser.keys("n");
     browser.appears("#decision-form");
     browser.until("return document.querySelector('#evidence .picture img')?.complete === true");
     let veiled = "return document.querySelector('#evidence .picture').classList.contains('veiled')";
     assert_eq!(browser.run(veiled), json!(true), "blurred until revealed");
-    assert_eq!(browser.text("#caption"), "<img src=x onerror=alert(1)> & \"friends\"");
+    assert_eq!(browser.text("#caption"), text);
     browser.keys("r");
-    browser.until("return !document.querySelector('#evidence .picture').classList.contains('veiled')");
+    browser
+        .until("return !document.querySelector('#evidence .picture').classList.contains('veiled')");
     until("it is noted", || hub.query("SELECT 1 FROM audit WHERE action = 'review.reveal'").pop());
 
     browser.keys("t");
@@ -77,7 +73,7 @@ fn a_moderator_rejects_with_the_keyboard_and_both_boxes_refuse_it() {
     assert_eq!(posted(&two, &photo(3)), json!("approved"), "another one not");
 
     // Taken back: as it was on its box, and neither box refuses the medium any more.
-    browser.open(&format!("{}/ops/review?tab=reports", hub.address()));
+    browser.open(&format!("{}/ops/review?tab=flagged", hub.address()));
     let of = hub.query("SELECT box FROM reviews")[0].clone();
     browser.open(&format!("{}/ops/review/{of}/{id}", hub.address()));
     browser.reads(".receipt", "applied");
@@ -87,7 +83,8 @@ fn a_moderator_rejects_with_the_keyboard_and_both_boxes_refuse_it() {
     until("nobody refuses it any more", || {
         [&one, &two].iter().all(|edge| posted(edge, &medium) == json!("approved")).then_some(())
     });
-    let open = "SELECT tab FROM reviews WHERE open AND number = 3";
+    // The entries of the list may have been matched before the moderator's word came.
+    let open = "SELECT tab FROM reviews WHERE open AND number >= 2";
     until("it waits again", || hub.query(open).pop());
     let actions = hub.query("SELECT action FROM audit WHERE action LIKE 'review%' ORDER BY seq");
     assert_eq!(actions, ["review.reveal", "review.decide", "review.undo"]);

@@ -132,14 +132,18 @@ pub async fn add(client: &Client, by: &str, newcomer: &Newcomer) -> Result<Uuid,
     }
     let shown = if shown.trim().is_empty() { name } else { shown.trim() };
     if shown.chars().count() > NAME || shown.chars().any(char::is_control) {
-        return Err(Error::Invalid(format!("what others see has at most {NAME} characters, and no control characters")));
+        return Err(Error::Invalid(format!(
+            "what others see has at most {NAME} characters, and no control characters"
+        )));
     }
     for tenant in tenants.iter().flatten() {
-        let tenant = tenant.parse().map_err(|error| Error::Invalid(format!("{tenant}: {error}")))?;
+        let tenant =
+            tenant.parse().map_err(|error| Error::Invalid(format!("{tenant}: {error}")))?;
         crate::tenant::known(client, &tenant).await?;
     }
     let id = Uuid::now_v7();
-    let query = "INSERT INTO accounts (account, name, shown, role, tenants, created_by, confirmed_by)
+    let query =
+        "INSERT INTO accounts (account, name, shown, role, tenants, created_by, confirmed_by)
         VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (name) DO NOTHING";
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
         [&id, name, &shown, &role.as_str(), tenants, &by];
@@ -180,7 +184,9 @@ pub async fn invited(client: &Client, secret: &str) -> Result<Invited, Error> {
         WHERE i.secret_sha256 = $1 AND i.used_at IS NULL AND i.expires_at > now() AND a.disabled_at IS NULL";
     let row = client.query_opt(query, &[&hashed(secret)]).await?;
     let row = row.ok_or_else(|| {
-        Error::NotFound("this invitation was used, or its day is over: ask an admin for another".into())
+        Error::NotFound(
+            "this invitation was used, or its day is over: ask an admin for another".into(),
+        )
     })?;
     Ok(Invited { account: find(client, row.try_get(0)?).await?, totp: row.try_get(1)? })
 }
@@ -202,7 +208,8 @@ pub async fn accept(
     })?;
     let hash = password::hash(password).await?;
     let transaction = client.transaction().await?;
-    let used = "UPDATE invitations SET used_at = now() WHERE secret_sha256 = $1 AND used_at IS NULL";
+    let used =
+        "UPDATE invitations SET used_at = now() WHERE secret_sha256 = $1 AND used_at IS NULL";
     if transaction.execute(used, &[&hashed(secret)]).await? == 0 {
         return Err(Error::NotFound("this invitation was used meanwhile".into()));
     }

@@ -35,7 +35,8 @@ pub struct Who {
 /// Where the database is away or the system has no randomness.
 pub async fn open(client: &Client, id: Uuid, whole: bool, remote: &str) -> Result<String, Error> {
     let cookie = secret()?;
-    let swept = "DELETE FROM sessions WHERE ends_at < now() OR account = $1 AND secret_sha256 NOT IN
+    let swept =
+        "DELETE FROM sessions WHERE ends_at < now() OR account = $1 AND secret_sha256 NOT IN
         (SELECT secret_sha256 FROM sessions WHERE account = $1 ORDER BY began_at DESC LIMIT $2)";
     client.execute(swept, &[&id, &(SESSIONS - 1)]).await?;
     let query = "INSERT INTO sessions (secret_sha256, account, whole, ends_at, remote)

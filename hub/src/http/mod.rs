@@ -69,7 +69,15 @@ struct Door {
 impl Api {
     /// Over these sessions, with connections of its own, so that no query waits for the ingest or the other way round.
     pub fn new(pool: Arc<Pool>, sessions: Arc<Sessions>) -> Self {
-        Self { pool, sessions, door: None, key: None, broker: None, desk: None, news: watch::channel(0).1 }
+        Self {
+            pool,
+            sessions,
+            door: None,
+            key: None,
+            broker: None,
+            desk: None,
+            news: watch::channel(0).1,
+        }
     }
 
     /// Directives may be ordered; this key signs them.

@@ -116,7 +116,8 @@ impl Writer {
         let rows = &mut plan.rows;
         let personal = std::mem::take(&mut rows.personal);
         let (erased, again) = (std::mem::take(&mut rows.erased), std::mem::take(&mut rows.again));
-        let (receipts, intake) = (std::mem::take(&mut rows.receipts), std::mem::take(&mut rows.intake));
+        let (receipts, intake) =
+            (std::mem::take(&mut rows.receipts), std::mem::take(&mut rows.intake));
         self.mark(&plan).await?;
         let [a, b, c, d, e, f] = plan.rows.copies();
         let [to_a, to_b, to_c, to_d, to_e, to_f] = &self.copies;

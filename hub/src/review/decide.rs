@@ -11,11 +11,11 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Item, Tab, claim, queue, rank};
+use crate::Error;
 use crate::account::session::Who;
 use crate::audit::{self, Deed};
 use crate::directives::{self, Given};
 use crate::receipt::HubKey;
-use crate::Error;
 
 /// Characters of a reason.
 const REASON: std::ops::RangeInclusive<usize> = 3..=500;
@@ -76,7 +76,9 @@ pub async fn decide(
 ) -> Result<Uuid, Error> {
     let reason = decision.reason.trim();
     if !REASON.contains(&reason.chars().count()) {
-        return Err(Error::Invalid("say why, in 3 to 500 characters: it is in the audit journal".into()));
+        return Err(Error::Invalid(
+            "say why, in 3 to 500 characters: it is in the audit journal".into(),
+        ));
     }
     let transaction = client.transaction().await?;
     let client = transaction.client();
@@ -140,19 +142,39 @@ fn order(item: &Item, decision: &Decision) -> Result<Option<Order>, Error> {
     let author = item.tab == Tab::Accounts;
     let seen = || {
         let seen = decision.seen.and_then(|seen| u32::try_from(seen).ok());
-        seen.ok_or_else(|| Error::Invalid("the box has decided nothing about it yet: wait for its verdict".into()))
+        seen.ok_or_else(|| {
+            Error::Invalid("the box has decided nothing about it yet: wait for its verdict".into())
+        })
     };
     let submission = SubmissionId(item.subject);
     Ok(match &decision.verb {
         Verb::Approve if !author => Some(
-            Rule { tenant, submission, seen: seen()?, approve: true, categories: Vec::new(), remember: false }.into(),
+            Rule {
+                tenant,
+                submission,
+                seen: seen()?,
+                approve: true,
+                categories: Vec::new(),
+                remember: false,
+            }
+            .into(),
         ),
         Verb::Reject { category, severity, remember } if !author => {
             if *severity < Severity::Low {
                 return Err(Error::Invalid("a rejection says how grave it is".into()));
             }
             let categories = vec![(*category, *severity)];
-            Some(Rule { tenant, submission, seen: seen()?, approve: false, categories, remember: *remember }.into())
+            Some(
+                Rule {
+                    tenant,
+                    submission,
+                    seen: seen()?,
+                    approve: false,
+                    categories,
+                    remember: *remember,
+                }
+                .into(),
+            )
         }
         Verb::Standing(level) if author => {
             let author = AuthorRef::Number(AuthorNumber(item.subject.as_u128() as u64));

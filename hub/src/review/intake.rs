@@ -53,7 +53,9 @@ impl Intake {
             (Status::Held, _) if decided.complete => Some(Tab::Flagged),
             (Status::Held | Status::Failed, _) => Some(Tab::Held),
             // A person who let it pass has seen it.
-            (Status::Approved, Action::Flag) if record.actor == Actor::Machine => Some(Tab::Flagged),
+            (Status::Approved, Action::Flag) if record.actor == Actor::Machine => {
+                Some(Tab::Flagged)
+            }
             _ => None,
         };
         if tab.is_none() && decided.number == 0 {
@@ -63,7 +65,11 @@ impl Intake {
         decided.tenant.as_str().clone_into(&mut change.tenant);
         change.decided = Some((i64::from(decided.number), tab));
         change.severity = change.severity.max(decided.severity);
-        change.categories = decided.categories.iter().map(|(c, s, _)| (*c, *s)).collect();
+        let touched =
+            decided.categories.iter().map(|(category, severity, _)| (*category, *severity));
+        // What reports of the same moment say stays beside it.
+        let told = std::mem::take(&mut change.categories);
+        change.categories = touched.chain(told).collect();
     }
 
     /// Takes in a report about a submission.
@@ -73,7 +79,9 @@ impl Intake {
         let (category, severity) = meant(report.reason.as_str());
         change.reports += 1;
         change.severity = change.severity.max(severity);
-        if let Some(category) = category.filter(|own| change.categories.iter().all(|(c, _)| c != own)) {
+        if let Some(category) =
+            category.filter(|own| change.categories.iter().all(|(c, _)| c != own))
+        {
             change.categories.push((category, severity));
         }
     }
@@ -161,7 +169,8 @@ impl Lines {
     fn push(&mut self, of: Uuid, subject: Uuid, tab: Tab, change: Change) {
         let mut categories = change.categories;
         categories.sort_by_key(|(_, severity)| std::cmp::Reverse(*severity));
-        let categories: Vec<Category> = categories.into_iter().map(|(category, _)| category).collect();
+        let categories: Vec<Category> =
+            categories.into_iter().map(|(category, _)| category).collect();
         self.boxes.push(of);
         self.subjects.push(subject);
         self.tabs.push(tab.as_str());
@@ -184,9 +193,18 @@ impl Lines {
             .execute(
                 OPEN,
                 &[
-                    &self.boxes, &self.subjects, &self.tabs, &self.tenants, &self.severities,
-                    &self.gravest, &self.categories, &self.numbers, &self.reports, &self.appealed,
-                    &self.due, &received_us,
+                    &self.boxes,
+                    &self.subjects,
+                    &self.tabs,
+                    &self.tenants,
+                    &self.severities,
+                    &self.gravest,
+                    &self.categories,
+                    &self.numbers,
+                    &self.reports,
+                    &self.appealed,
+                    &self.due,
+                    &received_us,
                 ],
             )
             .await?;

@@ -135,7 +135,8 @@ pub struct Item {
 impl Item {
     /// Whether it takes a senior moderator.
     pub fn is_senior(&self) -> bool {
-        let children = self.categories.iter().any(|category| category == Category::SexualMinors.as_str());
+        let children =
+            self.categories.iter().any(|category| category == Category::SexualMinors.as_str());
         self.escalated || children || self.tab == Tab::Appeals
     }
 

@@ -68,16 +68,21 @@ impl Conditions {
             all.add("? = ANY(r.categories)", wanted.category.clone());
         }
         if !wanted.severity.is_empty() {
-            let least: i16 = wanted.severity.parse().ok().filter(|n| (0..=4).contains(n)).ok_or_else(|| {
-                Error::Invalid("severity: 0 (safe) to 4 (critical)".into())
-            })?;
+            let least: i16 = wanted
+                .severity
+                .parse()
+                .ok()
+                .filter(|n| (0..=4).contains(n))
+                .ok_or_else(|| Error::Invalid("severity: 0 (safe) to 4 (critical)".into()))?;
             all.add("r.severity >= ?", least);
         }
         match wanted.assignee.as_str() {
             "" => {}
             "me" => all.add("r.assignee = ?", who.account.account),
             "nobody" => all.sql.push("r.assignee IS NULL".into()),
-            other => return Err(Error::Invalid(format!("assignee: `{other}`: write `me` or `nobody`"))),
+            other => {
+                return Err(Error::Invalid(format!("assignee: `{other}`: write `me` or `nobody`")));
+            }
         }
         Ok(all)
     }
@@ -106,8 +111,8 @@ pub async fn page(
     let tab = Tab::read(&wanted.tab).unwrap_or(Tab::Flagged);
     all.add("r.tab = ?", tab.as_str());
     if !wanted.after.is_empty() {
-        let (severity, us, of, subject) =
-            place(&wanted.after).ok_or_else(|| Error::Invalid("after: no place in the queue".into()))?;
+        let (severity, us, of, subject) = place(&wanted.after)
+            .ok_or_else(|| Error::Invalid("after: no place in the queue".into()))?;
         let n = all.values.len();
         all.values.push(Box::new(severity));
         all.values.push(Box::new(us));
@@ -127,7 +132,12 @@ pub async fn page(
     let items = rows.iter().take(PAGE).map(item).collect::<Result<Vec<_>, _>>()?;
     let next = items.last().filter(|_| rows.len() > PAGE).map(|last| {
         let us = (last.since * 1e6).round();
-        format!("{}.{us:.0}.{}.{}", super::rank(last.severity), last.of.simple(), last.subject.simple())
+        format!(
+            "{}.{us:.0}.{}.{}",
+            super::rank(last.severity),
+            last.of.simple(),
+            last.subject.simple()
+        )
     });
     Ok((items, next))
 }
@@ -155,8 +165,11 @@ pub async fn counts(client: &Client, who: &Who) -> Result<Vec<Count>, Error> {
         Tab::ALL.iter().map(|tab| Count { tab: *tab, open: 0, oldest: None, late: 0 }).collect();
     for row in rows {
         let tab: &str = row.try_get(0)?;
-        let Some(count) = counts.iter_mut().find(|count| count.tab.as_str() == tab) else { continue };
-        (count.open, count.oldest, count.late) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let Some(count) = counts.iter_mut().find(|count| count.tab.as_str() == tab) else {
+            continue;
+        };
+        (count.open, count.oldest, count.late) =
+            (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     }
     Ok(counts)
 }

@@ -118,7 +118,8 @@ async fn may(
     if taken.account != who.account.account && !who.may(Right::Senior) {
         return refused("somebody else decided it: a senior moderator may take it back");
     }
-    let newer = "SELECT 1 FROM review_decisions d, review_decisions o WHERE o.box = $1 AND o.decision = $2
+    let newer =
+        "SELECT 1 FROM review_decisions d, review_decisions o WHERE o.box = $1 AND o.decision = $2
         AND d.box = o.box AND d.subject = o.subject AND d.undone_at IS NULL AND d.at > o.at";
     match client.query_opt(newer, &[&of, &decision]).await? {
         Some(_) => refused("there is a newer decision: take that back first"),

@@ -76,8 +76,12 @@ pub(super) async fn add(
     Form(added): Form<Added>,
 ) -> Result<Response, Refusal> {
     let role: Role = added.role.parse().map_err(Refusal::bad)?;
-    let tenants: Vec<String> =
-        added.tenants.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let tenants: Vec<String> = added
+        .tenants
+        .split([',', ' '])
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
     // Nobody hands out more than the least: an admin's rights are granted by a second one.
     let first = if role == Role::Admin { Role::Observer } else { role };
     let newcomer = Newcomer {
@@ -146,7 +150,9 @@ pub(super) async fn change(
 ) -> Result<Response, Refusal> {
     let why = changed.why.as_deref().unwrap_or_default().trim();
     if id == who.account.account && changed.what != "confirm" {
-        return Err(Refusal::forbidden("nobody changes what they may themselves: ask another admin"));
+        return Err(Refusal::forbidden(
+            "nobody changes what they may themselves: ask another admin",
+        ));
     }
     let mut client = api.pool().take().await?;
     let transaction = client.transaction().await?;

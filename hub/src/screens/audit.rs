@@ -133,7 +133,11 @@ fn line(record: &Value) -> Line {
         action: word("action"),
         subject: word("subject"),
         why: word("why"),
-        detail: if detail.as_object().is_none_or(|all| all.is_empty()) { String::new() } else { detail.to_string() },
+        detail: if detail.as_object().is_none_or(|all| all.is_empty()) {
+            String::new()
+        } else {
+            detail.to_string()
+        },
     }
 }
 
@@ -183,7 +187,12 @@ pub(super) async fn download(
     axum::extract::RawQuery(query): axum::extract::RawQuery,
 ) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
-    let over = || Refusal::new(StatusCode::FORBIDDEN, "this link is not yours, was changed, or has run out: make another");
+    let over = || {
+        Refusal::new(
+            StatusCode::FORBIDDEN,
+            "this link is not yours, was changed, or has run out: make another",
+        )
+    };
     let (link, told) = query.rsplit_once("&seal=").ok_or_else(over)?;
     if Sha256::of(seal(&api, &who, link)?.as_bytes()) != Sha256::of(told.as_bytes()) {
         return Err(over());
@@ -205,7 +214,8 @@ pub(super) async fn download(
         _ => ("application/json", "weir-audit.json", json!({ "audit": records }).to_string()),
     };
     let attachment = format!("attachment; filename=\"{name}\"");
-    Ok(([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, attachment)], text).into_response())
+    Ok(([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, attachment)], text)
+        .into_response())
 }
 
 /// RFC 4180. What a spreadsheet would take for a formula gets an apostrophe before it.
@@ -243,6 +253,9 @@ mod tests {
         let record = json!({ "seq": 1, "at_ms": 2, "actor": "=HYPERLINK(\"x\")", "why": "a \"b\", c", "detail": { "a": 1 } });
         let text = csv(&[record]);
         let row = text.lines().nth(1).unwrap_or_default();
-        assert_eq!(row, "\"1\",\"2\",\"'=HYPERLINK(\"\"x\"\")\",\"\",\"\",\"\",\"\",\"\",\"a \"\"b\"\", c\",\"{\"\"a\"\":1}\"");
+        assert_eq!(
+            row,
+            "\"1\",\"2\",\"'=HYPERLINK(\"\"x\"\")\",\"\",\"\",\"\",\"\",\"\",\"a \"\"b\"\", c\",\"{\"\"a\"\":1}\""
+        );
     }
 }

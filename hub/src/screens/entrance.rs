@@ -208,10 +208,7 @@ async fn whole(
 }
 
 /// `POST /ops/leave`.
-pub(super) async fn leave(
-    State(api): State<Api>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+pub(super) async fn leave(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Refusal> {
     if let Some(cookie) = cookie(&headers, COOKIE) {
         session::close(&*api.pool().take().await?, cookie).await?;
     }
@@ -273,8 +270,7 @@ pub(super) async fn accept(
         other => other?,
     };
     let remote = remote.ip().to_string();
-    let actor =
-        Actor { account: Some(account.account), shown: &account.shown, remote: &remote };
+    let actor = Actor { account: Some(account.account), shown: &account.shown, remote: &remote };
     let deed = Deed {
         action: "account.accept",
         subject: account.name.clone(),

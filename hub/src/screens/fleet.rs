@@ -127,7 +127,9 @@ pub(super) async fn invite(
     let tenants = names
         .map(|name| name.parse().map_err(|error| Refusal::bad(format!("{name}: {error}"))))
         .collect::<Result<Vec<TenantId>, _>>()?;
-    let issuer = api.issuer().ok_or_else(|| Refusal::bad("this hub enrols no boxes: its settings name no authority"))?;
+    let issuer = api
+        .issuer()
+        .ok_or_else(|| Refusal::bad("this hub enrols no boxes: its settings name no authority"))?;
     let mut client = api.pool().take().await?;
     let transaction = client.transaction().await?;
     let token =
@@ -303,7 +305,8 @@ pub(super) async fn change(
             let by = Code::lossy(&who.account.account.to_string());
             let to = Address::Box(BoxId(of));
             let given =
-                directives::give_within(within, api.hub_key()?, to, by, Drain { on }.into()).await?;
+                directives::give_within(within, api.hub_key()?, to, by, Drain { on }.into())
+                    .await?;
             detail["seq"] = given.place.seq.0.into();
             if on { "box.drain" } else { "box.resume" }
         }
@@ -312,7 +315,9 @@ pub(super) async fn change(
             done = "asked";
             "box.revoke.ask"
         }
-        other => return Err(Refusal::bad(format!("`{other}` is nothing that can be done to a box"))),
+        other => {
+            return Err(Refusal::bad(format!("`{other}` is nothing that can be done to a box")));
+        }
     };
     let why = changed.why.trim();
     let deed = Deed { action, subject: of.to_string(), tenant: None, why, detail };

@@ -20,7 +20,8 @@ pub(super) const HALF: &str = "__Host-weir-half";
 /// A cookie's value.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let pairs =
+        all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.into_iter().find(|(own, _)| *own == name).map(|(_, value)| value)
 }
 
@@ -55,7 +56,8 @@ async fn pass(api: &Api, right: Right, request: Request) -> Result<Request, Box<
         return Err(Box::new(Redirect::to(&format!("/ops/login?next={query}")).into_response()));
     };
     if !who.may(right) {
-        let what = format!("a {} may not {}", who.account.role.shown().to_lowercase(), right.shown());
+        let what =
+            format!("a {} may not {}", who.account.role.shown().to_lowercase(), right.shown());
         return Err(refuse(Refusal::forbidden(what)));
     }
     let mut request = match *request.method() {
@@ -106,7 +108,12 @@ pub(super) fn from_here(headers: &HeaderMap) -> Result<(), Refusal> {
 pub(super) fn ours(next: Option<&str>) -> &str {
     let plain = |c: char| c.is_ascii_graphic() && c != '\\';
     match next {
-        Some(next) if (next == "/ops" || next.starts_with("/ops/") || next.starts_with("/ops?")) && next.chars().all(plain) => next,
+        Some(next)
+            if (next == "/ops" || next.starts_with("/ops/") || next.starts_with("/ops?"))
+                && next.chars().all(plain) =>
+        {
+            next
+        }
         _ => "/ops",
     }
 }
@@ -118,8 +125,15 @@ mod tests {
     #[test]
     fn nobody_is_sent_elsewhere() {
         for bad in [
-            "https://evil.example/", "//evil.example/", "/\\evil.example", "/opsx", "/ops\\@evil.example",
-            "/ops/\r\nset-cookie: a=b", "javascript:alert(1)", "", "/v1/boxes",
+            "https://evil.example/",
+            "//evil.example/",
+            "/\\evil.example",
+            "/opsx",
+            "/ops\\@evil.example",
+            "/ops/\r\nset-cookie: a=b",
+            "javascript:alert(1)",
+            "",
+            "/v1/boxes",
         ] {
             assert_eq!(ours(Some(bad)), "/ops", "{bad}");
         }

@@ -105,10 +105,13 @@ impl Wanted {
         if !who.sees(&self.tenant) {
             return Err(Refusal::missing("there is no such tenant"));
         }
-        let tenant: TenantId = self.tenant.parse().map_err(|error| Refusal::bad(format!("tenant: {error}")))?;
+        let tenant: TenantId =
+            self.tenant.parse().map_err(|error| Refusal::bad(format!("tenant: {error}")))?;
         let distance = match self.distance.trim() {
             "" => None,
-            bits => Some(bits.parse::<u16>().map_err(|_| Refusal::bad("distance: a number of bits"))?),
+            bits => {
+                Some(bits.parse::<u16>().map_err(|_| Refusal::bad("distance: a number of bits"))?)
+            }
         };
         let negative = self.negative.is_some();
         let asked = json!({
@@ -117,7 +120,8 @@ impl Wanted {
             "category": Some(self.category.as_str()).filter(|slug| !negative && !slug.is_empty()),
             "negative": negative, "verified": self.verified.is_some(), "protected": self.protected.is_some(),
         });
-        let asked: Asked = serde_json::from_value(asked).map_err(|error| Refusal::bad(error.to_string()))?;
+        let asked: Asked =
+            serde_json::from_value(asked).map_err(|error| Refusal::bad(error.to_string()))?;
         match asked.order(client, &Address::Tenant(tenant.clone())).await? {
             Order::List(list) => Ok((tenant, list)),
             _ => Err(Refusal::bad("no entry of a list")),
@@ -159,7 +163,8 @@ pub(super) async fn change(
         approval::ask(within, &who, &grave, why).await?;
     } else {
         let by = Code::lossy(&who.account.account.to_string());
-        directives::give_within(within, api.hub_key()?, Address::Tenant(tenant), by, list.into()).await?;
+        directives::give_within(within, api.hub_key()?, Address::Tenant(tenant), by, list.into())
+            .await?;
     }
     let action = match (flood, wanted.what.as_str()) {
         (true, _) => "list.ask",

@@ -122,7 +122,8 @@ async fn hours(client: &Client, who: &Who) -> Result<Vec<Hour>, tokio_postgres::
             GROUP BY 1, 2) s ON s.at = h ORDER BY h";
     let mut hours: Vec<Hour> = Vec::with_capacity(HOURS);
     for row in client.query(query, &[&who.account.tenants]).await? {
-        let (name, status, many): (String, &str, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (name, status, many): (String, &str, i64) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         if hours.last().is_none_or(|last| last.name != name) {
             hours.push(Hour { name, ..Hour::default() });
         }

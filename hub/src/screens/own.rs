@@ -133,9 +133,12 @@ pub(super) async fn save(
         }
         "skills" => {
             let text = saved.skills.unwrap_or_default();
-            let skills: Vec<&str> = text.split([',', '\n']).map(str::trim).filter(|s| !s.is_empty()).collect();
+            let skills: Vec<&str> =
+                text.split([',', '\n']).map(str::trim).filter(|s| !s.is_empty()).collect();
             if skills.len() > SKILLS || skills.iter().any(|skill| skill.chars().count() > SKILL) {
-                return Err(Refusal::bad(format!("at most {SKILLS} skills of {SKILL} characters each")));
+                return Err(Refusal::bad(format!(
+                    "at most {SKILLS} skills of {SKILL} characters each"
+                )));
             }
             let query = "UPDATE accounts SET skills = $2 WHERE account = $1";
             client.execute(query, &[&me, &skills]).await?;

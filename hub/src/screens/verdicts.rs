@@ -66,7 +66,8 @@ impl Verdicts {
 
 fn why(verdict: &Verdict) -> String {
     let reasons = verdict.reasons.as_array().into_iter().flatten().filter_map(|one| one.as_str());
-    let touched = verdict.categories.as_object().into_iter().flatten().map(|(slug, _)| slug.as_str());
+    let touched =
+        verdict.categories.as_object().into_iter().flatten().map(|(slug, _)| slug.as_str());
     let mut all: Vec<&str> = reasons.chain(touched).collect();
     all.dedup();
     all.join(", ")
@@ -96,7 +97,9 @@ impl Wanted {
             Some(hash) if hash.len() == 64 => wanted.sha256 = Some(hash),
             Some(author) if author.len() == 16 => wanted.author = Some(author),
             Some(_) => {
-                return Err(Refusal::bad("look for the id of a submission, 64 digits of a SHA-256 or PDQ, or 16 of an author"));
+                return Err(Refusal::bad(
+                    "look for the id of a submission, 64 digits of a SHA-256 or PDQ, or 16 of an author",
+                ));
             }
         }
         Ok(wanted)
@@ -115,9 +118,19 @@ pub(super) async fn list(
         "" => verdicts::page(&client, wanted.read()?, tenants).await?,
         bits => (near(&client, &who, &wanted, bits).await?, None),
     };
-    let query = "SELECT tenant FROM tenants WHERE $1::text[] IS NULL OR tenant = ANY($1) ORDER BY 1";
+    let query =
+        "SELECT tenant FROM tenants WHERE $1::text[] IS NULL OR tenant = ANY($1) ORDER BY 1";
     let rows = client.query(query, &[&who.account.tenants]).await?;
-    let plain = [&wanted.q, &wanted.cursor, &wanted.tenant, &wanted.status, &wanted.severity, &wanted.category, &wanted.of, &wanted.days];
+    let plain = [
+        &wanted.q,
+        &wanted.cursor,
+        &wanted.tenant,
+        &wanted.status,
+        &wanted.severity,
+        &wanted.category,
+        &wanted.of,
+        &wanted.days,
+    ];
     html(&Verdicts {
         frame: Frame::new(&who, "/ops/verdicts", "Verdicts"),
         live: plain.iter().all(|field| field.is_empty()),
@@ -133,16 +146,30 @@ pub(super) async fn list(
 const NEAR_DAYS: f64 = 7.0;
 
 /// Verdicts on what looks nearly the same.
-async fn near(client: &Client, who: &Who, wanted: &Wanted, bits: &str) -> Result<Vec<Verdict>, Refusal> {
-    let bits: i64 = bits.parse().ok().filter(|bits| (0..=128).contains(bits)).ok_or_else(|| Refusal::bad("distance: 0 to 128 bits"))?;
-    let hash: Sha256 = wanted.q.trim().parse().map_err(|error| Refusal::bad(format!("PDQ: {error}")))?;
+async fn near(
+    client: &Client,
+    who: &Who,
+    wanted: &Wanted,
+    bits: &str,
+) -> Result<Vec<Verdict>, Refusal> {
+    let bits: i64 = bits
+        .parse()
+        .ok()
+        .filter(|bits| (0..=128).contains(bits))
+        .ok_or_else(|| Refusal::bad("distance: 0 to 128 bits"))?;
+    let hash: Sha256 =
+        wanted.q.trim().parse().map_err(|error| Refusal::bad(format!("PDQ: {error}")))?;
     let days = wanted.days.trim().parse().unwrap_or(NEAR_DAYS);
     let query = "SELECT submission FROM pdqs WHERE received_at > now() - make_interval(secs => $3 * 86400.0::float8)
         AND bit_count(pdq # $1) <= $2 AND ($4::text[] IS NULL OR tenant = ANY($4)) GROUP BY 1 ORDER BY min(bit_count(pdq # $1)) LIMIT 50";
     let rows = client.query(query, &[&Pdq(hash.0), &bits, &days, &who.account.tenants]).await?;
     let mut all = Vec::new();
     for row in rows {
-        let wanted = verdicts::Wanted { submission: Some(row.try_get(0)?), limit: Some(1), ..verdicts::Wanted::default() };
+        let wanted = verdicts::Wanted {
+            submission: Some(row.try_get(0)?),
+            limit: Some(1),
+            ..verdicts::Wanted::default()
+        };
         all.extend(verdicts::page(client, wanted, who.account.tenants.as_deref()).await?.0);
     }
     Ok(all)
@@ -157,8 +184,14 @@ pub(super) async fn live(State(api): State<Api>, Extension(who): Extension<Who>)
     let begin = crate::account::now_s() as f64;
     let events = stream::unfold((api, who, begin), async |(api, who, since)| {
         tokio::time::sleep(LOOK).await;
-        let wanted = verdicts::Wanted { since: Some(since), limit: Some(FEED), ..verdicts::Wanted::default() };
-        let look = async { verdicts::page(&*api.pool().take().await?, wanted, who.account.tenants.as_deref()).await };
+        let wanted = verdicts::Wanted {
+            since: Some(since),
+            limit: Some(FEED),
+            ..verdicts::Wanted::default()
+        };
+        let look = async {
+            verdicts::page(&*api.pool().take().await?, wanted, who.account.tenants.as_deref()).await
+        };
         let (event, since) = match look.await {
             Ok((found, _)) => {
                 let last = found.first().map_or(since, |newest| newest.received_at + 1e-6);
@@ -229,14 +262,27 @@ pub(super) async fn show(
         submission,
         box_name: row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default(),
         places,
-        media: media.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, tokio_postgres::Error>>()?,
+        media: media
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<_, tokio_postgres::Error>>()?,
         reviewed: reviewed && who.may(crate::account::Right::Review),
         provable: who.account.tenants.is_none(),
     })
 }
 
-async fn places(client: &Client, who: &Who, of: Uuid, submission: Uuid) -> Result<Vec<Place>, Refusal> {
-    let wanted = verdicts::Wanted { of: Some(of), submission: Some(submission), limit: Some(50), ..verdicts::Wanted::default() };
+async fn places(
+    client: &Client,
+    who: &Who,
+    of: Uuid,
+    submission: Uuid,
+) -> Result<Vec<Place>, Refusal> {
+    let wanted = verdicts::Wanted {
+        of: Some(of),
+        submission: Some(submission),
+        limit: Some(50),
+        ..verdicts::Wanted::default()
+    };
     let (all, _) = verdicts::page(client, wanted, who.account.tenants.as_deref()).await?;
     let query = "SELECT v.epoch, v.lane, v.seq, encode(e.chain, 'hex'), (SELECT extract(epoch FROM min(c.verified_at))::float8
             FROM checkpoints c WHERE c.box = v.box AND c.epoch = v.epoch AND c.verified_at IS NOT NULL AND c.received_at >= v.received_at)
@@ -244,12 +290,16 @@ async fn places(client: &Client, who: &Who, of: Uuid, submission: Uuid) -> Resul
         WHERE v.box = $1 AND v.submission = $2 AND v.number = $3 ORDER BY v.received_at LIMIT 1";
     let mut places = Vec::new();
     for verdict in all {
-        let Some(row) = client.query_opt(query, &[&of, &submission, &verdict.number]).await? else { continue };
+        let Some(row) = client.query_opt(query, &[&of, &submission, &verdict.number]).await? else {
+            continue;
+        };
         places.push(Place {
             epoch: format!("{:016x}", row.try_get::<_, i64>(0)?.cast_unsigned()),
             lane: if row.try_get::<_, i16>(1)? == 0 { "critical" } else { "bulk" },
             seq: row.try_get(2)?,
-            chain: row.try_get::<_, Option<String>>(3)?.unwrap_or_else(|| "gone by retention".into()),
+            chain: row
+                .try_get::<_, Option<String>>(3)?
+                .unwrap_or_else(|| "gone by retention".into()),
             signed_at: row.try_get(4)?,
             verdict,
         });

@@ -55,7 +55,10 @@ mod tests {
     #[test]
     fn times_read_as_people_say_them() {
         assert_eq!(moment(&1_790_000_000.7), "2026-09-21 14:13");
-        assert_eq!([59.9, 60.0, 7199.0, 86_400.0, 200_000.0].map(span), ["60 s", "1 min", "1 h", "24 h", "2 d"]);
+        assert_eq!(
+            [59.9, 60.0, 7199.0, 86_400.0, 200_000.0].map(span),
+            ["60 s", "1 min", "1 h", "24 h", "2 d"]
+        );
         assert!(until(&0.0).ends_with(" late"));
     }
 }

@@ -146,7 +146,11 @@ fn pieces(text: &str, words: &str) -> Vec<Piece> {
     let lower = text.to_lowercase();
     // Lower case may have other lengths in a few scripts: then nothing is marked, rather than the wrong thing.
     let words: Vec<String> = match lower.len() == text.len() {
-        true => words.lines().map(|word| word.trim().to_lowercase()).filter(|word| word.len() > 1).collect(),
+        true => words
+            .lines()
+            .map(|word| word.trim().to_lowercase())
+            .filter(|word| word.len() > 1)
+            .collect(),
         false => Vec::new(),
     };
     let mut pieces: Vec<Piece> = Vec::new();
@@ -187,7 +191,8 @@ fn findings(told: &Value) -> Vec<Finding> {
             label: word("label"),
             detector: word("detector"),
             percent: format!("{:.0} %", score(finding) * 100.0),
-            at: span.map_or_else(String::new, |(from, to)| format!("{}–{}", clock(from), clock(to))),
+            at: span
+                .map_or_else(String::new, |(from, to)| format!("{}–{}", clock(from), clock(to))),
             span,
         }
     };
@@ -195,7 +200,8 @@ fn findings(told: &Value) -> Vec<Finding> {
 }
 
 fn media(told: &Value) -> Vec<Medium> {
-    let spans: Vec<u64> = findings(told).iter().filter_map(|one| one.span.map(|(from, _)| from)).collect();
+    let spans: Vec<u64> =
+        findings(told).iter().filter_map(|one| one.span.map(|(from, _)| from)).collect();
     let all = told["media"].as_array().map(Vec::as_slice).unwrap_or_default();
     let medium = |(index, medium): (usize, &Value)| {
         let number = |key: &str| medium[key].as_f64().unwrap_or_default();
@@ -204,7 +210,10 @@ fn media(told: &Value) -> Vec<Medium> {
         let face = |face: &Value| serde_json::from_value(face["box"].clone()).ok();
         let mut moments: Vec<u64> = match duration_ms {
             0 => Vec::new(),
-            all => (0..6).map(|n| n * all / 6).chain(spans.iter().copied().filter(|at| *at <= all)).collect(),
+            all => (0..6)
+                .map(|n| n * all / 6)
+                .chain(spans.iter().copied().filter(|at| *at <= all))
+                .collect(),
         };
         moments.sort_unstable();
         moments.dedup_by_key(|ms| *ms / 1000);
@@ -257,14 +266,19 @@ pub(in crate::screens) async fn preview(
     if answer.content_type != "image/jpeg" {
         return Err(Refusal::new(StatusCode::BAD_GATEWAY, "the box sent no picture"));
     }
-    let headers = [(header::CONTENT_TYPE, "image/jpeg"), (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
+    let headers = [
+        (header::CONTENT_TYPE, "image/jpeg"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+    ];
     Ok((headers, answer.bytes).into_response())
 }
 
 fn refusal(unmet: Unmet) -> Refusal {
     match unmet {
         Unmet::Hub(error) => error.into(),
-        unmet => Refusal::new(StatusCode::BAD_GATEWAY, format!("the box shows no picture: {unmet}")),
+        unmet => {
+            Refusal::new(StatusCode::BAD_GATEWAY, format!("the box shows no picture: {unmet}"))
+        }
     }
 }
 
@@ -301,7 +315,9 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, words: &str) -> String {
-        let mark = |piece: &Piece| if piece.matched { format!("[{}]", piece.text) } else { piece.text.clone() };
+        let mark = |piece: &Piece| {
+            if piece.matched { format!("[{}]", piece.text) } else { piece.text.clone() }
+        };
         pieces(text, words).iter().map(mark).collect()
     }
 

@@ -194,7 +194,11 @@ async fn decided(
         newest = newest && undone;
         all.push(Decided {
             decision: row.try_get(0)?,
-            undoable: first && !undone && !item.open && (own || who.may(Right::Senior)) && matches!(verb.as_str(), "approve" | "reject"),
+            undoable: first
+                && !undone
+                && !item.open
+                && (own || who.may(Right::Senior))
+                && matches!(verb.as_str(), "approve" | "reject"),
             verb,
             policy: row.try_get(2)?,
             reason: row.try_get(3)?,
