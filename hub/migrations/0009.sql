@@ -23,7 +23,8 @@ CREATE TABLE accounts (
     disabled_at timestamptz,
     -- When somebody last confirmed that it still needs what it may.
     confirmed_at timestamptz NOT NULL DEFAULT now(),
-    confirmed_by text NOT NULL
+    confirmed_by text NOT NULL,
+    seen_at timestamptz
 );
 
 -- Lines by which an account's owner sets password and second factor: for the first time, or anew.
@@ -70,7 +71,7 @@ CREATE TABLE audit (
     chain bytea NOT NULL CHECK (length(chain) = 32),
     signature bytea NOT NULL
 );
-CREATE INDEX audit_account ON audit (account, seq DESC);
+CREATE INDEX audit_actor ON audit (actor, seq DESC);
 CREATE INDEX audit_subject ON audit (subject, seq DESC);
 CREATE INDEX audit_action ON audit (action, seq DESC);
 CREATE FUNCTION audit_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -113,8 +114,7 @@ CREATE TABLE reviews (
 );
 CREATE INDEX reviews_queue ON reviews (tab, severity DESC, since, box, subject) WHERE open;
 CREATE INDEX reviews_tenant ON reviews (tenant, tab, severity DESC, since) WHERE open;
-CREATE INDEX reviews_due ON reviews (due_at) WHERE open;
-CREATE INDEX reviews_claimed ON reviews (claimed_by) WHERE open AND claimed_by IS NOT NULL;
+CREATE INDEX reviews_assigned ON reviews (assignee) WHERE open AND assignee IS NOT NULL;
 
 -- What people decided, and took back.
 CREATE TABLE review_decisions (
@@ -150,6 +150,9 @@ CREATE TABLE review_decisions (
 CREATE INDEX review_decisions_subject ON review_decisions (box, subject, at DESC);
 CREATE INDEX review_decisions_account ON review_decisions (account, at DESC);
 CREATE INDEX review_decisions_time ON review_decisions (at);
+CREATE INDEX review_decisions_listed ON review_decisions (tenant) WHERE listed <> '[]';
+CREATE INDEX review_decisions_place ON review_decisions (box, epoch, lane, seq);
+CREATE INDEX review_decisions_undo ON review_decisions (box, undo_epoch, lane, undo_seq) WHERE undo_seq IS NOT NULL;
 -- Whatever goes wrong elsewhere: one decision about what was seen.
 CREATE UNIQUE INDEX review_decisions_once ON review_decisions (box, subject, seen) WHERE undone_at IS NULL AND verb IN ('approve', 'reject');
 
@@ -164,6 +167,16 @@ CREATE TABLE review_comments (
     PRIMARY KEY (box, comment)
 );
 CREATE INDEX review_comments_subject ON review_comments (box, subject, at);
+
+-- Where reports about a submission stand in the journals: what was written in them is a side record of the reporter's.
+CREATE TABLE review_reports (
+    box uuid NOT NULL,
+    subject uuid NOT NULL,
+    epoch bigint NOT NULL,
+    lane smallint NOT NULL,
+    seq bigint NOT NULL,
+    PRIMARY KEY (box, subject, epoch, lane, seq)
+);
 
 -- What takes two people: asked for by one, granted or denied by another.
 CREATE TABLE approvals (
@@ -204,10 +217,17 @@ CREATE INDEX list_entries_time ON list_entries (tenant, ordered_at DESC);
 -- Who looks at the queue learns within moments that it has changed.
 CREATE FUNCTION tell_of_reviews() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('weir_reviews', '');
+    IF EXISTS (SELECT 1 FROM now) THEN
+        PERFORM pg_notify('weir_reviews', '');
+    END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER tell_of_reviews AFTER INSERT OR UPDATE OR DELETE ON reviews FOR EACH STATEMENT EXECUTE FUNCTION tell_of_reviews();
+-- Once a statement, and not where nothing came, went or changed its place: a notice holds up other commits for a moment.
+CREATE TRIGGER tell_of_new_reviews AFTER INSERT ON reviews REFERENCING NEW TABLE AS now FOR EACH STATEMENT EXECUTE FUNCTION tell_of_reviews();
+CREATE TRIGGER tell_of_changed_reviews AFTER UPDATE ON reviews REFERENCING NEW TABLE AS now FOR EACH STATEMENT EXECUTE FUNCTION tell_of_reviews();
+
+-- What a submission consists of.
+CREATE INDEX media_submission ON media (box, submission);
 
 -- What one box decided last, also where it fell silent long ago.
 CREATE INDEX verdicts_box ON verdicts (box, received_at);

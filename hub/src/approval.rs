@@ -122,7 +122,7 @@ pub async fn list(client: &Client) -> Result<Vec<Approval>, Error> {
     let query = "SELECT p.approval, p.action, p.subject, p.why, p.asked_by, a.shown, extract(epoch FROM p.asked_at)::float8,
             extract(epoch FROM p.expires_at)::float8, s.shown, p.granted
         FROM approvals p JOIN accounts a ON a.account = p.asked_by LEFT JOIN accounts s ON s.account = p.settled_by
-        ORDER BY p.settled_at IS NOT NULL, p.asked_at DESC LIMIT 100";
+        WHERE p.settled_at IS NOT NULL OR p.expires_at > now() ORDER BY p.settled_at IS NOT NULL, p.asked_at DESC LIMIT 100";
     let approval = |row: &tokio_postgres::Row| {
         Ok(Approval {
             approval: row.try_get(0)?,
@@ -161,11 +161,11 @@ pub async fn settle(
     let (wanted, asked_by, why): (serde_json::Value, Uuid, String) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let me = who.account.account;
-    if grant && asked_by == me {
-        return Err(Error::Refused("you asked for it: somebody else has to approve".into()));
-    }
     let grave: Grave =
         serde_json::from_value(wanted).map_err(|error| Error::Damaged(error.to_string()))?;
+    if grant {
+        independent(client, who, asked_by, &grave).await?;
+    }
     if asked_by == me {
         // One may take back what one asked for.
         client.execute("DELETE FROM approvals WHERE approval = $1", &[&id]).await?;
@@ -177,7 +177,11 @@ pub async fn settle(
         done(client, key, who, &grave).await?;
     }
     let deed = Deed {
-        action: if grant { "approval.grant" } else { "approval.deny" },
+        action: match (grant, asked_by == me) {
+            (true, _) => "approval.grant",
+            (false, true) => "approval.withdraw",
+            (false, false) => "approval.deny",
+        },
         subject: grave.subject(),
         tenant: None,
         why: &why,
@@ -186,6 +190,36 @@ pub async fn settle(
     audit::note(client, key, who.into(), &deed).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// Whether the second person is one: not who asked, nor whom it is about, nor made, let in or promoted by who asked.
+async fn independent(
+    client: &Client,
+    who: &Who,
+    asked_by: Uuid,
+    grave: &Grave,
+) -> Result<(), Error> {
+    let me = who.account.account;
+    let refused = |why: &str| Err(Error::Refused(why.to_owned()));
+    if asked_by == me {
+        return refused("you asked for it: somebody else has to approve");
+    }
+    if matches!(grave, Grave::Role { account, .. } if *account == me) {
+        return refused("it is about you: somebody else has to approve");
+    }
+    let asker = account::find(client, asked_by).await?;
+    if asker.disabled_at.is_some() {
+        return refused("who asked is switched off: it has to be asked for anew");
+    }
+    // Each of these shows or makes an invitation, by which whoever made it could be the other person.
+    let made = "SELECT 1 FROM audit WHERE account = $1 AND subject = $2 AND action IN ('account.add', 'account.invite', 'account.on')
+        AND at > now() - interval '30 days' LIMIT 1";
+    match client.query_opt(made, &[&asked_by, &who.account.name]).await? {
+        Some(_) => refused(
+            "who asked has let you in within the last thirty days: a third person has to approve",
+        ),
+        None => Ok(()),
+    }
 }
 
 async fn done(client: &Client, key: &HubKey, who: &Who, grave: &Grave) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 //! An entry is JSON. `chain = SHA-256(0x01 ‖ previous ‖ entry)`, from 32 zero bytes; the hub's key signs `"weir audit 1" 0x00 ‖ chain`. Who can
 //! write to the database but has not the key can neither alter nor insert an entry unseen, nor take one out but from the end.
 
+use domain::directive::{KeyUse, Order, SignedDirective};
 use domain::journal::{GENESIS, Sha256};
 use ring::digest::{Context, SHA256};
 use ring::signature::{ED25519, UnparsedPublicKey};
@@ -143,6 +144,33 @@ fn signed(chain: Sha256) -> Vec<u8> {
     [b"weir audit 1\0".as_slice(), &chain.0].concat()
 }
 
+/// The key in use, and older ones as far as each signed, together with the one that came after it, the order that replaced it. What else
+/// the database calls a key is nobody's word.
+async fn trusted(client: &Client, key: &HubKey) -> Result<Vec<PublicKey>, Error> {
+    let mut trusted = vec![PublicKey::of(key.public_key())?];
+    let candidates = receipt::keys(client).await?;
+    let query =
+        "SELECT bytes, signatures FROM directives WHERE kind = 'rotate' ORDER BY ordered_at DESC";
+    let rows = client.query(query, &[]).await?;
+    let mut next = 0;
+    while let Some(newer) = trusted.get(next).copied() {
+        next += 1;
+        for row in &rows {
+            let signed = SignedDirective { bytes: row.try_get(0)?, signatures: row.try_get(1)? };
+            let by = |key: &PublicKey| signed.open(key.bytes()).ok();
+            let names = by(&newer).is_some_and(|told| {
+                matches!(told.order, Some(Order::Rotate(rotate)) if rotate.of == KeyUse::Hub && rotate.key.0 == *newer.bytes())
+            });
+            if names {
+                let older = candidates.iter().map(|(key, _)| *key).filter(|key| by(key).is_some());
+                let older: Vec<PublicKey> = older.filter(|key| !trusted.contains(key)).collect();
+                trusted.extend(older);
+            }
+        }
+    }
+    Ok(trusted)
+}
+
 /// What came of verifying.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Checked {
@@ -158,13 +186,13 @@ const LINES: usize = 20;
 /// Rows that are read at a time.
 const ROWS: i64 = 10_000;
 
-/// Recomputes the chain from its first entry, checks each signature against the keys that the hub had, and that what people search by is
+/// Recomputes the chain from its first entry, checks each signature against the key in use and those that it vouches for, and that what people search by is
 /// what the entries say.
 ///
 /// # Errors
 /// Where the database is away.
-pub async fn verify(client: &Client) -> Result<Checked, Error> {
-    let keys = receipt::keys(client).await?;
+pub async fn verify(client: &Client, key: &HubKey) -> Result<Checked, Error> {
+    let keys = trusted(client, key).await?;
     let (mut checked, mut previous, mut last) = (Checked::default(), GENESIS, 0_i64);
     loop {
         let query = "SELECT seq, record, chain, signature, actor, action, subject, tenant, (extract(epoch FROM at) * 1000)::bigint
@@ -193,7 +221,7 @@ pub async fn verify(client: &Client) -> Result<Checked, Error> {
                 let key = UnparsedPublicKey::new(&ED25519, key.bytes());
                 key.verify(&bytes, &signature).is_ok()
             };
-            if !keys.iter().any(|(key, _)| by(key)) {
+            if !keys.iter().any(by) {
                 say("no key of this hub signed it");
             }
             let told: Value = serde_json::from_slice(&record).unwrap_or_default();

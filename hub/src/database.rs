@@ -36,6 +36,14 @@ impl Database {
         Ok(Self { config })
     }
 
+    /// The same where no statement may take longer: whoever asked has given up by then, and others wait for the connection.
+    pub fn within(mut self, limit: Duration) -> Self {
+        let own = self.config.get_options().unwrap_or_default();
+        let options = format!("{own} -c statement_timeout={}", limit.as_millis());
+        self.config.options(options.trim());
+        self
+    }
+
     /// As it was read.
     pub(crate) fn config(&self) -> &tokio_postgres::Config {
         &self.config

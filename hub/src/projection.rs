@@ -141,7 +141,7 @@ impl Projection {
                     self.intake.standing(of, decided.tenant.as_str(), note);
                 }
             }
-            (Body::Reported(report), Some(id)) => self.intake.reported(of, id, report),
+            (Body::Reported(report), Some(id)) => self.intake.reported(place, id, report),
             (Body::Appealed(appeal), Some(id)) => self.intake.appealed(of, id, appeal),
             (Body::Directed(directed), _) => {
                 let (at, directed) = (record.at.0, directed.clone());

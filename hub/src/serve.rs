@@ -33,6 +33,9 @@ const BLOB_POOL: usize = 2;
 /// For requests to boxes: an answer takes its time to go through.
 const DESK_POOL: usize = 4;
 
+/// How long a statement of a call may take: less than the call.
+const STATEMENT: Duration = Duration::from_secs(25);
+
 /// How often partitions are made ahead and old ones dropped.
 const CHORES: Duration = Duration::from_secs(3600);
 
@@ -85,9 +88,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     chores.spawn(desk.clone().run(config.database.clone()));
     let (tell, news) = watch::channel(0);
     chores.spawn(review::news::follow(config.database.clone(), tell));
-    let pool = Arc::new(Pool::new(config.database, API_POOL));
+    let pool = Arc::new(Pool::new(config.database.within(STATEMENT), API_POOL));
     let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker).asking(desk);
-    let mut api = api.ordering(Arc::clone(&key)).told(news);
+    let mut api = api.ordering(Arc::clone(&key)).told(news, stopped.clone());
     if let Some(own) = &own {
         api = api.enrolling(Arc::clone(&own.issuer), key.public_key());
     }

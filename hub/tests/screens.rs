@@ -178,6 +178,26 @@ fn another_tenants_item_is_not_there_by_whichever_way() {
         let page = if *method == "GET" { ann.see(&path) } else { ann.send(&path, &form) };
         assert_eq!(page.status, 404, "{path}: {page:?}");
     }
+    hub.query("SELECT ensure_day(now()::date)");
+    hub.query(&format!("INSERT INTO verdicts VALUES ('{of}', 1, 1, 1, '{other}', 0, NULL, true, 0, now(), 'film', 'held', 'high', 'hide', 'p@1', '[]', '{{}}')"));
+    hub.query(&format!(
+        "INSERT INTO review_decisions (box, subject, decision, tab, tenant, verb, seen, policy, reason, remember, account, actor)
+         VALUES ('{of}', '{other}', '{of}', 'flagged', 'film', 'approve', 0, 'none', 'x', false, '{of}', 'x')"
+    ));
+    assert_eq!(ann.send(&format!("/ops/review/{of}/decisions/{of}/undo"), &[]).status, 404);
+    hub.query("DELETE FROM review_decisions");
+    assert_eq!(ann.see(&format!("/ops/verdicts/{of}/{other}")).status, 404);
+    assert_eq!(ann.see(&format!("/ops/verdicts/{of}/{other}/proof")).status, 403);
+    assert!(!ann.see("/ops/verdicts").body.contains(&other[28..]));
+    let list = [
+        ("tenant", "film"),
+        ("what", "on"),
+        ("of", "sha256"),
+        ("category", "hate"),
+        ("why", "because"),
+        ("hash", &"ab".repeat(32)),
+    ];
+    assert_eq!(ann.send("/ops/lists", &list).status, 404);
     let queue = ann.see("/ops/review");
     assert!(queue.body.contains(&items[0].1[28..]) && !queue.body.contains(&items[1].1[28..]));
     let bulk = [("item", format!("{of}/{other}/0"))];
@@ -228,6 +248,20 @@ fn what_takes_two_people_is_not_done_by_one() {
     let (ann, ben) =
         (Person::new(&hub, "ann", "admin", &[]), Person::new(&hub, "ben", "admin", &[]));
     let (ann, ben) = (ann.visit(&hub), ben.visit(&hub));
+    // Whoever hands out the invitation could be the other person.
+    assert_eq!(
+        ann.send(
+            "/ops/accounts",
+            &[("name", "eve"), ("shown", ""), ("role", "admin"), ("tenants", "")]
+        )
+        .status,
+        200
+    );
+    assert_eq!(hub.query("SELECT role FROM accounts WHERE name = 'eve'"), ["observer"]);
+    hub.query("UPDATE accounts SET role = 'admin' WHERE name = 'eve'; DELETE FROM approvals");
+    let settings = hub.settings();
+    let line = hub.run(&["account", "invite", "eve", "--config", settings.to_str().unwrap()]);
+    let eve = Person::invited(&hub, "eve", &line).visit(&hub);
     let revoke =
         ann.send(&format!("/ops/fleet/{of}"), &[("what", "revoke"), ("why", "it was stolen")]);
     assert_eq!(revoke.status, 303, "{revoke:?}");
@@ -236,6 +270,7 @@ fn what_takes_two_people_is_not_done_by_one() {
     let id = hub.query("SELECT approval FROM approvals").remove(0);
     let path = format!("/ops/approvals/{id}");
     assert_eq!(ann.send(&path, &[("grant", "1")]).status, 403, "not by who asked");
+    assert_eq!(eve.send(&path, &[("grant", "1")]).status, 403, "not by whom they let in");
     assert_eq!(state(), ["enrolled"]);
     assert_eq!(ben.send(&path, &[("grant", "1")]).status, 303);
     assert_eq!(state(), ["revoked"]);
@@ -244,6 +279,66 @@ fn what_takes_two_people_is_not_done_by_one() {
         "SELECT action FROM audit WHERE action LIKE 'approval%' OR action LIKE 'box%' ORDER BY seq",
     );
     assert_eq!(actions, ["box.revoke.ask", "approval.grant"]);
+}
+
+#[test]
+fn an_appeal_is_decided_by_another_person_and_a_decision_of_the_machine_is_enough_for_it() {
+    let hub = Hub::start();
+    hub.run(&["tenant", "add", "campus"]);
+    let (of, subject) = items(&hub, &["campus"]).remove(0);
+    hub.query("SELECT ensure_day(now()::date)");
+    // As it comes from a box: the queue never heard of the machine's decision.
+    hub.query("UPDATE reviews SET tab = 'appeals', appealed = 0, number = NULL");
+    hub.query(&format!("INSERT INTO verdicts VALUES ('{of}', 1, 1, 1, '{subject}', 0, NULL, true, 0, now(), 'campus', 'rejected', 'high', 'reject', 'p@1', '[]', '{{}}')"));
+    let names = ["ann", "ben", "cat"];
+    let roles = ["senior_moderator", "senior_moderator", "moderator"];
+    let people: Vec<Person> =
+        names.iter().zip(roles).map(|(name, role)| Person::new(&hub, name, role, &[])).collect();
+    let [ann, ben, cat] = [0, 1, 2].map(|n| people[n].visit(&hub));
+    let first = hub.query("SELECT account FROM accounts WHERE name = 'ann'").remove(0);
+    hub.query(&format!(
+        "INSERT INTO review_decisions (box, subject, decision, tab, tenant, verb, seen, policy, reason, remember, account, actor)
+         VALUES ('{of}', '{subject}', '{of}', 'flagged', 'campus', 'dismiss', NULL, 'none', 'x', false, '{first}', 'ann')"
+    ));
+    let path = format!("/ops/review/{of}/{subject}");
+    let form = [("verb", "approve"), ("reason", "it is a painting"), ("seen", "0")];
+    assert_eq!(cat.send(&format!("{path}/claim"), &[]).status, 409, "not by a moderator");
+    assert_eq!(ann.send(&format!("{path}/claim"), &[]).status, 303);
+    let again = ann.send(&format!("{path}/decide"), &form);
+    assert!(
+        again.status == 409 && again.body.contains("somebody else decides the appeal"),
+        "{again:?}"
+    );
+    assert_eq!(ann.send(&format!("{path}/release"), &[("tab", "appeals")]).status, 303);
+    assert_eq!(
+        ann.send("/ops/review/next", &[("tab", "appeals")]).location,
+        "/ops/review?tab=appeals&done=empty"
+    );
+    assert_eq!(ben.send("/ops/review/next", &[("tab", "appeals")]).location, path);
+    let done = ben.send(&format!("{path}/decide"), &form);
+    assert_eq!(done.status, 303, "{done:?}");
+    let children = [
+        ("verb", "reject"),
+        ("category", "sexual/minors"),
+        ("severity", "critical"),
+        ("reason", "because"),
+        ("seen", "0"),
+    ];
+    hub.query("DELETE FROM review_decisions; UPDATE reviews SET open = true, tab = 'flagged', appealed = NULL");
+    assert_eq!(cat.send(&format!("{path}/claim"), &[]).status, 303);
+    assert_eq!(cat.send(&format!("{path}/decide"), &children).status, 409, "escalate it");
+    assert_eq!(cat.send(&format!("{path}/escalate"), &[]).status, 303);
+    assert_eq!(cat.send(&format!("{path}/claim"), &[]).status, 409);
+}
+
+#[test]
+fn a_hub_with_somebody_watching_stops_in_order() {
+    let mut hub = Hub::start();
+    let ann = Person::new(&hub, "ann", "moderator", &[]).visit(&hub);
+    let watching = hub.watch("/ops/review/live", &ann.cookie);
+    drop(ann);
+    assert_eq!(hub.stop(), Some(0));
+    drop(watching);
 }
 
 #[test]
@@ -276,6 +371,12 @@ fn an_audit_entry_that_was_changed_taken_out_or_put_in_is_told() {
         hub.query(&format!("{off}{back}"));
         assert!(held(&ann.see("/ops/audit?verify=1")), "{back}");
     }
+    // A key that somebody puts into the database vouches for nothing.
+    hub.query("INSERT INTO hub_keys (public_key) VALUES (decode('3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c', 'hex'))");
+    hub.query(&format!(
+        "{off}UPDATE audit SET signature = decode(repeat('00', 64), 'hex') WHERE seq = 1"
+    ));
+    assert!(ann.see("/ops/audit?verify=1").body.contains("no key of this hub signed it"));
     // An export is noted, and its link is nobody else's.
     let page = ann.send("/ops/audit/export", &[("format", "csv")]);
     let (_, rest) = page.body.split_once("id=\"download\" href=\"").unwrap();

@@ -252,6 +252,19 @@ impl Hub {
         child.wait().unwrap();
     }
 
+    /// Ends it in order; its exit code, where that took less than its own patience.
+    ///
+    /// # Panics
+    /// Where it does not run, or does not end.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("the hub runs");
+        let begun = std::time::Instant::now();
+        let status = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        assert!(status.success());
+        let code = child.wait().unwrap().code();
+        (begun.elapsed() < std::time::Duration::from_secs(8)).then_some(code).flatten()
+    }
+
     /// A line by which one box enrols.
     pub fn token(&self) -> String {
         let mut command = self.command(&["token", "enroll", "--config"]);

@@ -60,7 +60,14 @@ impl Person {
         let mut words =
             vec!["account", "add", name, "--role", role, "--config", settings.to_str().unwrap()];
         words.extend(tenants.iter().flat_map(|tenant| ["--tenant", tenant]));
-        let address = hub.run(&words);
+        Self::invited(hub, name, &hub.run(&words))
+    }
+
+    /// Sets an account up by the line of its invitation.
+    ///
+    /// # Panics
+    /// Where any step is refused.
+    pub fn invited(hub: &Hub, name: &str, address: &str) -> Self {
         let (_, invitation) = address.split_once("invitation=").unwrap();
         let page = hub.see(&format!("/ops/welcome?invitation={invitation}"), "");
         let (_, rest) = page.body.split_once("<code id=\"key\">").unwrap();
@@ -170,6 +177,18 @@ impl Visitor<'_> {
 }
 
 impl Hub {
+    /// Looks at a screen that goes on for as long as this is kept; its beginning has come.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn watch(&self, path: &str, cookie: &str) -> impl Sized + use<> {
+        let call =
+            screens(&self.dir().join("authority.pem")).get(format!("{}{path}", self.address()));
+        let answer = call.header("cookie", cookie).call().unwrap();
+        assert_eq!(answer.status(), 200);
+        answer
+    }
+
     /// Looks at a screen, with a cookie where one is given. Redirects are not followed.
     ///
     /// # Panics

@@ -41,19 +41,27 @@ fn a_moderator_rejects_with_the_keyboard_and_both_boxes_refuse_it() {
     let medium = scene(1600, 1200, 7).jpeg(90).unwrap();
     let text = "i want to kill myself <img src=x onerror=alert(1)> & \"friends\"";
     let id = held(&one, &medium, text);
+    let kind = ("content-type", "application/json");
+    let report =
+        json!({ "submission": id, "reason": "other", "text": "look <script>alert(1)</script>" });
+    let report = one.service().call("POST", "/v1/reports", &[kind], report.to_string().as_bytes());
+    assert_eq!(report.status, 201, "{report:?}");
+    until("the queue has the report", || hub.query("SELECT 1 FROM review_reports").pop());
     until("the queue has it", || hub.query("SELECT 1 FROM reviews WHERE open").pop());
 
     let person = Person::new(&hub, "zuri", "senior_moderator", &[]);
     let browser = Browser::start(1440, 900);
     person.log_in(&hub, &browser);
-    browser.open(&format!("{}/ops/review?tab=flagged", hub.address()));
-    assert_eq!(browser.text("[data-tab=flagged] .count"), "1");
+    browser.open(&format!("{}/ops/review?tab=reports", hub.address()));
+    assert_eq!(browser.text("[data-tab=reports] .count"), "1");
     browser.keys("n");
     browser.appears("#decision-form");
     browser.until("return document.querySelector('#evidence .picture img')?.complete === true");
     let veiled = "return document.querySelector('#evidence .picture').classList.contains('veiled')";
     assert_eq!(browser.run(veiled), json!(true), "blurred until revealed");
     assert_eq!(browser.text("#caption"), text);
+    let words = browser.run("return [...document.querySelectorAll('#evidence blockquote')].map((one) => one.textContent).join('|')");
+    assert!(words.as_str().unwrap().contains("look <script>alert(1)</script>"), "{words}");
     browser.keys("r");
     browser
         .until("return !document.querySelector('#evidence .picture').classList.contains('veiled')");
@@ -73,7 +81,7 @@ fn a_moderator_rejects_with_the_keyboard_and_both_boxes_refuse_it() {
     assert_eq!(posted(&two, &photo(3)), json!("approved"), "another one not");
 
     // Taken back: as it was on its box, and neither box refuses the medium any more.
-    browser.open(&format!("{}/ops/review?tab=flagged", hub.address()));
+    browser.open(&format!("{}/ops/review?tab=reports", hub.address()));
     let of = hub.query("SELECT box FROM reviews")[0].clone();
     browser.open(&format!("{}/ops/review/{of}/{id}", hub.address()));
     browser.reads(".receipt", "applied");

@@ -13,6 +13,9 @@ function ago(at) {
 const tabs = document.querySelector("[data-live]");
 if (tabs) {
   const source = new EventSource(tabs.dataset.live);
+  // Old numbers are told to be old.
+  source.addEventListener("error", () => tabs.classList.add("old"));
+  source.addEventListener("open", () => tabs.classList.remove("old"));
   source.addEventListener("counts", (event) => {
     for (const count of JSON.parse(event.data)) {
       const tab = tabs.querySelector(`[data-tab="${count.tab}"]`);
@@ -32,7 +35,7 @@ if (tabs) {
 
 const follow = document.querySelector("[data-feed]");
 if (follow) {
-  const rows = document.querySelector("#feed tbody");
+  const rows = document.querySelector("#feed tbody") ?? document.createElement("tbody");
   const MOST = 200;
   let source = null;
   const cell = (row, text) => { const td = document.createElement("td"); td.append(text); row.append(td); };

@@ -4,7 +4,7 @@
 const typing = (target) => target.matches("textarea, select, input:not([type=checkbox]):not([type=radio])");
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   const focus = document.querySelector(`[data-focus="${CSS.escape(event.key)}"]`);
   const found = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (focus) {
@@ -32,8 +32,16 @@ if (form && form.elements.category) {
 
 async function reveal(form) {
   const sent = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-  if (!sent.ok) return;
-  form.closest("figure").querySelector(".picture").classList.remove("veiled");
+  const figure = form.closest("figure");
+  if (!sent.ok) {
+    form.querySelector("button").textContent = "Not possible now: load the page again";
+    return;
+  }
+  const image = figure.querySelector("img");
+  figure.querySelector(".picture")?.classList.remove("veiled");
+  if (image) image.alt = image.alt.replace(", blurred until revealed", "");
+  figure.tabIndex = -1;
+  figure.focus();
   form.remove();
 }
 
@@ -46,7 +54,8 @@ if (evidence) {
   evidence.addEventListener("click", (event) => {
     if (!event.target.matches("[data-moment]")) return;
     event.preventDefault();
-    event.target.closest("figure").querySelector("img").src = event.target.href;
+    const image = event.target.closest("figure").querySelector("img");
+    if (image) image.src = event.target.href;
   });
   evidence.addEventListener("error", (event) => {
     if (!event.target.matches("img")) return;
@@ -56,7 +65,7 @@ if (evidence) {
     event.target.closest(".picture").replaceWith(gone);
   }, true);
   fetch(evidence.dataset.load)
-    .then((answer) => (answer.ok ? answer.text() : Promise.reject(new Error(`${answer.status}`))))
+    .then((answer) => (answer.ok && !answer.redirected ? answer.text() : Promise.reject(new Error(`${answer.status}`))))
     .then((html) => {
       const fresh = new DOMParser().parseFromString(html, "text/html");
       evidence.replaceChildren(...fresh.body.childNodes);

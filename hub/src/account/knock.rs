@@ -15,6 +15,9 @@ const SAME: i64 = 5;
 const NETWORK: i64 = 20;
 const ACCOUNT: i64 = 100;
 
+/// Wrong codes of one account from anywhere: whoever comes so far has the password.
+const CODES: i64 = 10;
+
 /// An attempt: counted as failed until it turns out right, so that many at once are no way around the limit.
 #[derive(Debug)]
 pub struct Attempt([String; 3]);
@@ -25,6 +28,27 @@ impl Attempt {
     /// # Errors
     /// [`Error::Refused`] where there were too many, or where the database is away.
     pub async fn begin(client: &Client, name: &str, from: IpAddr) -> Result<Self, Error> {
+        Self::within(client, name, from, [SAME, NETWORK, ACCOUNT]).await
+    }
+
+    /// Begins one at the second factor.
+    ///
+    /// # Errors
+    /// As [`Attempt::begin`].
+    pub async fn begin_code(
+        client: &Client,
+        account: uuid::Uuid,
+        from: IpAddr,
+    ) -> Result<Self, Error> {
+        Self::within(client, &format!("code of {account}"), from, [SAME, NETWORK, CODES]).await
+    }
+
+    async fn within(
+        client: &Client,
+        name: &str,
+        from: IpAddr,
+        most: [i64; 3],
+    ) -> Result<Self, Error> {
         let network = network(from);
         let counted =
             [format!("{name} from {network}"), format!("from {network}"), format!("as {name}")];
@@ -35,7 +59,7 @@ impl Attempt {
         for row in &counts {
             let (what, count): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
             let at = counted.iter().position(|counted| counted == what).unwrap_or(0);
-            if count >= [SAME, NETWORK, ACCOUNT][at] {
+            if count >= most[at] {
                 let what = "too many attempts failed: try again in a quarter of an hour";
                 return Err(Error::Refused(what.into()));
             }

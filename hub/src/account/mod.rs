@@ -12,12 +12,15 @@ pub mod totp;
 use domain::journal::Sha256;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
+use serde_json::json;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 pub use role::{Right, Role};
 
 use crate::Error;
+use crate::audit::{self, Actor, Deed};
+use crate::receipt::HubKey;
 
 /// Characters of a name, and of what colleagues see.
 const NAME: usize = 64;
@@ -54,10 +57,11 @@ pub struct Account {
     pub seen_at: Option<f64>,
 }
 
-const COLUMNS: &str = "SELECT a.account, a.name, a.shown, a.role, a.tenants, a.skills, a.password IS NOT NULL,
+const COLUMNS: &str =
+    "SELECT a.account, a.name, a.shown, a.role, a.tenants, a.skills, a.password IS NOT NULL,
     extract(epoch FROM a.created_at)::float8, extract(epoch FROM a.disabled_at)::float8,
     extract(epoch FROM a.confirmed_at)::float8, a.confirmed_by,
-    (SELECT extract(epoch FROM max(s.seen_at))::float8 FROM sessions s WHERE s.account = a.account) FROM accounts a";
+    extract(epoch FROM a.seen_at)::float8 FROM accounts a";
 
 fn account(row: &Row) -> Result<Account, Error> {
     let role: &str = row.try_get(3)?;
@@ -131,6 +135,11 @@ pub async fn add(client: &Client, by: &str, newcomer: &Newcomer) -> Result<Uuid,
         return Err(Error::Invalid(what.into()));
     }
     let shown = if shown.trim().is_empty() { name } else { shown.trim() };
+    if shown == audit::operator().shown {
+        return Err(Error::Invalid(format!(
+            "`{shown}` stands for the hub's operator in the audit journal: take another"
+        )));
+    }
     if shown.chars().count() > NAME || shown.chars().any(char::is_control) {
         return Err(Error::Invalid(format!(
             "what others see has at most {NAME} characters, and no control characters"
@@ -197,9 +206,11 @@ pub async fn invited(client: &Client, secret: &str) -> Result<Invited, Error> {
 /// [`Error::Invalid`] with what to do, [`Error::NotFound`], or where the database is away.
 pub async fn accept(
     client: &mut Client,
+    key: &HubKey,
     secret: &str,
     password: String,
     code: &str,
+    remote: &str,
 ) -> Result<Account, Error> {
     let Invited { account, totp } = invited(client, secret).await?;
     password::check(&password, &account.name)?;
@@ -216,6 +227,10 @@ pub async fn accept(
     let query = "UPDATE accounts SET password = $2, totp = $3, totp_step = $4 WHERE account = $1";
     transaction.execute(query, &[&account.account, &hash, &totp, &step]).await?;
     transaction.execute("DELETE FROM sessions WHERE account = $1", &[&account.account]).await?;
+    let actor = Actor { account: Some(account.account), shown: &account.shown, remote };
+    let subject = account.name.clone();
+    let deed = Deed { action: "account.accept", subject, tenant: None, why: "", detail: json!({}) };
+    audit::note(transaction.client(), key, actor, &deed).await?;
     transaction.commit().await?;
     Ok(account)
 }
@@ -229,6 +244,9 @@ pub async fn switch(client: &Client, id: Uuid, on: bool) -> Result<(), Error> {
     client.execute(query, &[&id, &on]).await?;
     if !on {
         client.execute("DELETE FROM sessions WHERE account = $1", &[&id]).await?;
+        // What they had in hand or were given goes to others.
+        let back = "UPDATE reviews SET assignee = nullif(assignee, $1), claimed_by = nullif(claimed_by, $1) WHERE open AND (assignee = $1 OR claimed_by = $1)";
+        client.execute(back, &[&id]).await?;
     }
     Ok(())
 }

@@ -33,8 +33,8 @@ pub fn check(password: &str, name: &str) -> Result<(), Error> {
     }
     let lower = password.to_lowercase();
     let first = lower.chars().next();
-    if lower.contains(name) || lower.contains("password") || lower.chars().all(|c| Some(c) == first)
-    {
+    let named = name.len() >= 4 && lower.contains(name);
+    if named || lower.contains("password") || lower.chars().all(|c| Some(c) == first) {
         return invalid(
             "that password is among the first that somebody would try: take another".into(),
         );

@@ -36,9 +36,9 @@ pub struct Who {
 pub async fn open(client: &Client, id: Uuid, whole: bool, remote: &str) -> Result<String, Error> {
     let cookie = secret()?;
     let swept =
-        "DELETE FROM sessions WHERE ends_at < now() OR account = $1 AND secret_sha256 NOT IN
-        (SELECT secret_sha256 FROM sessions WHERE account = $1 ORDER BY began_at DESC LIMIT $2)";
-    client.execute(swept, &[&id, &(SESSIONS - 1)]).await?;
+        "DELETE FROM sessions WHERE ends_at < now() OR account = $1 AND whole = $3 AND secret_sha256 NOT IN
+        (SELECT secret_sha256 FROM sessions WHERE account = $1 AND whole = $3 ORDER BY began_at DESC LIMIT $2)";
+    client.execute(swept, &[&id, &(SESSIONS - 1), &whole]).await?;
     let query = "INSERT INTO sessions (secret_sha256, account, whole, ends_at, remote)
         VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5)";
     let life = if whole { WHOLE_S } else { HALF_S };
@@ -59,7 +59,8 @@ pub async fn whose(client: &Client, cookie: &str, whole: bool) -> Result<Option<
         return Ok(None);
     };
     if row.try_get(1)? {
-        let seen = "UPDATE sessions SET seen_at = now() WHERE secret_sha256 = $1";
+        let seen = "WITH a AS (UPDATE accounts SET seen_at = now() WHERE account = (SELECT account FROM sessions WHERE secret_sha256 = $1))
+            UPDATE sessions SET seen_at = now() WHERE secret_sha256 = $1";
         client.execute(seen, &[&session]).await?;
     }
     let account = super::find(client, row.try_get(0)?).await?;

@@ -56,6 +56,8 @@ pub struct Api {
     desk: Option<Desk>,
     /// Moves when the queue of reviews has changed.
     news: watch::Receiver<u64>,
+    /// Whether the hub stops: what goes on for ever ends then.
+    stopped: watch::Receiver<bool>,
 }
 
 /// What boxes meet that come for a certificate.
@@ -77,6 +79,7 @@ impl Api {
             broker: None,
             desk: None,
             news: watch::channel(0).1,
+            stopped: watch::channel(false).1,
         }
     }
 
@@ -85,9 +88,20 @@ impl Api {
         Self { key: Some(key), ..self }
     }
 
-    /// Hears when the queue of reviews changes.
-    pub fn told(self, news: watch::Receiver<u64>) -> Self {
-        Self { news, ..self }
+    /// Hears when the queue of reviews changes, and when the hub stops.
+    pub fn told(self, news: watch::Receiver<u64>, stopped: watch::Receiver<bool>) -> Self {
+        Self { news, stopped, ..self }
+    }
+
+    /// Comes when the hub stops.
+    pub(crate) fn ending(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.stopped.clone();
+        async move {
+            // Without a hub around it, as in a test, nothing ever stops.
+            if stopped.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     pub(crate) fn pool(&self) -> &Pool {

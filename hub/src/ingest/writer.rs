@@ -264,7 +264,7 @@ impl Writer {
         let lane = place.to.to_string();
         self.client.execute(query, &[of, &epoch, &lane, &seq, &refused, at]).await?;
         if let Some(why) = refused {
-            decide::refused(&self.client, *of, (epoch, &lane, seq), why).await?;
+            decide::refused(&self.client, &self.key, *of, (epoch, &lane, seq), why).await?;
         }
         lost::receive(&self.client, &self.key, *of, directed, copy.as_deref()).await
     }

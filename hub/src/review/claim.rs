@@ -1,4 +1,4 @@
-//! Who has an item in hand: one person, for a quarter of an hour from their last move.
+//! Who has an item in hand: one person, for a quarter of an hour. Comments and looking at pictures hold on to it.
 
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -31,6 +31,16 @@ pub async fn claim(client: &Client, who: &Who, of: Uuid, subject: Uuid) -> Resul
         (true, Some(shown)) => format!("{shown} has it in hand"),
         (true, None) => "somebody was faster: try again".into(),
     }))
+}
+
+/// Holds on to an item that one has in hand.
+///
+/// # Errors
+/// Where the database is away.
+pub async fn hold_on(client: &Client, who: &Who, of: Uuid, subject: Uuid) -> Result<(), Error> {
+    let query = "UPDATE reviews SET claimed_until = now() + make_interval(secs => $4) WHERE box = $1 AND subject = $2 AND claimed_by = $3 AND open";
+    client.execute(query, &[&of, &subject, &who.account.account, &CLAIM_S]).await?;
+    Ok(())
 }
 
 /// Whether somebody may decide it at all.
@@ -68,6 +78,8 @@ pub async fn next(client: &Client, who: &Who, tab: Tab) -> Result<Option<(Uuid, 
             WHERE r.open AND r.tab = $3 AND ($4::text[] IS NULL OR r.tenant = ANY($4))
               AND (r.claimed_by IS NULL OR r.claimed_until <= now())
               AND (r.assignee IS NULL OR r.assignee = $1)
+              AND (r.tab <> 'appeals' OR NOT EXISTS (SELECT 1 FROM review_decisions d WHERE d.box = r.box AND d.subject = r.subject
+                  AND d.account = $1 AND d.undone_at IS NULL))
               AND ($5 OR NOT (r.escalated OR r.tab = 'appeals' OR 'sexual/minors' = ANY(r.categories)))
             ORDER BY (r.assignee IS NULL), r.severity DESC, NOT (r.category = ANY($6) OR b.region = ANY($6)), r.since, r.box, r.subject
             LIMIT 1 FOR UPDATE OF r SKIP LOCKED)

@@ -10,8 +10,9 @@ use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{Item, Tab, claim, queue, rank};
+use super::{Item, Tab, claim, queue, rank, undo};
 use crate::Error;
+use crate::account::Right;
 use crate::account::session::Who;
 use crate::audit::{self, Deed};
 use crate::directives::{self, Given};
@@ -86,6 +87,9 @@ pub async fn decide(
     client.query_opt(lock, &[&of, &subject]).await?;
     let item = queue::find(client, who, of, subject).await?;
     may(client, who, &item, decision).await?;
+    if matches!(decision.verb, Verb::Reject { remember: true, .. }) {
+        undo::hold_list(client, &item.tenant).await?;
+    }
     let given = match order(&item, decision)? {
         Some(order) => {
             // A moderator's id, by which every directive can be traced to a person.
@@ -116,15 +120,28 @@ async fn may(client: &Client, who: &Who, item: &Item, decision: &Decision) -> Re
     if !item.open {
         return refused("it was decided meanwhile");
     }
-    if item.claimed_by != Some(who.account.account) {
-        return refused(match item.claimed_by {
-            Some(_) => "somebody else has it in hand",
-            None => "your claim is over: claim it again, and see whether anything has changed",
-        });
+    // A claim that ran out while nobody else took the item is good enough: the row is locked.
+    let query = "SELECT claimed_by FROM reviews WHERE box = $1 AND subject = $2";
+    let row = client.query_one(query, &[&item.of, &item.subject]).await?;
+    match row.try_get::<_, Option<Uuid>>(0)? {
+        Some(by) if by == who.account.account => {}
+        Some(_) => return refused("somebody else has it in hand"),
+        None => return refused("nobody has it in hand: claim it first"),
     }
     claim::may(who, item)?;
+    if undo::is_pending(client, item.of, item.subject).await? {
+        return refused(
+            "the box has not answered yet that the decision before was taken back: a moment",
+        );
+    }
     if item.number != decision.seen {
         return refused("there is a newer decision than the one that you saw: look again");
+    }
+    let children = matches!(decision.verb, Verb::Reject { category: Category::SexualMinors, .. });
+    if children && !who.may(Right::Senior) {
+        return refused(
+            "what concerns the safety of children is decided by a senior moderator: escalate it",
+        );
     }
     if item.tab == Tab::Appeals {
         let first = "SELECT 1 FROM review_decisions WHERE box = $1 AND subject = $2 AND account = $3 AND undone_at IS NULL";
@@ -268,20 +285,31 @@ fn told(item: &Item, decision: &Decision, name: Uuid, given: Option<&Given>) -> 
 /// A box did not do as was decided: the item is back, and says why.
 pub(crate) async fn refused(
     client: &Client,
+    key: &HubKey,
     of: Uuid,
     (epoch, lane, seq): (i64, &str, i64),
     why: &str,
 ) -> Result<(), Error> {
+    // Whoever decides holds the item first, too.
+    let lock = "SELECT 1 FROM reviews r JOIN review_decisions d USING (box, subject) WHERE d.box = $1 AND d.lane = $3
+        AND (d.epoch = $2 AND d.seq = $4 OR d.undo_epoch = $2 AND d.undo_seq = $4) FOR UPDATE OF r";
+    client.query(lock, &[&of, &epoch, &lane, &seq]).await?;
     // What is not on the box any more comes not back for ever.
     let query = "UPDATE reviews r SET open = $5 NOT IN ('unknown_submission', 'unknown_author', 'unknown_tenant'), refused = $5, closed_at = NULL
         FROM review_decisions d WHERE d.box = $1 AND d.epoch = $2 AND d.lane = $3 AND d.seq = $4 AND d.undone_at IS NULL
           AND r.box = d.box AND r.subject = d.subject";
     client.execute(query, &[&of, &epoch, &lane, &seq, &why]).await?;
-    let query = "UPDATE review_decisions SET undone_at = now() WHERE box = $1 AND epoch = $2 AND lane = $3 AND seq = $4 AND undone_at IS NULL";
-    client.execute(query, &[&of, &epoch, &lane, &seq]).await?;
+    let query = "UPDATE review_decisions SET undone_at = now() WHERE box = $1 AND epoch = $2 AND lane = $3 AND seq = $4 AND undone_at IS NULL RETURNING decision";
+    for row in client.query(query, &[&of, &epoch, &lane, &seq]).await? {
+        // What it listed for all boxes goes with it.
+        undo::unlist_of(client, key, of, row.try_get(0)?).await?;
+    }
     // It was to be taken back, and stands.
-    let query = "WITH stands AS (UPDATE review_decisions SET undone_at = NULL, undone_by = NULL, undo_epoch = NULL, undo_seq = NULL
-            WHERE box = $1 AND undo_epoch = $2 AND lane = $3 AND undo_seq = $4 RETURNING box, subject)
+    let query = "WITH stands AS (UPDATE review_decisions d SET undone_at = NULL, undone_by = NULL, undo_epoch = NULL, undo_seq = NULL
+            WHERE box = $1 AND undo_epoch = $2 AND lane = $3 AND undo_seq = $4
+              AND EXISTS (SELECT 1 FROM directive_receipts t WHERE t.box = d.box AND t.epoch = d.epoch AND t.lane = d.lane AND t.seq = d.seq AND t.refused IS NULL)
+              AND NOT EXISTS (SELECT 1 FROM review_decisions o WHERE o.box = d.box AND o.subject = d.subject AND o.decision <> d.decision AND o.undone_at IS NULL AND o.at >= d.at)
+            RETURNING box, subject)
         UPDATE reviews r SET open = false, refused = $5, claimed_by = NULL, claimed_until = NULL FROM stands s WHERE r.box = s.box AND r.subject = s.subject";
     client.execute(query, &[&of, &epoch, &lane, &seq, &why]).await?;
     Ok(())

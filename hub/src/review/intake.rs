@@ -15,7 +15,12 @@ use crate::Error;
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     subjects: BTreeMap<(Uuid, Uuid), Change>,
+    /// Where reports stand in the journals, by column: what a reporter wrote hangs on the reporter, not on the submission.
+    reports: Reports,
 }
+
+/// Boxes, subjects, epochs, lanes, numbers.
+type Reports = (Vec<Uuid>, Vec<Uuid>, Vec<i64>, Vec<i16>, Vec<i64>);
 
 /// In one group. The last decision counts, reports add up.
 #[derive(Debug, Default)]
@@ -23,6 +28,8 @@ struct Change {
     tenant: String,
     /// A tab, where the decision in force wants a person.
     decided: Option<(i64, Option<Tab>)>,
+    /// Whether a person made that decision.
+    by_person: bool,
     severity: Severity,
     categories: Vec<(Category, Severity)>,
     reports: i32,
@@ -64,6 +71,7 @@ impl Intake {
         let change = self.subjects.entry((of, submission)).or_default();
         decided.tenant.as_str().clone_into(&mut change.tenant);
         change.decided = Some((i64::from(decided.number), tab));
+        change.by_person = record.actor != Actor::Machine;
         change.severity = change.severity.max(decided.severity);
         let touched =
             decided.categories.iter().map(|(category, severity, _)| (*category, *severity));
@@ -73,7 +81,13 @@ impl Intake {
     }
 
     /// Takes in a report about a submission.
-    pub fn reported(&mut self, of: Uuid, submission: Uuid, report: &Reported) {
+    pub fn reported(&mut self, place: (Uuid, i64, i16, i64), submission: Uuid, report: &Reported) {
+        let (of, epoch, lane, seq) = place;
+        self.reports.0.push(of);
+        self.reports.1.push(submission);
+        self.reports.2.push(epoch);
+        self.reports.3.push(lane);
+        self.reports.4.push(seq);
         let change = self.subjects.entry((of, submission)).or_default();
         report.tenant.as_str().clone_into(&mut change.tenant);
         let (category, severity) = meant(report.reason.as_str());
@@ -110,6 +124,7 @@ impl Intake {
     pub async fn write(self, client: &Client, received_us: i64) -> Result<(), Error> {
         let mut opened = Lines::default();
         let (mut boxes, mut subjects, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut people = Vec::new();
         for ((of, subject), change) in self.subjects {
             match change.tab() {
                 Some(tab) => opened.push(of, subject, tab, change),
@@ -118,11 +133,16 @@ impl Intake {
                     boxes.push(of);
                     subjects.push(subject);
                     numbers.push(number);
+                    people.push(change.by_person);
                 }
             }
         }
+        let (of, about, epochs, lanes, seqs) = &self.reports;
+        if !of.is_empty() {
+            client.execute(REPORTS, &[of, about, epochs, lanes, seqs]).await?;
+        }
         if !boxes.is_empty() {
-            client.execute(CLOSE, &[&boxes, &subjects, &numbers]).await?;
+            client.execute(CLOSE, &[&boxes, &subjects, &numbers, &people]).await?;
         }
         opened.write(client, received_us).await
     }
@@ -142,11 +162,15 @@ fn meant(reason: &str) -> (Option<Category>, Severity) {
     }
 }
 
-/// A newer decision that wants no person ends the waiting; of an appeal only one that came after it.
+/// A newer decision that wants no person ends the waiting; that of a report or an appeal only a person's, and of an appeal one that came after it.
 const CLOSE: &str = "UPDATE reviews r SET open = false, closed_at = now(), number = n.number, claimed_by = NULL, claimed_until = NULL, refused = NULL
-    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) n(box, subject, number)
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[]) n(box, subject, number, by_person)
     WHERE r.box = n.box AND r.subject = n.subject AND (r.number IS NULL OR r.number < n.number)
-      AND (r.appealed IS NULL OR r.appealed < n.number)";
+      AND (r.appealed IS NULL OR r.appealed < n.number)
+      AND (n.by_person OR r.tab NOT IN ('reports', 'appeals'))";
+
+const REPORTS: &str = "INSERT INTO review_reports (box, subject, epoch, lane, seq)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[]) ON CONFLICT DO NOTHING";
 
 /// Rows of the queue, column by column.
 #[derive(Default)]
@@ -212,7 +236,7 @@ impl Lines {
     }
 }
 
-/// Of what waits already the clock goes on, and the graver counts. What is told again, or is older than what is known, changes nothing.
+/// Of what waits already the clock goes on, and the graver counts. A decision that is told again, or is older than what is known, changes nothing.
 const OPEN: &str = "INSERT INTO reviews AS r (box, subject, tab, tenant, severity, category, categories, number, reports, appealed, since, due_at)
     SELECT n.box, n.subject, n.tab, n.tenant, n.severity, n.gravest, string_to_array(n.categories, ','), n.number, n.reports, n.appealed,
         t.at, t.at + make_interval(mins => n.due::int)
@@ -224,7 +248,7 @@ const OPEN: &str = "INSERT INTO reviews AS r (box, subject, tab, tenant, severit
                    WHEN r.tab = 'reports' OR excluded.tab = 'reports' THEN 'reports' ELSE excluded.tab END,
         severity = CASE WHEN r.open THEN greatest(r.severity, excluded.severity) ELSE excluded.severity END,
         category = CASE WHEN r.category IS NULL OR excluded.severity > r.severity OR NOT r.open THEN coalesce(excluded.category, r.category) ELSE r.category END,
-        categories = ARRAY(SELECT DISTINCT c FROM unnest(r.categories || excluded.categories) c WHERE c <> ''),
+        categories = ARRAY(SELECT DISTINCT c FROM unnest(CASE WHEN r.open THEN r.categories ELSE '{}' END || excluded.categories) c WHERE c <> ''),
         number = greatest(r.number, excluded.number),
         reports = r.reports + excluded.reports,
         appealed = coalesce(excluded.appealed, r.appealed),

@@ -147,7 +147,8 @@ impl Item {
 }
 
 /// Columns of an [`Item`]; a claim that is over is none.
-pub(crate) const COLUMNS: &str = "SELECT r.box, r.subject, r.tab, r.tenant, r.severity, r.category, r.categories, r.number, r.reports, r.appealed,
+pub(crate) const COLUMNS: &str = "SELECT r.box, r.subject, r.tab, r.tenant, r.severity, r.category, r.categories,
+    coalesce(r.number, (SELECT max(v.number) FROM verdicts v WHERE v.submission = r.subject AND v.box = r.box)), r.reports, r.appealed,
     extract(epoch FROM r.since)::float8, extract(epoch FROM r.due_at)::float8, r.open, r.escalated, r.assignee,
     CASE WHEN r.claimed_until > now() THEN r.claimed_by END,
     CASE WHEN r.claimed_until > now() THEN (SELECT a.shown FROM accounts a WHERE a.account = r.claimed_by) END,

@@ -54,10 +54,12 @@ pub async fn undo(
     let seen = u32::try_from(number).map_err(|_| Error::Damaged(format!("decision {number}")))?;
     let by = Code::lossy(&who.account.account.to_string());
     let submission = SubmissionId(taken.subject);
+    // In the order in which a decision that lists something goes through the lanes.
+    hold_list(client, taken.tenant.as_str()).await?;
+    let unlisted = unlist(client, key, &by, decision, &taken).await?;
     let order = Reopen { tenant: taken.tenant.clone(), submission, seen };
     let to = Address::Box(BoxId(of));
     let given = directives::give_within(client, key, to, by.clone(), order.into()).await?;
-    let unlisted = unlist(client, key, &by, decision, &taken).await?;
     let query = "UPDATE review_decisions SET undone_at = now(), undone_by = $3, undo_epoch = $4, undo_seq = $5 WHERE box = $1 AND decision = $2";
     let me = who.account.account;
     let (epoch, seq) = (given.place.epoch.0.cast_signed(), given.place.seq.0.cast_signed());
@@ -79,6 +81,32 @@ pub async fn undo(
     audit::note(client, key, who.into(), &deed).await?;
     transaction.commit().await?;
     Ok(taken.subject)
+}
+
+/// Of decisions that list the same hash one at a time is made or taken back: each has to see what stands.
+pub(super) async fn hold_list(client: &Client, tenant: &str) -> Result<(), Error> {
+    let query = "SELECT pg_advisory_xact_lock(hashtextextended('weir list ' || $1, 0))";
+    client.execute(query, &[&tenant]).await?;
+    Ok(())
+}
+
+/// Orders the entries away that came with a decision that a box did not follow.
+pub(super) async fn unlist_of(
+    client: &Client,
+    key: &HubKey,
+    of: Uuid,
+    decision: Uuid,
+) -> Result<(), Error> {
+    let taken = taken(client, of, decision).await?;
+    hold_list(client, taken.tenant.as_str()).await?;
+    unlist(client, key, &Code::lossy("hub"), decision, &taken).await.map(drop)
+}
+
+/// Whether the box has still to say that a decision on this item was taken back.
+pub(super) async fn is_pending(client: &Client, of: Uuid, subject: Uuid) -> Result<bool, Error> {
+    let query = "SELECT 1 FROM review_decisions d WHERE d.box = $1 AND d.subject = $2 AND d.undo_seq IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM directive_receipts r WHERE r.box = d.box AND r.epoch = d.undo_epoch AND r.lane = d.lane AND r.seq = d.undo_seq) LIMIT 1";
+    Ok(client.query_opt(query, &[&of, &subject]).await?.is_some())
 }
 
 fn refused<T>(why: &str) -> Result<T, Error> {

@@ -13,7 +13,7 @@ use super::own::Done;
 use super::page::{Frame, Refusal, html};
 use super::words::{ago, moment};
 use crate::account::session::Who;
-use crate::account::{self, Account, Newcomer, Role};
+use crate::account::{self, Account, Newcomer, Right, Role};
 use crate::approval::{self, Approval, Grave};
 use crate::audit::{self, Deed};
 use crate::http::Api;
@@ -75,6 +75,7 @@ pub(super) async fn add(
     headers: HeaderMap,
     Form(added): Form<Added>,
 ) -> Result<Response, Refusal> {
+    unlimited(&who)?;
     let role: Role = added.role.parse().map_err(Refusal::bad)?;
     let tenants: Vec<String> = added
         .tenants
@@ -82,8 +83,9 @@ pub(super) async fn add(
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
         .collect();
-    // Nobody hands out more than the least: an admin's rights are granted by a second one.
-    let first = if role == Role::Admin { Role::Observer } else { role };
+    // Who approves for others is made by two.
+    let grave = role.may(Right::Approve);
+    let first = if grave { Role::Observer } else { role };
     let newcomer = Newcomer {
         name: added.name.trim().to_lowercase(),
         shown: added.shown,
@@ -94,9 +96,10 @@ pub(super) async fn add(
     let transaction = client.transaction().await?;
     let id = account::add(transaction.client(), &who.account.shown, &newcomer).await?;
     let secret = account::invite(transaction.client(), id).await?;
-    if role == Role::Admin {
+    if grave {
         let grave = Grave::Role { account: id, role };
-        approval::ask(transaction.client(), &who, &grave, "a new admin").await?;
+        let why = format!("{} is new: {}", newcomer.name, role.shown());
+        approval::ask(transaction.client(), &who, &grave, &why).await?;
     }
     let deed = Deed {
         action: "account.add",
@@ -111,6 +114,16 @@ pub(super) async fn add(
     let frame = Frame::new(&who, "/ops/accounts", "Accounts");
     let invitation = Some(address(&headers, &secret));
     html(&Accounts { frame, accounts, roles: Role::ALL, invitation })
+}
+
+/// Who may see some tenants only would hand out more than they have.
+pub(super) fn unlimited(who: &Who) -> Result<(), Refusal> {
+    match who.account.tenants {
+        None => Ok(()),
+        Some(_) => Err(Refusal::forbidden(
+            "your account is for some tenants only: this is for one that sees all",
+        )),
+    }
 }
 
 fn address(headers: &HeaderMap, secret: &str) -> String {
@@ -149,7 +162,8 @@ pub(super) async fn change(
     Form(changed): Form<Changed>,
 ) -> Result<Response, Refusal> {
     let why = changed.why.as_deref().unwrap_or_default().trim();
-    if id == who.account.account && changed.what != "confirm" {
+    unlimited(&who)?;
+    if id == who.account.account {
         return Err(Refusal::forbidden(
             "nobody changes what they may themselves: ask another admin",
         ));
@@ -171,7 +185,7 @@ pub(super) async fn change(
             let role: Role = changed.role.unwrap_or_default().parse().map_err(Refusal::bad)?;
             deed.action = "account.role";
             deed.detail = json!({ "from": account.role, "to": role });
-            if role == Role::Admin {
+            if role.may(Right::Approve) {
                 approval::ask(within, &who, &Grave::Role { account: id, role }, why).await?;
                 (deed.action, done) = ("account.role.ask", "asked");
             } else {
@@ -239,6 +253,7 @@ pub(super) async fn settle(
     Path(id): Path<Uuid>,
     Form(settled): Form<Settled>,
 ) -> Result<Response, Refusal> {
+    unlimited(&who)?;
     let grant = settled.grant.is_some();
     let mut client = api.pool().take().await?;
     approval::settle(&mut client, api.hub_key()?, &who, id, grant).await?;

@@ -85,7 +85,7 @@ async fn page(
     let next = rows.get(most - 1).filter(|_| rows.len() > most).map(|(seq, ..)| *seq);
     let checked = match wanted.verify.is_empty() {
         true => None,
-        false => Some(audit::verify(&client).await?),
+        false => Some(audit::verify(&client, api.hub_key()?).await?),
     };
     let actions = client.query("SELECT DISTINCT action FROM audit ORDER BY 1", &[]).await?;
     Ok(Audit {

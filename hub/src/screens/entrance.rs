@@ -146,8 +146,7 @@ pub(super) async fn code(
         let frame = Frame::outside("Second factor");
         html(&Code { frame, next, wrong: Some(wrong) }).map(|page| (status, page).into_response())
     };
-    let name = format!("{} (code)", who.account.name);
-    let attempt = match Attempt::begin(&client, &name, remote.ip()).await {
+    let attempt = match Attempt::begin_code(&client, who.account.account, remote.ip()).await {
         Err(crate::Error::Refused(wrong)) => return again(StatusCode::TOO_MANY_REQUESTS, wrong),
         other => other?,
     };
@@ -262,22 +261,13 @@ pub(super) async fn accept(
         return welcomed(&api, &invitation, Some("The two passwords differ.".into())).await;
     }
     let mut client = api.pool().take().await?;
-    let account = match account::accept(&mut client, &invitation, password, &code).await {
-        Err(crate::Error::Invalid(wrong)) => {
-            drop(client);
-            return welcomed(&api, &invitation, Some(wrong)).await;
-        }
-        other => other?,
-    };
     let remote = remote.ip().to_string();
-    let actor = Actor { account: Some(account.account), shown: &account.shown, remote: &remote };
-    let deed = Deed {
-        action: "account.accept",
-        subject: account.name.clone(),
-        tenant: None,
-        why: "",
-        detail: json!({}),
-    };
-    audit::note_alone(&mut client, api.hub_key()?, actor, &deed).await?;
+    let key = api.hub_key()?;
+    let accepted = account::accept(&mut client, key, &invitation, password, &code, &remote).await;
+    if let Err(crate::Error::Invalid(wrong)) = accepted {
+        drop(client);
+        return welcomed(&api, &invitation, Some(wrong)).await;
+    }
+    accepted?;
     Ok(Redirect::to("/ops/login?done=saved").into_response())
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::accounts::unlimited;
 use super::own::Done;
 use super::page::{Frame, Refusal, html};
 use super::words::{ago, moment};
@@ -32,7 +33,7 @@ struct Row {
     region: String,
     /// The last entry that was committed, seconds since 1970.
     heard_at: Option<f64>,
-    /// Directives that it has not answered.
+    /// Directives of the last week that it has not answered, up to a hundred.
     pending: i64,
     /// Of its last telemetry.
     queue: Option<u64>,
@@ -81,12 +82,12 @@ async fn page(api: &Api, who: &Who, token: Option<String>) -> Result<Fleet, Refu
 async fn rows(client: &Client) -> Result<Vec<Row>, Refusal> {
     let members = fleet::list(client).await?;
     let query = "SELECT b.box, b.region, (SELECT extract(epoch FROM max(c.moved_at))::float8 FROM cursors c WHERE c.box = b.box),
-        (SELECT count(*) FROM directives d WHERE (d.lane = 'fleet' OR d.lane = 'box/' || b.box::text
-                OR d.lane IN (SELECT 'tenant/' || t.tenant FROM box_tenants t WHERE t.box = b.box))
-            AND d.ordered_at > b.enrolled_at
-            AND NOT EXISTS (SELECT 1 FROM directive_receipts r WHERE r.box = b.box AND r.epoch = d.epoch AND r.lane = d.lane AND r.seq = d.seq)),
+        (SELECT count(*) FROM (SELECT 1 FROM directives d WHERE d.epoch = e.epoch AND d.ordered_at > greatest(b.enrolled_at, now() - interval '7 days')
+            AND (d.lane = 'fleet' OR d.lane = 'box/' || b.box::text OR d.lane IN (SELECT 'tenant/' || t.tenant FROM box_tenants t WHERE t.box = b.box))
+            AND NOT EXISTS (SELECT 1 FROM directive_receipts r WHERE r.box = b.box AND r.epoch = d.epoch AND r.lane = d.lane AND r.seq = d.seq)
+            LIMIT 100) x),
         p.telemetry
-        FROM boxes b LEFT JOIN presence p USING (box)";
+        FROM boxes b LEFT JOIN presence p USING (box) LEFT JOIN (SELECT epoch FROM directive_epochs ORDER BY number DESC LIMIT 1) e ON true";
     let mut more = std::collections::HashMap::new();
     for row in client.query(query, &[]).await? {
         let of: Uuid = row.try_get(0)?;
@@ -123,6 +124,7 @@ pub(super) async fn invite(
     Extension(who): Extension<Who>,
     Form(invited): Form<Invited>,
 ) -> Result<Response, Refusal> {
+    unlimited(&who)?;
     let names = invited.tenants.split([',', ' ']).filter(|name| !name.is_empty());
     let tenants = names
         .map(|name| name.parse().map_err(|error| Refusal::bad(format!("{name}: {error}"))))
@@ -284,6 +286,7 @@ pub(super) async fn change(
     Path(of): Path<Uuid>,
     Form(changed): Form<Changed>,
 ) -> Result<Response, Refusal> {
+    unlimited(&who)?;
     let mut client = api.pool().take().await?;
     let transaction = client.transaction().await?;
     let within = transaction.client();

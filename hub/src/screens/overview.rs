@@ -164,9 +164,9 @@ async fn categories(client: &Client, who: &Who) -> Result<Vec<Named>, tokio_post
 }
 
 async fn agreement(client: &Client, who: &Who) -> Result<Agreement, tokio_postgres::Error> {
-    let query = "SELECT count(*) FILTER (WHERE tab IN ('flagged', 'held')),
-            count(*) FILTER (WHERE tab IN ('flagged', 'held') AND verb = 'approve'),
-            count(*) FILTER (WHERE tab = 'appeals'), count(*) FILTER (WHERE tab = 'appeals' AND verb = 'approve'),
+    let query = "SELECT count(*) FILTER (WHERE undone_at IS NULL AND tab IN ('flagged', 'held')),
+            count(*) FILTER (WHERE undone_at IS NULL AND tab IN ('flagged', 'held') AND verb = 'approve'),
+            count(*) FILTER (WHERE undone_at IS NULL AND tab = 'appeals'), count(*) FILTER (WHERE undone_at IS NULL AND tab = 'appeals' AND verb = 'approve'),
             count(*) FILTER (WHERE undone_by IS NOT NULL)
         FROM review_decisions WHERE at > now() - interval '30 days' AND ($1::text[] IS NULL OR tenant = ANY($1))";
     let row = client.query_one(query, &[&who.account.tenants]).await?;

@@ -172,6 +172,12 @@ impl From<Error> for Refusal {
             Error::NotFound(what) => Self::missing(what),
             Error::Invalid(what) => Self::bad(what),
             Error::Refused(what) => Self::forbidden(what),
+            error if error.is_of_the_data() => Self::bad(
+                "what was sent cannot be stored or looked for: it holds signs or numbers that no database takes",
+            ),
+            error if error.is_conflict() => {
+                Self::conflict("somebody did something to the same at the same moment: try again")
+            }
             error => {
                 // Names of hosts and tables are the log's alone.
                 tracing::error!(%error, "a screen failed");

@@ -10,7 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use domain::Category;
 use domain::journal::Sha256;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
 use tokio_postgres::Client;
@@ -88,7 +88,8 @@ impl Wanted {
             wanted.of = Some(of.parse().map_err(|_| Refusal::bad("box: an id"))?);
         }
         if let Some(days) = some(&self.days) {
-            let days: f64 = days.parse().map_err(|_| Refusal::bad("days: a number"))?;
+            let days = days.parse::<f64>().ok().filter(|days| (0.0..=36_500.0).contains(days));
+            let days = days.ok_or_else(|| Refusal::bad("days: a number"))?;
             wanted.since = Some(crate::account::now_s() as f64 - days * 86_400.0);
         }
         match some(&self.q) {
@@ -144,6 +145,7 @@ pub(super) async fn list(
 
 /// Days in which near PDQs are looked for unless told otherwise: each PDQ of them is compared.
 const NEAR_DAYS: f64 = 7.0;
+const FARTHEST_DAYS: f64 = 31.0;
 
 /// Verdicts on what looks nearly the same.
 async fn near(
@@ -160,6 +162,11 @@ async fn near(
     let hash: Sha256 =
         wanted.q.trim().parse().map_err(|error| Refusal::bad(format!("PDQ: {error}")))?;
     let days = wanted.days.trim().parse().unwrap_or(NEAR_DAYS);
+    if !(0.0..=FARTHEST_DAYS).contains(&days) {
+        return Err(Refusal::bad(format!(
+            "days: at most {FARTHEST_DAYS} where a PDQ is looked for: each of them is compared"
+        )));
+    }
     let query = "SELECT submission FROM pdqs WHERE received_at > now() - make_interval(secs => $3 * 86400.0::float8)
         AND bit_count(pdq # $1) <= $2 AND ($4::text[] IS NULL OR tenant = ANY($4)) GROUP BY 1 ORDER BY min(bit_count(pdq # $1)) LIMIT 50";
     let rows = client.query(query, &[&Pdq(hash.0), &bits, &days, &who.account.tenants]).await?;
@@ -181,7 +188,7 @@ const FEED: u32 = 20;
 
 /// `GET /ops/verdicts/live`: the newest ones, as they come (server-sent events).
 pub(super) async fn live(State(api): State<Api>, Extension(who): Extension<Who>) -> Response {
-    let begin = crate::account::now_s() as f64;
+    let (begin, stop) = (crate::account::now_s() as f64, api.ending());
     let events = stream::unfold((api, who, begin), async |(api, who, since)| {
         tokio::time::sleep(LOOK).await;
         let wanted = verdicts::Wanted {
@@ -205,7 +212,7 @@ pub(super) async fn live(State(api): State<Api>, Extension(who): Extension<Who>)
         };
         Some((Ok::<_, Infallible>(event), (api, who, since)))
     });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(events.take_until(stop)).keep_alive(KeepAlive::default()).into_response()
 }
 
 /// An entry of the journal about the submission.
@@ -286,7 +293,7 @@ async fn places(
     let (all, _) = verdicts::page(client, wanted, who.account.tenants.as_deref()).await?;
     let query = "SELECT v.epoch, v.lane, v.seq, encode(e.chain, 'hex'), (SELECT extract(epoch FROM min(c.verified_at))::float8
             FROM checkpoints c WHERE c.box = v.box AND c.epoch = v.epoch AND c.verified_at IS NOT NULL AND c.received_at >= v.received_at)
-        FROM verdicts v LEFT JOIN entries e ON e.box = v.box AND e.epoch = v.epoch AND e.lane = v.lane AND e.seq = v.seq
+        FROM verdicts v LEFT JOIN entries e ON e.box = v.box AND e.epoch = v.epoch AND e.lane = v.lane AND e.seq = v.seq AND e.received_at = v.received_at
         WHERE v.box = $1 AND v.submission = $2 AND v.number = $3 ORDER BY v.received_at LIMIT 1";
     let mut places = Vec::new();
     for verdict in all {

@@ -172,6 +172,7 @@ pub(in crate::screens) async fn comment(
     let (id, me) = (Uuid::now_v7(), who.account.account);
     let act = async |client: &Client, _: &Item| {
         client.execute(query, &[&of, &subject, &id, &me, &who.account.shown, &text]).await?;
+        claims::hold_on(client, &who, of, subject).await?;
         Ok(json!({ "comment": id }))
     };
     acted(&api, &who, (of, subject), "review.comment", "", act).await?;
@@ -194,7 +195,8 @@ pub(in crate::screens) async fn escalate(
         Ok(json!({}))
     };
     acted(&api, &who, (of, subject), "review.escalate", sent.reason.trim(), act).await?;
-    Ok(Redirect::to("/ops/review?done=escalated").into_response())
+    let tab = Tab::read(&sent.tab).unwrap_or(Tab::Flagged);
+    Ok(Redirect::to(&format!("/ops/review?tab={}&done=escalated", tab.as_str())).into_response())
 }
 
 /// `POST …/assign`: to somebody who may review it, or to nobody.
@@ -211,10 +213,14 @@ pub(in crate::screens) async fn assign(
     let act = async |client: &Client, item: &Item| {
         if let Some(to) = to {
             let person = account::find(client, to).await?;
+            let may = person.role.may(Right::Senior) || !item.is_senior();
             let sees = person.tenants.as_ref().is_none_or(|own| own.contains(&item.tenant));
-            if !person.role.may(Right::Review) || person.disabled_at.is_some() || !sees {
+            if !person.role.may(Right::Review) || person.disabled_at.is_some() || !sees || !may {
                 return Err(Refusal::bad(format!("{} may not review this", person.shown)));
             }
+        }
+        if !item.open {
+            return Err(Refusal::conflict("it was decided meanwhile"));
         }
         let query = "UPDATE reviews SET assignee = $3 WHERE box = $1 AND subject = $2 AND open";
         client.execute(query, &[&of, &subject, &to]).await?;

@@ -51,7 +51,7 @@ pub(in crate::screens) async fn bulk(
         match one.await {
             // Somebody was faster, or it takes somebody else: it stays in the list.
             Ok(_) => {}
-            Err(Error::Refused(_) | Error::NotFound(_)) => {
+            Err(Error::Refused(_) | Error::NotFound(_) | Error::Invalid(_)) => {
                 let _ = claim::release(&client, &who, of, subject).await;
             }
             Err(other) => return Err(other.into()),

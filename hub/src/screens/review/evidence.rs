@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::journal::{BoxId, Code, SubmissionId};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::account::session::Who;
 use crate::audit::{self, Deed};
 use crate::http::Api;
 use crate::requests::{Question, Unmet};
-use crate::review::{Item, queue};
+use crate::review::{Item, claim, queue};
 use crate::screens::own::Exposure;
 use crate::screens::page::{Refusal, html};
 
@@ -97,12 +97,13 @@ pub(in crate::screens) async fn evidence(
     let exposure = Exposure::of(&client, &who).await?;
     let words = sides(&client, of, subject, DECIDED).await?.join("\n");
     let caption = sides(&client, of, subject, ACCEPTED).await?.pop().unwrap_or_default();
-    let reports = sides(&client, of, subject, REPORTED).await?;
+    let reports = reports(&client, of, subject).await?;
     let appeals = sides(&client, of, subject, APPEALED).await?;
     // The box takes its time: the connection is for others meanwhile.
     drop(client);
     let (told, away) = match ask(&api, &who, of, Ask::Findings(SubmissionId(subject))).await {
         Ok(answer) => (serde_json::from_slice(&answer.bytes).unwrap_or(Value::Null), None),
+        Err(Unmet::Hub(_)) => (Value::Null, Some("the database is away".into())),
         Err(unmet) => (Value::Null, Some(unmet.to_string())),
     };
     let media = media(&told);
@@ -124,7 +125,6 @@ pub(in crate::screens) async fn evidence(
 /// Kinds of entries whose side records are words.
 const ACCEPTED: i16 = 2;
 const DECIDED: i16 = 4;
-const REPORTED: i16 = 6;
 const APPEALED: i16 = 7;
 
 /// What was written, as long as nobody erased it.
@@ -134,10 +134,21 @@ async fn sides(
     subject: Uuid,
     kind: i16,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
-    // Of a report the side record is the reporter's, and hangs on no submission: it is found by its entry.
     let query = "SELECT s.bytes FROM sides s JOIN entries e ON e.box = s.box AND e.epoch = s.epoch AND e.lane = s.lane AND e.seq = s.seq
         WHERE s.box = $1 AND s.submission = $2 AND e.kind = $3 ORDER BY s.received_at DESC LIMIT 20";
     let rows = client.query(query, &[&of, &subject, &kind]).await?;
+    rows.iter().map(|row| Ok(String::from_utf8_lossy(row.try_get(0)?).into_owned())).collect()
+}
+
+/// What reporters wrote.
+async fn reports(
+    client: &Client,
+    of: Uuid,
+    subject: Uuid,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let query = "SELECT s.bytes FROM review_reports r JOIN sides s ON s.box = r.box AND s.epoch = r.epoch AND s.lane = r.lane AND s.seq = r.seq
+        WHERE r.box = $1 AND r.subject = $2 ORDER BY s.received_at DESC LIMIT 20";
+    let rows = client.query(query, &[&of, &subject]).await?;
     rows.iter().map(|row| Ok(String::from_utf8_lossy(row.try_get(0)?).into_owned())).collect()
 }
 
@@ -258,7 +269,12 @@ pub(in crate::screens) async fn preview(
     Extension(who): Extension<Who>,
     Path((of, subject)): Path<(Uuid, Uuid)>,
     Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    // By itself, in a window of its own, it would be neither blurred nor grey.
+    if headers.get("sec-fetch-dest").is_some_and(|dest| dest != "image") {
+        return Err(Refusal::forbidden("previews are shown within an item's page only"));
+    }
     queue::find(&*api.pool().take().await?, &who, of, subject).await?;
     let Wanted { index, at_ms } = wanted;
     let preview = Preview { submission: SubmissionId(subject), index, at_ms };
@@ -298,6 +314,7 @@ pub(in crate::screens) async fn reveal(
         detail: json!({}),
     };
     audit::note_alone(&mut client, api.hub_key()?, (&who).into(), &deed).await?;
+    claim::hold_on(&client, &who, of, subject).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -225,7 +225,7 @@ async fn comments(
 }
 
 /// Days in which near ones are looked for: each PDQ of them is compared.
-const NEAR_DAYS: i32 = 3;
+const NEAR_DAYS: i32 = 1;
 
 /// The same bytes ever, and what looks the same in the last days, of the same tenant.
 async fn near(client: &Client, item: &Item) -> Result<Vec<Near>, tokio_postgres::Error> {
@@ -233,6 +233,7 @@ async fn near(client: &Client, item: &Item) -> Result<Vec<Near>, tokio_postgres:
             found AS (
                 SELECT o.box, o.submission, 0::bigint AS distance, o.received_at FROM media m JOIN media o ON o.sha256 = m.sha256
                 WHERE m.box = $1 AND m.submission = $2 AND (o.box, o.submission) <> ($1, $2)
+                  AND EXISTS (SELECT 1 FROM submissions u WHERE u.box = o.box AND u.submission = o.submission AND u.tenant = $3)
                 UNION ALL
                 SELECT p.box, p.submission, bit_count(p.pdq # own.pdq), p.received_at FROM pdqs p, own
                 WHERE p.received_at > now() - make_interval(days => $4) AND p.tenant = $3 AND (p.box, p.submission) <> ($1, $2)

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use domain::{Category, Severity};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -122,11 +122,10 @@ pub(in crate::screens) async fn live(
     State(api): State<Api>,
     Extension(who): Extension<Who>,
 ) -> Response {
-    let heard = api.news();
+    let (heard, stop) = (api.news(), api.ending());
     let events = stream::unfold((api, who, heard, true), async |(api, who, mut heard, first)| {
         if !first {
             tokio::time::sleep(PAUSE).await;
-            // Ends with the hub.
             if let Ok(Err(_)) = tokio::time::timeout(POLL, heard.changed()).await {
                 return None;
             }
@@ -139,5 +138,5 @@ pub(in crate::screens) async fn live(
         };
         Some((Ok::<_, Infallible>(event), (api, who, heard, false)))
     });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(events.take_until(stop)).keep_alive(KeepAlive::default()).into_response()
 }
