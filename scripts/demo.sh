@@ -119,9 +119,13 @@ echo "$(basename "$file") after:  $(status "${boxes[0]}") $(status "${boxes[1]}"
 say "Proof: every chain, checkpoint and commitment"
 hub verify
 
+# Somebody who may do nearly everything: in earnest nobody looks after content and machines at once.
+invitation=$(hub account add demo --role senior_moderator --config "$demo/hub/weir-hub.toml" 2>/dev/null)
+
 cat <<TEXT
 
 Status pages  http://${boxes[0]}/  http://${boxes[1]}/  http://${boxes[2]}/
+Ops screens   $invitation (password and second factor first; then https://127.0.0.1:$port/ops, docs/ops.md)
 Verdicts      curl --cacert $demo/hub/authority.pem -H 'Authorization: Bearer $token' 'https://127.0.0.1:$port/v1/verdicts?limit=5'
 The hub       export WEIR_HUB_DATABASE='$database'; weir-hub box list; weir-hub directive list
 Logs          $demo/log

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh scripts/packages-test.txt
-scripts/axe.sh
+scripts/axe.sh || echo "test: axe-core could not be fetched (see above): the test of the ops pages will fail" >&2
 
 # Holds the OpenAPI document against the service.
 venv=.weir/test-venv

@@ -332,6 +332,24 @@ fn an_appeal_is_decided_by_another_person_and_a_decision_of_the_machine_is_enoug
 }
 
 #[test]
+fn an_erasure_names_nobody_and_is_ordered_once_a_second_person_approves() {
+    let hub = Hub::start();
+    hub.run(&["tenant", "add", "campus"]);
+    let (ann, ben) =
+        (Person::new(&hub, "ann", "support", &[]), Person::new(&hub, "ben", "admin", &[]));
+    let (ann, ben) = (ann.visit(&hub), ben.visit(&hub));
+    let form = [("tenant", "campus"), ("author", "zuri@example.org"), ("why", "they asked us to")];
+    assert_eq!(ann.send("/ops/erasures", &form).status, 303);
+    assert_eq!(hub.query("SELECT count(*) FROM directives"), ["0"]);
+    let id = hub.query("SELECT approval FROM approvals").remove(0);
+    assert_eq!(ben.send(&format!("/ops/approvals/{id}"), &[("grant", "1")]).status, 303);
+    assert_eq!(hub.query("SELECT kind, lane FROM directives"), ["erase|tenant/campus"]);
+    assert!(ann.see("/ops/erasures").body.contains("tenant/campus 1"));
+    let kept = "SELECT string_agg(a::text, '') || (SELECT string_agg(convert_from(record, 'utf8'), '') FROM audit) FROM approvals a";
+    assert!(!hub.query(kept).remove(0).contains("zuri@"));
+}
+
+#[test]
 fn a_hub_with_somebody_watching_stops_in_order() {
     let mut hub = Hub::start();
     let ann = Person::new(&hub, "ann", "moderator", &[]).visit(&hub);

@@ -168,7 +168,7 @@ fn the_numbers_are_well_formed_and_count_what_happened() {
     is("weir_queue_age_seconds", &[], 0.0);
     is("weir_drained", &[], 0.0);
     assert!(value(&families, "weir_disk_free_bytes", &[]) > 0.0);
-    let build = [("version", env!("CARGO_PKG_VERSION")), ("schema", "5")];
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("schema", "6")];
     is("weir_build_info", &build, 1.0);
 }
 

@@ -78,6 +78,9 @@ fn a_moderator_rejects_with_the_keyboard_and_both_boxes_refuse_it() {
     until("both boxes refuse it", || {
         [&one, &two].iter().all(|edge| posted(edge, &medium) == json!("rejected")).then_some(())
     });
+    let took = "SELECT round(extract(epoch FROM max(r.received_at - d.ordered_at)) * 1000) FROM directives d
+        JOIN directive_receipts r USING (epoch, lane, seq) WHERE d.kind = 'list'";
+    eprintln!("the last box had it {} ms after the click", hub.query(took)[0]);
     assert_eq!(posted(&two, &photo(3)), json!("approved"), "another one not");
 
     // Taken back: as it was on its box, and neither box refuses the medium any more.

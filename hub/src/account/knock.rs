@@ -52,21 +52,25 @@ impl Attempt {
         let network = network(from);
         let counted =
             [format!("{name} from {network}"), format!("from {network}"), format!("as {name}")];
-        let query = "WITH swept AS (DELETE FROM login_failures WHERE at < now() - make_interval(secs => $2))
-            SELECT counted, count(*) FROM login_failures
-            WHERE counted = ANY($1) AND at >= now() - make_interval(secs => $2) GROUP BY 1";
-        let counts = client.query(query, &[&counted.as_slice(), &WINDOW_S]).await?;
-        for row in &counts {
+        let swept = "DELETE FROM login_failures WHERE at < now() - make_interval(secs => $1)";
+        client.execute(swept, &[&WINDOW_S]).await?;
+        // Noted before it is counted: of many at once each sees the others.
+        let note = "INSERT INTO login_failures (counted) SELECT unnest($1::text[])";
+        client.execute(note, &[&counted.as_slice()]).await?;
+        let attempt = Self(counted);
+        let query =
+            "SELECT counted, count(*) FROM login_failures WHERE counted = ANY($1) GROUP BY 1";
+        for row in &client.query(query, &[&attempt.0.as_slice()]).await? {
             let (what, count): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let at = counted.iter().position(|counted| counted == what).unwrap_or(0);
-            if count >= most[at] {
+            let at = attempt.0.iter().position(|counted| counted == what).unwrap_or(0);
+            if count > most[at] {
+                // One that was not even looked at prolongs nothing.
+                attempt.forget(client).await?;
                 let what = "too many attempts failed: try again in a quarter of an hour";
                 return Err(Error::Refused(what.into()));
             }
         }
-        let note = "INSERT INTO login_failures (counted) SELECT unnest($1::text[])";
-        client.execute(note, &[&counted.as_slice()]).await?;
-        Ok(Self(counted))
+        Ok(attempt)
     }
 
     /// It was right: it does not count, and neither do those of the same person from the same place.
@@ -74,11 +78,16 @@ impl Attempt {
     /// # Errors
     /// Where the database is away.
     pub async fn succeed(self, client: &Client) -> Result<(), Error> {
-        let [same, network, account] = self.0;
-        client.execute("DELETE FROM login_failures WHERE counted = $1", &[&same]).await?;
-        for counted in [network, account] {
+        self.forget(client).await?;
+        let query = "DELETE FROM login_failures WHERE counted = $1";
+        client.execute(query, &[&self.0[0]]).await?;
+        Ok(())
+    }
+
+    async fn forget(&self, client: &Client) -> Result<(), Error> {
+        for counted in &self.0 {
             let query = "DELETE FROM login_failures WHERE ctid = (SELECT ctid FROM login_failures WHERE counted = $1 ORDER BY at DESC LIMIT 1)";
-            client.execute(query, &[&counted]).await?;
+            client.execute(query, &[counted]).await?;
         }
         Ok(())
     }

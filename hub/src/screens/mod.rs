@@ -6,6 +6,7 @@ mod accounts;
 mod assets;
 mod audit;
 mod entrance;
+mod erasures;
 mod fleet;
 mod guard;
 mod lists;
@@ -78,6 +79,8 @@ fn screens() -> Vec<Screen> {
         act("/ops/fleet/{box}/alarms/{alarm}", Operate, post(fleet::resolve)),
         see("/ops/lists", Lists, get(lists::show)),
         act("/ops/lists", ListsChange, post(lists::change)),
+        see("/ops/erasures", Erase, get(erasures::list)),
+        act("/ops/erasures", Erase, post(erasures::ask)),
         see("/ops/audit", Audit, get(audit::list)),
         act("/ops/audit/export", Audit, post(audit::export)),
         see("/ops/audit/download", Audit, get(audit::download)),
@@ -106,6 +109,7 @@ pub(crate) fn router(api: &Api) -> Router<Api> {
         .route("/ops/login", get(entrance::show).post(entrance::enter))
         .route("/ops/login/code", get(entrance::show_code).post(entrance::code))
         .route("/ops/welcome", get(entrance::welcome).post(entrance::accept))
+        .route("/ops/{*rest}", get(async || page::Refusal::missing("there is no such screen")))
         .merge(assets::router());
     guarded
         .merge(open)

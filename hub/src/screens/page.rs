@@ -13,12 +13,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Screens of the navigation, in its order.
-const PLACES: [(&str, &str, Right); 8] = [
+const PLACES: [(&str, &str, Right); 9] = [
     ("/ops/overview", "Overview", Right::Numbers),
     ("/ops/review", "Review", Right::Review),
     ("/ops/verdicts", "Verdicts", Right::Verdicts),
     ("/ops/fleet", "Fleet", Right::Fleet),
     ("/ops/lists", "Hash lists", Right::Lists),
+    ("/ops/erasures", "Erasures", Right::Erase),
     ("/ops/audit", "Audit", Right::Audit),
     ("/ops/approvals", "Approvals", Right::Approve),
     ("/ops/accounts", "Accounts", Right::Accounts),

@@ -1,5 +1,7 @@
 //! What an item is about: findings, words, previews. Findings and previews come from the box when somebody asks, and are kept nowhere.
 
+use std::time::{Duration, Instant};
+
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
@@ -8,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use domain::journal::{BoxId, Code, SubmissionId};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sync::request::{Answer, Ask, Preview};
+use sync::request::{Answer, Ask, Preview, Unanswered};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -22,6 +24,10 @@ use crate::screens::page::{Refusal, html};
 
 /// In whose name boxes are asked from the screens, as `request_log` has it.
 const BY_SCREEN: &str = "screens";
+
+/// How long a picture waits for its turn, and how often it looks.
+const TURN: Duration = Duration::from_secs(8);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Findings that are shown of an item, the surest first.
 const FINDINGS: usize = 60;
@@ -321,9 +327,16 @@ pub(in crate::screens) async fn reveal(
 async fn ask(api: &Api, who: &Who, of: Uuid, ask: Ask) -> Result<Answer, Unmet> {
     let by = Code::lossy(&who.account.account.to_string());
     let question = Question { of: BoxId(of), ask, token: BY_SCREEN.to_owned(), by };
-    match api.asks() {
-        Some(desk) => desk.ask(&question).await,
-        None => Err(Unmet::Away),
+    let Some(desk) = api.asks() else { return Err(Unmet::Away) };
+    let begun = Instant::now();
+    loop {
+        match desk.ask(&question).await {
+            // A page has many pictures, and a box few places: each waits for its turn.
+            Err(Unmet::Crowded | Unmet::Box(Unanswered::Busy)) if begun.elapsed() < TURN => {
+                tokio::time::sleep(LOOK).await;
+            }
+            other => return other,
+        }
     }
 }
 
