@@ -115,8 +115,7 @@ impl Place {
 
 const COLUMNS: &str = "SELECT v.box, v.epoch, v.lane, v.seq, v.submission, v.number, v.supersedes, v.complete, v.at,
     (extract(epoch FROM v.received_at) * 1000000)::bigint, v.tenant, v.status, v.severity, v.action, v.policy, v.reasons,
-    v.categories, (SELECT u.surface FROM submissions u WHERE u.box = v.box AND u.submission = v.submission
-        AND u.received_at <= v.received_at ORDER BY u.received_at DESC LIMIT 1)
+    v.categories, (SELECT u.surface FROM submissions u WHERE u.box = v.box AND u.submission = v.submission LIMIT 1)
     FROM verdicts v";
 
 /// Conditions and what they are about, in the order of their numbers.
