@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::account::knock::network;
+
 /// The time over which calls are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -43,14 +45,6 @@ impl Rate {
             *calls += 1;
         }
         admits
-    }
-}
-
-/// Whoever has one address of the newer kind has as many as they like.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
-        v4 => v4,
     }
 }
 
