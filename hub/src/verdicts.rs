@@ -1,5 +1,7 @@
 //! Decisions of all boxes: newest first, page by page. The API's and the screens'.
 
+use std::collections::HashMap;
+
 use domain::Category;
 use domain::journal::Sha256;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,9 @@ const MOST: u32 = 500;
 
 /// Submissions that are looked at where a medium or an author is asked for: the newest.
 const MATCHES: i64 = 500;
+
+/// Seconds.
+const DAY_S: f64 = 86_400.0;
 
 /// What to look for.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -115,8 +120,7 @@ impl Place {
 
 const COLUMNS: &str = "SELECT v.box, v.epoch, v.lane, v.seq, v.submission, v.number, v.supersedes, v.complete, v.at,
     (extract(epoch FROM v.received_at) * 1000000)::bigint, v.tenant, v.status, v.severity, v.action, v.policy, v.reasons,
-    v.categories, (SELECT u.surface FROM submissions u WHERE u.box = v.box AND u.submission = v.submission LIMIT 1)
-    FROM verdicts v";
+    v.categories FROM verdicts v";
 
 /// Conditions and what they are about, in the order of their numbers.
 #[derive(Default)]
@@ -267,12 +271,42 @@ pub async fn page(
         conditions.values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync)).collect();
     let rows = client.query(&query, &values).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX).min(rows.len());
-    let verdicts = rows.iter().take(shown).map(verdict).collect::<Result<Vec<_>, _>>()?;
+    let mut verdicts = rows.iter().take(shown).map(verdict).collect::<Result<Vec<_>, _>>()?;
+    surfaces(client, &mut verdicts).await?;
     let next = match verdicts.last() {
         Some((place, _)) if rows.len() > shown => Some(place.write()),
         _ => None,
     };
     Ok((verdicts.into_iter().map(|(_, verdict)| verdict).collect(), next))
+}
+
+/// Kinds of place, from the submissions. Most were accepted within a day before their verdict: the few partitions of that time are looked
+/// through first, all others only for the rest.
+async fn surfaces(client: &Client, verdicts: &mut [(Place, Verdict)]) -> Result<(), Error> {
+    let times = verdicts.iter().map(|(place, _)| place.us);
+    let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(()) };
+    let to = last as f64 / 1e6 + 1.0;
+    for from in [first as f64 / 1e6 - DAY_S, 0.0] {
+        let open = verdicts.iter().filter(|(_, verdict)| verdict.surface.is_none());
+        let (boxes, submissions): Found =
+            open.map(|(_, verdict)| (verdict.of, verdict.submission)).unzip();
+        if boxes.is_empty() {
+            return Ok(());
+        }
+        let query = "SELECT box, submission, u.surface FROM unnest($1::uuid[], $2::uuid[]) open (box, submission)
+            JOIN submissions u USING (box, submission) WHERE u.received_at BETWEEN to_timestamp($3::float8) AND to_timestamp($4::float8)";
+        let rows = client.query(query, &[&boxes, &submissions, &from, &to]).await?;
+        let mut known: HashMap<(Uuid, Uuid), String> = HashMap::with_capacity(rows.len());
+        for row in rows {
+            known.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
+        }
+        for (_, verdict) in verdicts.iter_mut() {
+            if verdict.surface.is_none() {
+                verdict.surface = known.get(&(verdict.of, verdict.submission)).cloned();
+            }
+        }
+    }
+    Ok(())
 }
 
 fn verdict(row: &Row) -> Result<(Place, Verdict), tokio_postgres::Error> {
@@ -292,7 +326,7 @@ fn verdict(row: &Row) -> Result<(Place, Verdict), tokio_postgres::Error> {
         at_ms: row.try_get(8)?,
         received_at: place.us as f64 / 1e6,
         tenant: row.try_get(10)?,
-        surface: row.try_get(17)?,
+        surface: None,
         status: row.try_get(11)?,
         severity: row.try_get(12)?,
         action: row.try_get(13)?,
