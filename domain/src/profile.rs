@@ -32,11 +32,13 @@ mod detector;
 mod enforcement;
 #[cfg(test)]
 mod tests;
+mod tried;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use detector::{Age, Classifier, Detector, Faces, Hash, Link, Ocr, Text};
 pub use enforcement::Enforcement;
+pub use tried::Tried;
 
 use crate::{
     journal::Sha256,

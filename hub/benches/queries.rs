@@ -191,14 +191,17 @@ async fn screens(hub: &Hub, client: &tokio_postgres::Client, submission: &str) {
         .unwrap()
         .get(0);
     let first = ("queue, first page", "/ops/review".to_owned());
-    let item =
-        "/ops/review/00000000-0000-0000-0000-000000000002/01900000-0000-7000-8000-000000000001";
+    // An item whose submission, media and verdict are there, among those that are invented.
+    let query = "INSERT INTO reviews (box, subject, tab, tenant, severity, category, categories, number, since, due_at)
+        SELECT box, submission, 'held', tenant, 2, 'sexual', '{sexual}', 0, now(), now() FROM verdicts WHERE submission = $1::text::uuid";
+    client.execute(query, &[&submission]).await.unwrap();
+    let item = format!("/ops/review/{of}/{submission}");
     let pages = [
         first.clone(),
         ("queue of a tenant", "/ops/review?tab=held&tenant=tenant-7&severity=3".to_owned()),
         ("queue of a region", "/ops/review?tab=reports&region=region-3".to_owned()),
         ("queue without anything", "/ops/review?category=spam".to_owned()),
-        ("item", item.to_owned()),
+        ("item", item),
         ("verdicts", "/ops/verdicts".to_owned()),
         ("verdicts of a rare category", "/ops/verdicts?category=hate".to_owned()),
         ("a verdict", format!("/ops/verdicts/{of}/{submission}")),

@@ -14,6 +14,7 @@ use crate::audit::{self, Deed};
 use crate::directives::{self, Asked};
 use crate::fleet::{self, State};
 use crate::receipt::HubKey;
+use crate::rollout::Act;
 
 /// How long somebody may wait for the second person, in seconds.
 const WAIT_S: f64 = 7.0 * 86_400.0;
@@ -38,7 +39,18 @@ pub enum Grave {
         #[serde(rename = "box")]
         of: Uuid,
     },
-    /// Something is ordered: an erasure, a policy for the whole fleet.
+    /// A stage of a roll-out goes to the whole fleet.
+    Stage {
+        /// Which roll-out.
+        rollout: Uuid,
+        /// Its stage.
+        stage: i16,
+        /// As people read it.
+        what: String,
+        /// Whether it goes on without boxes that have not taken up the one before.
+        anyway: bool,
+    },
+    /// Something is ordered: an erasure, an entry of a list.
     Order {
         /// To whom.
         to: String,
@@ -52,6 +64,7 @@ impl Grave {
         match self {
             Self::Role { .. } => "account.role",
             Self::Revoke { .. } => "box.revoke",
+            Self::Stage { .. } => "rollout.advance",
             Self::Order { .. } => "directive.order",
         }
     }
@@ -60,6 +73,7 @@ impl Grave {
         match self {
             Self::Role { account, role } => format!("{account} becomes {role}"),
             Self::Revoke { of } => of.to_string(),
+            Self::Stage { what, .. } => what.clone(),
             Self::Order { to, order } => {
                 format!("{} to {to}", order["kind"].as_str().unwrap_or("order"))
             }
@@ -174,7 +188,7 @@ pub async fn settle(
         client.execute(query, &[&id, &me, &grant]).await?;
     }
     if grant {
-        done(client, key, who, &grave).await?;
+        done(client, key, who, &grave, &why).await?;
     }
     let deed = Deed {
         action: match (grant, asked_by == me) {
@@ -222,10 +236,19 @@ async fn independent(
     }
 }
 
-async fn done(client: &Client, key: &HubKey, who: &Who, grave: &Grave) -> Result<(), Error> {
+async fn done(
+    client: &Client,
+    key: &HubKey,
+    who: &Who,
+    grave: &Grave,
+    why: &str,
+) -> Result<(), Error> {
     match grave {
         Grave::Role { account, role } => account::set_role(client, *account, *role).await,
         Grave::Revoke { of } => fleet::set_state(client, BoxId(*of), State::Revoked).await,
+        Grave::Stage { rollout, stage, anyway, .. } => {
+            Act { key, who, why }.advance(client, *rollout, *stage, *anyway).await
+        }
         Grave::Order { to, order } => {
             let to: Address = to.parse().map_err(|error| Error::Damaged(format!("{error}")))?;
             let asked: Asked = serde_json::from_value(order.clone())

@@ -5,6 +5,7 @@ mod blobs;
 mod orders;
 mod people;
 mod proof;
+mod rollouts;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -92,6 +93,9 @@ pub enum Command {
     Key(orders::KeyCommand),
     /// Sign a policy or hash list with the release key; the order comes out as JSON.
     Release(orders::ReleaseArguments),
+    /// Sign roll-outs that go stage by stage, bring them to the hub, list them.
+    #[command(subcommand)]
+    Rollout(rollouts::RolloutCommand),
     /// Make a certificate by which a tenant's subscriber reads that tenant's decisions at the broker, and nothing else.
     Subscriber {
         /// The hub's file of settings.
@@ -273,6 +277,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Proof(command) => return proof::run(command).await,
         Command::Key(command) => orders::keys(command).await?,
         Command::Release(arguments) => orders::release(&arguments)?,
+        Command::Rollout(command) => rollouts::rollouts(command).await?,
         Command::Subscriber { config, tenant, dir } => subscriber(&config, &tenant, &dir)?,
         Command::Backup(arguments) => backup::backup(arguments).await?,
         Command::Restore(arguments) => backup::restore(arguments).await?,

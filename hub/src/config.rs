@@ -31,6 +31,8 @@ pub struct Config {
     pub retention_days: Option<u16>,
     /// How entries are taken.
     pub ingest: ingest::Config,
+    /// How items of the review queue come to people.
+    pub assign: Assign,
 }
 
 /// What is wrong with a file of settings, all of it.
@@ -66,6 +68,25 @@ struct Raw {
     retention_days: Option<u16>,
     #[serde(default)]
     ingest: RawIngest,
+    #[serde(default)]
+    review: RawReview,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawReview {
+    assign: Assign,
+}
+
+/// How items come to people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Assign {
+    /// They take the next one themselves.
+    #[default]
+    Pull,
+    /// The hub gives them to whoever is there, in turns.
+    Turns,
 }
 
 #[derive(Deserialize)]
@@ -311,6 +332,7 @@ impl Config {
                 key: folder.join(raw.key),
                 retention_days: raw.retention_days,
                 ingest,
+                assign: raw.review.assign,
             }),
             _ => Err(problems),
         }

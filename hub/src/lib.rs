@@ -34,6 +34,7 @@ pub mod receipt;
 mod renewal;
 pub mod requests;
 pub mod review;
+pub mod rollout;
 pub mod schema;
 pub mod screens;
 mod serve;

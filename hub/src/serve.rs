@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::blob::Blobs;
-use crate::config::Config;
+use crate::config::{Assign, Config};
 use crate::directives::Feed;
 use crate::fleet::{self, Barred};
 use crate::http::{Api, server};
@@ -88,6 +88,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     chores.spawn(desk.clone().run(config.database.clone()));
     let (tell, news) = watch::channel(0);
     chores.spawn(review::news::follow(config.database.clone(), tell));
+    if config.assign == Assign::Turns {
+        chores.spawn(review::turns::keep(Pool::new(config.database.clone(), 1)));
+    }
     let pool = Arc::new(Pool::new(config.database.within(STATEMENT), API_POOL));
     let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker).asking(desk);
     let mut api = api.ordering(Arc::clone(&key)).told(news, stopped.clone());

@@ -10,6 +10,7 @@ use rig::ops::Person;
 use serde_json::Value;
 
 const BOX: &str = "00000000-0000-0000-0000-00000000b0c5";
+const ROLLOUT: &str = "01900000-0000-7000-8000-0000000005e5";
 const ITEM: &str = "01900000-0000-7000-8000-0000000003e8";
 
 /// What somebody would write who wants it to run.
@@ -41,6 +42,12 @@ fn fill(hub: &Hub) {
              FROM generate_series(1000, 1120) n;
          INSERT INTO reviews (box, subject, tab, tenant, severity, categories, since, due_at) VALUES ('{BOX}', '00000000-0000-0000-0000-00000000004d', 'accounts', 'campus', 3, '{{}}', now(), now());
          INSERT INTO list_entries SELECT 'campus', sha256(n::text::bytea), CASE WHEN n % 2 = 0 THEN 31 ELSE -1 END, n = 4, 'violence', n <> 3, n = 2, n <> 1, '{quoted}' FROM generate_series(1, 5) n;
+         INSERT INTO releases VALUES (1, 'fleet', 1, 'policy', 'starter', 4, 'name = \"p\"', '{quoted}'), (1, 'tenant/campus', 2, 'bank', 'known', 1, 'name = \"known\"', 'ops');
+         INSERT INTO rollouts (rollout, kind, name, version, content, note) VALUES ('{ROLLOUT}', 'policy', 'starter', 5, E'name = \"p\"\nversion = 5\n# {quoted}', '{quoted}');
+         INSERT INTO rollout_stages VALUES ('{ROLLOUT}', 2, 'fleet', '', '', '', '');
+         INSERT INTO rollout_stages VALUES ('{ROLLOUT}', 1, 'box/{BOX}', '', '', '', '', 1, 1, now() - interval '2 hours', '{quoted}');
+         INSERT INTO directives (epoch, lane, seq, kind, ordered_by, bytes, signatures) VALUES (1, 'box/{BOX}', 1, 'release', 'ops', '', '{{}}'), (1, 'fleet', 1, 'release', 'ops', '', '{{}}'), (1, 'tenant/campus', 2, 'release', 'ops', '', '{{}}');
+         INSERT INTO directive_receipts (box, epoch, lane, seq, refused, at, received_at) VALUES ('{BOX}', 1, 'box/{BOX}', 1, 'unusable', 0, now());
          INSERT INTO review_comments VALUES ('{BOX}', '{ITEM}', gen_random_uuid(), gen_random_uuid(), '{quoted}', now(), '{quoted}');",
         HOSTILE.replace(['\\', '"'], "").replace('\'', "''")
     ));
@@ -91,6 +98,21 @@ fn look(browser: &Browser, name: &str, axe: &str, wrong: &mut Vec<String>) {
     wrong.extend(console.map(|line| format!("{name}: {line}")));
 }
 
+/// The editor, after mistakes and after a comparison.
+fn policy(hub: &Hub, browser: &Browser, axe: &str, wrong: &mut Vec<String>) {
+    browser.open(&format!("{}/ops/policies/edit?profile=starter", hub.address()));
+    browser.run("const text = document.getElementById('text'); text.value = text.value.replace('version = 1', 'version = 2').replace('[policy]', '[polcy]'); return true");
+    browser.click("button[value=check]");
+    browser.appears(".problems [data-line]");
+    browser.click(".problems [data-line]");
+    browser.until("return document.activeElement.id === 'text' && document.activeElement.selectionEnd > document.activeElement.selectionStart");
+    look(browser, "policy-wrong", axe, wrong);
+    browser.run("const text = document.getElementById('text'); text.value = text.value.replace('[polcy]', '[policy]'); return true");
+    browser.click("button[value=check]");
+    browser.appears(".diff .added");
+    look(browser, "policy-compared", axe, wrong);
+}
+
 #[test]
 fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
     let hub = Hub::start();
@@ -129,6 +151,8 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
         ("verdict", &format!("/ops/verdicts/{BOX}/{ITEM}")),
         ("fleet", "/ops/fleet"),
         ("lists", "/ops/lists"),
+        ("policies", "/ops/policies"),
+        ("rollouts", "/ops/rollouts"),
         ("me", "/ops/me"),
         (
             "missing",
@@ -148,6 +172,8 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
     browser.until("return document.querySelector('[aria-busy]') === null");
     look(&browser, "item-claimed", &axe, &mut wrong);
 
+    policy(&hub, &browser, &axe, &mut wrong);
+
     hub.query("UPDATE accounts SET role = 'admin' WHERE name = 'zuri'");
     let ask = Person::new(&hub, "ann", "admin", &[]).visit(&hub);
     let asked = ask.send(&format!("/ops/fleet/{BOX}"), &[("what", "revoke"), ("why", HOSTILE)]);
@@ -156,6 +182,8 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
     for (name, path) in [
         ("fleet-admin", "/ops/fleet"),
         ("box", &format!("/ops/fleet/{BOX}")),
+        ("rollouts-admin", "/ops/rollouts"),
+        ("rollout", &format!("/ops/rollouts/{ROLLOUT}")),
         ("accounts", "/ops/accounts"),
         ("account", &format!("/ops/accounts/{guest}")),
         ("approvals", "/ops/approvals"),

@@ -29,8 +29,15 @@ pub struct Release {
     pub version: u64,
     /// To whom it may be told.
     pub to: Address,
-    /// The file, TOML.
+    /// The file, TOML. Empty: what was released to that address is withdrawn.
     pub text: String,
+}
+
+impl Release {
+    /// Whether it takes back what was released before, so that what stands behind it is in force again.
+    pub fn withdraws(&self) -> bool {
+        self.text.is_empty()
+    }
 }
 
 /// A release and its signature.

@@ -1,7 +1,8 @@
 //! The hub's releases in force: policies, each in the place of that of the profile whose name it has, and hash lists beside those that
 //! profiles name.
 //!
-//! Of two of one name the one that was released to the box goes before the tenant's, and that before the fleet's. Lists lie as files in
+//! Of two of one name the one that was released to the box goes before the tenant's, and that before the fleet's; one that was withdrawn is kept for
+//! its version alone. Lists lie as files in
 //! `hub/lists` of the data folder, named by their hash: the store has them, so that a file that is gone is written again.
 
 use std::collections::BTreeSet;
@@ -12,8 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, ensure};
 use domain::directive::{Address, Release, ReleaseKind};
 use domain::journal::{Code, Sha256, TenantId};
-use domain::policy::cases::Cases;
-use domain::profile::{Detector, policy_of};
+use domain::profile::{Detector, Tried};
 use domain::{Policy, Profile};
 use pipeline::hash::Bank;
 use store::Store;
@@ -64,7 +64,8 @@ impl Releases {
         names.dedup();
         let best = |kind, name: &str| {
             let all = self.0.iter().filter(|r| (r.kind, r.name.as_str()) == (kind, name));
-            all.filter(|r| rank(r, tenant).is_some()).max_by_key(|r| rank(r, tenant))
+            let all = all.filter(|r| !r.withdraws() && rank(r, tenant).is_some());
+            all.max_by_key(|r| rank(r, tenant))
         };
         Chosen {
             policy: best(ReleaseKind::Policy, profile),
@@ -151,18 +152,10 @@ fn rank(release: &Release, tenant: &TenantId) -> Option<u8> {
 /// # Errors
 /// What is wrong with it.
 pub fn parse_policy(text: &str) -> anyhow::Result<Policy> {
-    let mut root: toml::Table =
-        toml::from_str(text).map_err(|error| anyhow!("not valid TOML: {}", error.message()))?;
-    let Some(cases) = root.remove("case") else {
-        return policy_of(text).map_err(|problems| anyhow!("{problems}"));
-    };
-    let policy = policy_of(&toml::to_string(&root)?).map_err(|problems| anyhow!("{problems}"))?;
-    let cases = toml::Table::from_iter([("case".to_owned(), cases)]);
-    let cases = Cases::parse(&toml::to_string(&cases)?).map_err(|p| anyhow!("{p}"))?;
-    let failed = cases.run(&policy).into_iter().find(|verdict| !verdict.passed());
-    match failed {
+    let tried = Tried::read(text).map_err(|problems| anyhow!("{problems}"))?;
+    match tried.failed() {
         Some(verdict) => Err(anyhow!("a case of its own fails: {verdict}")),
-        None => Ok(policy),
+        None => Ok(tried.policy),
     }
 }
 

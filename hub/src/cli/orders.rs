@@ -4,15 +4,16 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::{Subcommand, ValueEnum};
 use domain::directive::{Address, Release, ReleaseKind, Released};
 use domain::journal::{BoxId, Code, TenantId};
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use ring::signature::KeyPair as _;
 use serde_json::json;
 
 use super::At;
+use super::rollouts::release_key;
 use crate::config::Config;
 use crate::directives::lost::{Again, Lost};
 use crate::directives::{self, Asked, Given, Receipt};
@@ -127,6 +128,15 @@ pub enum Kind {
     Bank,
 }
 
+impl From<Kind> for ReleaseKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Policy => Self::Policy,
+            Kind::Bank => Self::Bank,
+        }
+    }
+}
+
 /// What to sign.
 #[derive(clap::Args, Debug)]
 pub struct ReleaseArguments {
@@ -145,8 +155,12 @@ pub struct ReleaseArguments {
     /// To whom it may be told.
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
-    /// The file, TOML.
-    file: PathBuf,
+    /// The file, TOML; without one what was released before is withdrawn: what stands behind it is in force again.
+    #[arg(required_unless_present = "withdraw", conflicts_with = "withdraw")]
+    file: Option<PathBuf>,
+    /// Withdraw what was released before.
+    #[arg(long)]
+    withdraw: bool,
 }
 
 /// Runs a command.
@@ -323,18 +337,20 @@ fn write_new(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Signs a release; the order to be given at the hub goes to standard output.
 pub(super) fn release(arguments: &ReleaseArguments) -> anyhow::Result<()> {
-    let ReleaseArguments { key, kind, name, version, to, file } = arguments;
-    let bytes = std::fs::read(key).with_context(|| format!("cannot read {}", key.display()))?;
-    let Ok(key) = Ed25519KeyPair::from_pkcs8(&bytes) else {
-        bail!("{} is no key of `weir-hub key generate`", key.display());
+    let ReleaseArguments { key, kind, name, version, to, file, withdraw: _ } = arguments;
+    let key = release_key(key)?;
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?,
+        None => String::new(),
     };
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let kind = match kind {
-        Kind::Policy => ReleaseKind::Policy,
-        Kind::Bank => ReleaseKind::Bank,
+    let release = Release {
+        kind: (*kind).into(),
+        name: name.clone(),
+        version: *version,
+        to: to.clone(),
+        text,
     };
-    let release = Release { kind, name: name.clone(), version: *version, to: to.clone(), text };
     let released = Released::sign(&release, &key)?;
     eprintln!("signed by {}", BASE64_STANDARD.encode(key.public_key().as_ref()));
     println!(

@@ -22,6 +22,7 @@ pub use feed::Feed;
 pub use follower::Follower;
 
 use crate::receipt::{self, HubKey};
+use crate::rollout::known;
 use crate::{Error, life, lists};
 
 /// Most bytes of a directive: it has to fit into a frame beside its signatures.
@@ -149,6 +150,9 @@ async fn append(
         .await?;
     if let (Address::Tenant(tenant), Order::List(entry)) = (&place.to, &directive.order) {
         lists::note(client, tenant, &by, entry).await?;
+    }
+    if let Order::Released(released) = &directive.order {
+        known::note(client, &place, &by, released).await?;
     }
     tracing::info!(%lane, seq, kind, by = by.as_str(), "ordered");
     Ok(place)

@@ -25,9 +25,12 @@ use domain::journal::BoxId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::account::session::Who;
 use crate::authority::Issuer;
 use crate::receipt::HubKey;
 use crate::requests::Desk;
+use crate::review::queue::Count;
+use crate::review::tally::Tally;
 use crate::session::Sessions;
 use crate::{Pool, fleet, schema, screens, tenant, token};
 use problem::Problem;
@@ -56,6 +59,7 @@ pub struct Api {
     desk: Option<Desk>,
     /// Moves when the queue of reviews has changed.
     news: watch::Receiver<u64>,
+    tally: Arc<Tally>,
     /// Whether the hub stops: what goes on for ever ends then.
     stopped: watch::Receiver<bool>,
 }
@@ -79,6 +83,7 @@ impl Api {
             broker: None,
             desk: None,
             news: watch::channel(0).1,
+            tally: Arc::default(),
             stopped: watch::channel(false).1,
         }
     }
@@ -123,6 +128,12 @@ impl Api {
 
     pub(crate) fn news(&self) -> watch::Receiver<u64> {
         self.news.clone()
+    }
+
+    /// How much waits in the queue for somebody, from the count that all share.
+    pub(crate) async fn counts(&self, who: &Who) -> Result<Vec<Count>, crate::Error> {
+        let news = *self.news.borrow();
+        self.tally.counts(&self.pool, who, news).await
     }
 
     fn key(&self) -> Result<&HubKey, Problem> {

@@ -16,6 +16,7 @@ use crate::account::Right;
 use crate::account::session::Who;
 use crate::audit::{self, Deed};
 use crate::directives::{self, Given};
+use crate::lists;
 use crate::receipt::HubKey;
 
 /// Characters of a reason.
@@ -98,6 +99,7 @@ pub async fn decide(
         }
         None => None,
     };
+    no_flood(client, &item, given.as_ref()).await?;
     let name = write(client, who, &item, decision, reason, given.as_ref()).await?;
     let close = "UPDATE reviews SET open = false, closed_at = now(), claimed_by = NULL, claimed_until = NULL, refused = NULL,
         escalated = false, assignee = NULL WHERE box = $1 AND subject = $2";
@@ -148,6 +150,25 @@ async fn may(client: &Client, who: &Who, item: &Item, decision: &Decision) -> Re
         let me = who.account.account;
         if client.query_opt(first, &[&item.of, &item.subject, &me]).await?.is_some() {
             return refused("you decided this before: somebody else decides the appeal");
+        }
+    }
+    Ok(())
+}
+
+/// What is to be remembered must not refuse what very many post: that takes two people. Asked of the bytes alone, which an index finds; near
+/// pictures would have to be compared one by one, and a decision has to be fast.
+async fn no_flood(client: &Client, item: &Item, given: Option<&Given>) -> Result<(), Error> {
+    let listed = given.and_then(|given| given.listed.as_deref()).unwrap_or_default();
+    for entry in listed.iter().filter(|entry| entry.distance.is_none()) {
+        let effect = lists::effect(client, &item.tenant, entry.hash, None).await?;
+        if effect.is_flood() {
+            return Err(Error::Invalid(format!(
+                "its medium was in {} submissions of the last {} days, of which {} stand approved: reject it without refusing its media from now on; to list {} is for two people, under Hash lists",
+                effect.submissions,
+                lists::EFFECT_DAYS,
+                effect.approved,
+                entry.hash
+            )));
         }
     }
     Ok(())

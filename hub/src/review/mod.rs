@@ -9,6 +9,8 @@ pub mod decide;
 mod intake;
 pub mod news;
 pub mod queue;
+pub mod tally;
+pub mod turns;
 pub mod undo;
 
 use domain::{Category, Severity};

@@ -13,6 +13,7 @@ mod lists;
 mod overview;
 mod own;
 mod page;
+mod policies;
 mod review;
 mod verdicts;
 mod words;
@@ -26,8 +27,11 @@ use axum::routing::{MethodRouter, get, post};
 use crate::account::Right;
 use crate::http::Api;
 
-/// Most bytes of a form: a policy is the longest.
-pub(crate) const FORM_BYTES: usize = 512 << 10;
+/// Most bytes of a form: a roll-out is the longest, in base64.
+pub(crate) const FORM_BYTES: usize = 4 << 20;
+
+/// The same of those who are not in yet.
+const ENTRANCE_BYTES: usize = 16 << 10;
 
 /// A screen, or something that one can do on one.
 struct Screen {
@@ -79,6 +83,15 @@ fn screens() -> Vec<Screen> {
         act("/ops/fleet/{box}/alarms/{alarm}", Operate, post(fleet::resolve)),
         see("/ops/lists", Lists, get(lists::show)),
         act("/ops/lists", ListsChange, post(lists::change)),
+        see("/ops/policies", Policies, get(policies::list)),
+        see("/ops/policies/edit", Policies, get(policies::edit)),
+        act("/ops/policies/edit", Policies, post(policies::check)),
+        act("/ops/policies/drafts", PoliciesChange, post(policies::save)),
+        see("/ops/policies/drafts/{draft}", Policies, get(policies::download)),
+        see("/ops/rollouts", Policies, get(policies::rollouts)),
+        act("/ops/rollouts", PoliciesChange, post(policies::take)),
+        see("/ops/rollouts/{rollout}", Policies, get(policies::show)),
+        act("/ops/rollouts/{rollout}", PoliciesChange, post(policies::act)),
         see("/ops/erasures", Erase, get(erasures::list)),
         act("/ops/erasures", Erase, post(erasures::ask)),
         see("/ops/audit", Audit, get(audit::list)),
@@ -109,10 +122,11 @@ pub(crate) fn router(api: &Api) -> Router<Api> {
         .route("/ops/login", get(entrance::show).post(entrance::enter))
         .route("/ops/login/code", get(entrance::show_code).post(entrance::code))
         .route("/ops/welcome", get(entrance::welcome).post(entrance::accept))
+        .layer(DefaultBodyLimit::max(ENTRANCE_BYTES))
         .route("/ops/{*rest}", get(async || page::Refusal::missing("there is no such screen")))
         .merge(assets::router());
     guarded
-        .merge(open)
         .layer(DefaultBodyLimit::max(FORM_BYTES))
+        .merge(open)
         .layer(axum::middleware::map_response(page::headers))
 }

@@ -10,7 +10,7 @@ use super::page::{Frame, Refusal, html};
 use super::words::ago;
 use crate::account::session::Who;
 use crate::http::Api;
-use crate::review::queue::{self, Count};
+use crate::review::queue::Count;
 
 /// Hours that are shown.
 const HOURS: usize = 24;
@@ -105,7 +105,7 @@ pub(super) async fn show(
         total: hours.iter().map(Hour::total).sum(),
         hours,
         categories: categories(&client, &who).await?,
-        counts: queue::counts(&client, &who).await?,
+        counts: api.counts(&who).await?,
         agreement: agreement(&client, &who).await?,
         boxes: boxes.try_get(0)?,
         offline: boxes.try_get(1)?,

@@ -13,12 +13,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Screens of the navigation, in its order.
-const PLACES: [(&str, &str, Right); 9] = [
+const PLACES: [(&str, &str, Right); 11] = [
     ("/ops/overview", "Overview", Right::Numbers),
     ("/ops/review", "Review", Right::Review),
     ("/ops/verdicts", "Verdicts", Right::Verdicts),
     ("/ops/fleet", "Fleet", Right::Fleet),
     ("/ops/lists", "Hash lists", Right::Lists),
+    ("/ops/policies", "Policies", Right::Policies),
+    ("/ops/rollouts", "Roll-outs", Right::Policies),
     ("/ops/erasures", "Erasures", Right::Erase),
     ("/ops/audit", "Audit", Right::Audit),
     ("/ops/approvals", "Approvals", Right::Approve),
@@ -74,7 +76,7 @@ impl Frame {
 }
 
 /// What was just done, by the word that addresses carry.
-const DONE: [(&str, &str); 16] = [
+const DONE: [(&str, &str); 17] = [
     ("saved", "Saved."),
     ("decided", "Decided. The boxes are being told."),
     ("undone", "Taken back. What stood before stands again."),
@@ -89,6 +91,7 @@ const DONE: [(&str, &str); 16] = [
     ("granted", "Approved and done."),
     ("denied", "Denied."),
     ("ordered", "Ordered. Boxes answer with a receipt each."),
+    ("brought", "Checked and kept. Nothing goes out before a stage is given."),
     ("resolved", "The alarm is resolved."),
     ("left", "You have left."),
 ];

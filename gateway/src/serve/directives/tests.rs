@@ -330,6 +330,41 @@ fn a_hash_list_is_taken_up_beside_the_profiles_own() {
 }
 
 #[test]
+fn what_is_withdrawn_gives_way_to_what_stands_behind_it() {
+    let rig = Rig::new();
+    let (fleet, ours) = (Address::Fleet, Address::Tenant(tenant()));
+    let own = Profile::embedded_text("starter").unwrap();
+    let text = |version: u32| own.replacen("version = 1", &format!("version = {version}"), 1);
+    rig.applied(&fleet, rig.release(5, &fleet, &text(5)));
+    rig.applied(&ours, rig.release(6, &ours, &text(6)));
+    rig.applied(&ours, rig.release(7, &ours, ""));
+    assert_eq!(rig.policy(), "starter@5");
+    rig.refused(&ours, rig.release(6, &ours, &text(6)), "older_version");
+    let rig = rig.restarted();
+    assert_eq!(rig.policy(), "starter@5");
+    rig.applied(&fleet, rig.release(8, &fleet, ""));
+    assert_eq!(rig.policy(), "starter@1", "the profile's own");
+    rig.applied(&ours, rig.release(8, &ours, &text(8)));
+    assert_eq!(rig.policy(), "starter@8");
+    // A list likewise.
+    let basis = || rig.app().tenants.get(&tenant()).unwrap().engine.basis().clone();
+    let without = basis();
+    let bank = |version, text: &str| {
+        let (kind, name) = (ReleaseKind::Bank, code("known"));
+        let release = Release { kind, name, version, to: fleet.clone(), text: text.to_owned() };
+        Released::sign(&release, &rig.release_key).unwrap()
+    };
+    let hash = "a".repeat(64);
+    let text = format!(
+        "name = \"known\"\nkind = \"sha256\"\ncategory = \"sexual\"\nseverity = \"high\"\nverified = true\n[[entries]]\nhash = \"{hash}\"\n"
+    );
+    rig.applied(&fleet, bank(1, &text));
+    assert_ne!(basis(), without);
+    rig.applied(&fleet, bank(2, ""));
+    assert_eq!(basis(), without);
+}
+
+#[test]
 fn keys_are_replaced_in_the_file_and_trusted_from_then_on() {
     let rig = Rig::new();
     rig.enrol();

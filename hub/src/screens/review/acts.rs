@@ -222,7 +222,7 @@ pub(in crate::screens) async fn assign(
         if !item.open {
             return Err(Refusal::conflict("it was decided meanwhile"));
         }
-        let query = "UPDATE reviews SET assignee = $3 WHERE box = $1 AND subject = $2 AND open";
+        let query = "UPDATE reviews SET assignee = $3, in_turn = false WHERE box = $1 AND subject = $2 AND open";
         client.execute(query, &[&of, &subject, &to]).await?;
         Ok(json!({ "to": to }))
     };

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::beside::{self, Rule};
+use super::near::{self, Near};
 use crate::account::session::Who;
 use crate::account::{self, Account, Right};
 use crate::http::Api;
@@ -24,7 +26,7 @@ struct Verdict {
     action: String,
     complete: bool,
     policy: String,
-    reasons: String,
+    reasons: Vec<String>,
     received_at: f64,
 }
 
@@ -49,15 +51,6 @@ struct Comment {
     text: String,
 }
 
-/// A submission with a medium that is the same or looks the same.
-struct Near {
-    of: Uuid,
-    submission: Uuid,
-    status: String,
-    distance: i64,
-    received_at: f64,
-}
-
 #[derive(Template)]
 #[template(path = "item.html")]
 struct One {
@@ -67,6 +60,8 @@ struct One {
     media: i64,
     has_text: bool,
     author: Option<String>,
+    standing: Option<beside::Author>,
+    rules: Vec<Rule>,
     verdicts: Vec<Verdict>,
     decided: Vec<Decided>,
     comments: Vec<Comment>,
@@ -103,6 +98,16 @@ pub(in crate::screens) async fn item(
     let client = api.pool().take().await?;
     let item = queue::find(&client, &who, of, subject).await?;
     let (surface, has_text, author) = submission(&client, &item).await?;
+    let number = author.as_deref().and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    let standing = match number {
+        Some(number) => Some(beside::author(&client, of, number.cast_signed()).await?),
+        None => None,
+    };
+    let verdicts = verdicts(&client, &item).await?;
+    let rules = match verdicts.iter().find(|verdict| !verdict.reasons.is_empty()) {
+        Some(verdict) => beside::rules(&client, &item, &verdict.policy, &verdict.reasons).await?,
+        None => Vec::new(),
+    };
     let me = who.account.account;
     let people = match who.may(Right::Senior) {
         true => account::list(&client).await?,
@@ -115,10 +120,12 @@ pub(in crate::screens) async fn item(
         media: count(&client, of, subject).await?,
         has_text,
         author,
-        verdicts: verdicts(&client, &item).await?,
+        standing,
+        rules,
+        verdicts,
         decided: decided(&client, &who, &item).await?,
         comments: comments(&client, of, subject).await?,
-        near: near(&client, &item).await?,
+        near: near::look(&client, &item).await?,
         people: people.into_iter().filter(may_review).collect(),
         categories: Category::ALL,
         severities: Severity::ALL,
@@ -168,7 +175,7 @@ async fn verdicts(client: &Client, item: &Item) -> Result<Vec<Verdict>, tokio_po
             action: row.try_get(3)?,
             complete: row.try_get(4)?,
             policy: row.try_get(5)?,
-            reasons: reasons.collect::<Vec<_>>().join(", "),
+            reasons: reasons.map(ToOwned::to_owned).collect(),
             received_at: row.try_get(7)?,
         })
     };
@@ -222,36 +229,4 @@ async fn comments(
         Ok(Comment { actor: row.try_get(0)?, at: row.try_get(1)?, text: row.try_get(2)? })
     };
     client.query(query, &[&of, &subject]).await?.iter().map(comment).collect()
-}
-
-/// Days in which near ones are looked for: each PDQ of them is compared.
-const NEAR_DAYS: i32 = 1;
-
-/// The same bytes ever, and what looks the same in the last days, of the same tenant.
-async fn near(client: &Client, item: &Item) -> Result<Vec<Near>, tokio_postgres::Error> {
-    let query = "WITH own AS (SELECT pdq FROM pdqs WHERE box = $1 AND submission = $2 AND (quality IS NULL OR quality >= 50) ORDER BY place, n LIMIT 1),
-            found AS (
-                SELECT o.box, o.submission, 0::bigint AS distance, o.received_at FROM media m JOIN media o ON o.sha256 = m.sha256
-                WHERE m.box = $1 AND m.submission = $2 AND (o.box, o.submission) <> ($1, $2)
-                  AND EXISTS (SELECT 1 FROM submissions u WHERE u.box = o.box AND u.submission = o.submission AND u.tenant = $3)
-                UNION ALL
-                SELECT p.box, p.submission, bit_count(p.pdq # own.pdq), p.received_at FROM pdqs p, own
-                WHERE p.received_at > now() - make_interval(days => $4) AND p.tenant = $3 AND (p.box, p.submission) <> ($1, $2)
-                  AND bit_count(p.pdq # own.pdq) <= 31),
-            one AS (SELECT box, submission, min(distance) AS distance, max(received_at) AS received_at FROM found
-                    GROUP BY 1, 2 ORDER BY 3, 4 DESC LIMIT 12)
-        SELECT one.box, one.submission, one.distance, extract(epoch FROM one.received_at)::float8, v.status
-        FROM one JOIN LATERAL (SELECT status FROM verdicts v WHERE v.submission = one.submission AND v.box = one.box AND v.tenant = $3
-            ORDER BY number DESC LIMIT 1) v ON true ORDER BY 3, 4 DESC";
-    let near = |row: &tokio_postgres::Row| {
-        Ok(Near {
-            of: row.try_get(0)?,
-            submission: row.try_get(1)?,
-            distance: row.try_get(2)?,
-            received_at: row.try_get(3)?,
-            status: row.try_get(4)?,
-        })
-    };
-    let rows = client.query(query, &[&item.of, &item.subject, &item.tenant, &NEAR_DAYS]).await?;
-    rows.iter().map(near).collect()
 }

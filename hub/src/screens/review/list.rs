@@ -72,7 +72,7 @@ pub(in crate::screens) async fn queue(
     let tab = Tab::read(&wanted.tab).unwrap_or(Tab::Flagged);
     let client = api.pool().take().await?;
     let (items, next) = queue::page(&client, &who, &wanted).await?;
-    let counts = queue::counts(&client, &who).await?;
+    let counts = api.counts(&who).await?;
     let (tenants, regions) = places(&client, &who).await?;
     let filters = form_urlencoded::Serializer::new(String::new())
         .append_pair("tenant", &wanted.tenant)
@@ -131,8 +131,7 @@ pub(in crate::screens) async fn live(
             }
         }
         heard.mark_unchanged();
-        let counts = async { queue::counts(&*api.pool().take().await?, &who).await };
-        let event = match counts.await {
+        let event = match api.counts(&who).await {
             Ok(counts) => Event::default().event("counts").data(json!(counts).to_string()),
             Err(_) => Event::default().comment("the database is away"),
         };

@@ -1,10 +1,12 @@
 //! The queue, and an item of it.
 
 mod acts;
+mod beside;
 mod bulk;
 mod evidence;
 mod item;
 mod list;
+mod near;
 
 pub(super) use acts::{assign, claim, comment, decide, escalate, next, release, undo};
 pub(super) use bulk::bulk;
