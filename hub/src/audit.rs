@@ -54,6 +54,11 @@ pub fn operator() -> Actor<'static> {
     Actor { account: None, shown: "command line", remote: "" }
 }
 
+/// Whoever was not let in.
+pub fn stranger(remote: &str) -> Actor<'_> {
+    Actor { account: None, shown: "unknown person", remote }
+}
+
 /// Adds an entry. Within a transaction it is to be the last: until its end nobody else adds one.
 ///
 /// # Errors

@@ -8,10 +8,14 @@ use sync::frame::Receipt;
 use tokio_postgres::Client;
 
 use crate::Error;
+use crate::account::seal::Sealer;
 use crate::proof::PublicKey;
 
-/// The key by which this hub signs receipts.
-pub struct HubKey(Ed25519KeyPair);
+/// The key by which this hub signs receipts, and what is drawn from its file.
+pub struct HubKey {
+    pair: Ed25519KeyPair,
+    sealer: Sealer,
+}
 
 impl std::fmt::Debug for HubKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,29 +39,35 @@ impl HubKey {
     /// # Errors
     /// Where it is no such key.
     pub fn new(pkcs8: &[u8]) -> Result<Self, Error> {
-        Ed25519KeyPair::from_pkcs8(pkcs8)
-            .map(Self)
-            .map_err(|_| Error::Invalid("the hub's key is no Ed25519 key in PKCS#8".into()))
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8)
+            .map_err(|_| Error::Invalid("the hub's key is no Ed25519 key in PKCS#8".into()))?;
+        let sealer = Sealer::new(pkcs8, pair.public_key().as_ref())?;
+        Ok(Self { pair, sealer })
+    }
+
+    /// What seals secrets that the database is not to tell.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
     /// The public half, 32 bytes.
     pub fn public_key(&self) -> &[u8] {
-        self.0.public_key().as_ref()
+        self.pair.public_key().as_ref()
     }
 
     /// A signature over a directive's bytes.
     pub fn direct(&self, bytes: &[u8]) -> Vec<u8> {
-        SignedDirective::signature(bytes, &self.0)
+        SignedDirective::signature(bytes, &self.pair)
     }
 
     /// A signature over what is said in the hub's own name; the bytes begin with a word that nothing else begins with.
     pub(crate) fn attest(&self, bytes: &[u8]) -> Vec<u8> {
-        self.0.sign(bytes).as_ref().to_vec()
+        self.pair.sign(bytes).as_ref().to_vec()
     }
 
     /// Signs that the checkpoint of this hash was verified at this time (milliseconds since 1970).
     pub fn receipt(&self, checkpoint: Sha256, at: i64) -> Receipt {
-        let signature = self.0.sign(&Receipt::signed_bytes(checkpoint, at)).as_ref().to_vec();
+        let signature = self.pair.sign(&Receipt::signed_bytes(checkpoint, at)).as_ref().to_vec();
         Receipt { checkpoint, at, signature }
     }
 }

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::account::seal;
 use crate::blob::Blobs;
 use crate::config::{Assign, Config};
 use crate::directives::Feed;
@@ -155,6 +156,10 @@ async fn look(database: &Database, key: &HubKey) -> anyhow::Result<Barred> {
         eprintln!("weir-hub: {}", life::NEWS);
     }
     receipt::remember(&client, key).await?;
+    let sealed = seal::all(&client, key).await?;
+    if sealed > 0 {
+        tracing::info!(sealed, "secrets of second factors are sealed now");
+    }
     Ok(fleet::barred(&client).await?)
 }
 

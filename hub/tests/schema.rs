@@ -8,7 +8,7 @@ use hub::{Database, Error, schema};
 use rig::postgres::Postgres;
 
 /// Rows that are no box's, and whose keys therefore cannot carry it.
-const REFERENCE: [&str; 23] = [
+const REFERENCE: [&str; 25] = [
     "schema_versions",
     "enrolment_tokens",
     "api_tokens",
@@ -24,6 +24,8 @@ const REFERENCE: [&str; 23] = [
     "accounts",
     "invitations",
     "sessions",
+    "passkeys",
+    "challenges",
     "audit",
     "approvals",
     "list_entries",

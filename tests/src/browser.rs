@@ -23,6 +23,8 @@ pub struct Browser {
     driver: Option<WebDriver>,
     runtime: Runtime,
     server: Child,
+    /// Where chromedriver is.
+    address: String,
 }
 
 impl Browser {
@@ -74,10 +76,11 @@ impl Browser {
             .build()
             .expect("a runtime");
         let address = format!("http://127.0.0.1:{port}");
-        let connecting =
-            async { WebDriver::builder(address, wanted).client(Client::default()).connect().await };
+        let connecting = async {
+            WebDriver::builder(address.clone(), wanted).client(Client::default()).connect().await
+        };
         let driver = runtime.block_on(connecting).expect("chromium starts");
-        let browser = Self { driver: Some(driver), runtime, server };
+        let browser = Self { driver: Some(driver), runtime, server, address };
         browser.resize(width, height);
         browser
     }
@@ -93,6 +96,41 @@ impl Browser {
     /// A command of the DevTools protocol.
     pub fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.wait(self.driver().cdp().send_raw(command, parameters))
+    }
+
+    /// Puts an authenticator at its side that makes passkeys: its id.
+    ///
+    /// # Panics
+    /// Where chromedriver knows none.
+    pub fn authenticator(&self) -> String {
+        let made = self.webauthn(
+            "authenticator",
+            json!({
+                "protocol": "ctap2", "transport": "internal", "hasResidentKey": true,
+                "hasUserVerification": true, "isUserVerified": true,
+            }),
+        );
+        made.as_str().expect("an id").to_owned()
+    }
+
+    /// Whether an authenticator knows its owner, from now on.
+    pub fn verified(&self, authenticator: &str, verified: bool) {
+        self.webauthn(
+            &format!("authenticator/{authenticator}/uv"),
+            json!({ "isUserVerified": verified }),
+        );
+    }
+
+    /// A call of WebDriver's extension for passkeys, which thirtyfour does not know.
+    fn webauthn(&self, path: &str, body: Value) -> Value {
+        let session = self.driver().session_id();
+        let address = format!("{}/session/{session}/webauthn/{path}", self.address);
+        let call = Client::default().0.post(address).header("content-type", "application/json");
+        let mut answer = call.send(body.to_string()).expect("chromedriver answers");
+        let told = answer.body_mut().read_to_string().expect("chromedriver answers");
+        let told: Value = serde_json::from_str(&told).expect("chromedriver speaks JSON");
+        assert!(answer.status().is_success(), "{told}");
+        told["value"].clone()
     }
 
     /// Gives the window another size, as a phone's where it is narrow.

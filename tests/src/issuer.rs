@@ -60,8 +60,12 @@ impl Issuer {
     /// The same with a header of one's own.
     pub fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = message(header, claims);
-        let signature = openssl(&["dgst", "-sha256", "-sign", &self.path()], message.as_bytes());
-        format!("{message}.{}", BASE64URL.encode(signature))
+        format!("{message}.{}", BASE64URL.encode(self.signature(message.as_bytes())))
+    }
+
+    /// A signature over anything (RS256).
+    pub fn signature(&self, message: &[u8]) -> Vec<u8> {
+        openssl(&["dgst", "-sha256", "-sign", &self.path()], message)
     }
 
     fn path(&self) -> String {

@@ -43,6 +43,14 @@ impl Attempt {
         Self::within(client, &format!("code of {account}"), from, [SAME, NETWORK, CODES]).await
     }
 
+    /// Begins one by a passkey that is nobody's: a name of no account, since names have no spaces.
+    ///
+    /// # Errors
+    /// As [`Attempt::begin`].
+    pub async fn begin_unknown(client: &Client, from: IpAddr) -> Result<Self, Error> {
+        Self::within(client, "a passkey of nobody", from, [SAME, NETWORK, ACCOUNT]).await
+    }
+
     async fn within(
         client: &Client,
         name: &str,

@@ -3,9 +3,12 @@
 //! An account begins with an invitation, a line that is good once and for a day; its owner sets password and second factor by it.
 //! The first one is made on the command line (`weir-hub account add`). Nothing is ever deleted: an account is switched off.
 
+pub mod failure;
 pub mod knock;
+pub mod passkey;
 pub mod password;
 pub mod role;
+pub mod seal;
 pub mod session;
 pub mod totp;
 
@@ -129,15 +132,14 @@ pub struct Newcomer {
 /// [`Error::Invalid`] with what to do, or where the database is away.
 pub async fn add(client: &Client, by: &str, newcomer: &Newcomer) -> Result<Uuid, Error> {
     let Newcomer { name, shown, role, tenants } = newcomer;
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_@".contains(c);
-    if name.is_empty() || name.len() > NAME || !name.chars().all(allowed) {
+    if !is_name(name) {
         let what = "a name has 1 to 64 small letters, digits, `.`, `-`, `_`, `@`";
         return Err(Error::Invalid(what.into()));
     }
     let shown = if shown.trim().is_empty() { name } else { shown.trim() };
-    if shown == audit::operator().shown {
+    if [audit::operator().shown, audit::stranger("").shown].contains(&shown) {
         return Err(Error::Invalid(format!(
-            "`{shown}` stands for the hub's operator in the audit journal: take another"
+            "`{shown}` stands for somebody else in the audit journal: take another"
         )));
     }
     if shown.chars().count() > NAME || shown.chars().any(char::is_control) {
@@ -162,16 +164,23 @@ pub async fn add(client: &Client, by: &str, newcomer: &Newcomer) -> Result<Uuid,
     }
 }
 
+/// Whether an account may have such a name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_@".contains(c);
+    !name.is_empty() && name.len() <= NAME && name.chars().all(allowed)
+}
+
 /// An invitation for an account, for the first time or because password or second factor are lost; earlier ones end. The secret is told
 /// this once.
 ///
 /// # Errors
 /// Where the database is away or the system has no randomness.
-pub async fn invite(client: &Client, id: Uuid) -> Result<String, Error> {
+pub async fn invite(client: &Client, key: &HubKey, id: Uuid) -> Result<String, Error> {
     let secret = secret()?;
     let query = "WITH gone AS (DELETE FROM invitations WHERE account = $2)
-        INSERT INTO invitations (secret_sha256, account, totp, expires_at) VALUES ($1, $2, $3, now() + make_interval(secs => $4))";
-    client.execute(query, &[&hashed(&secret), &id, &totp::secret()?, &INVITATION_S]).await?;
+        INSERT INTO invitations (secret_sha256, account, totp_sealed, expires_at) VALUES ($1, $2, $3, now() + make_interval(secs => $4))";
+    let sealed = key.sealer().seal(id, &totp::secret()?)?;
+    client.execute(query, &[&hashed(&secret), &id, &sealed, &INVITATION_S]).await?;
     Ok(secret)
 }
 
@@ -188,19 +197,21 @@ pub struct Invited {
 ///
 /// # Errors
 /// [`Error::NotFound`], or where the database is away.
-pub async fn invited(client: &Client, secret: &str) -> Result<Invited, Error> {
-    let query = "SELECT i.account, i.totp FROM invitations i JOIN accounts a USING (account)
-        WHERE i.secret_sha256 = $1 AND i.used_at IS NULL AND i.expires_at > now() AND a.disabled_at IS NULL";
+pub async fn invited(client: &Client, key: &HubKey, secret: &str) -> Result<Invited, Error> {
+    let query = "SELECT i.account, i.totp_sealed FROM invitations i JOIN accounts a USING (account)
+        WHERE i.secret_sha256 = $1 AND i.totp_sealed IS NOT NULL AND i.used_at IS NULL AND i.expires_at > now() AND a.disabled_at IS NULL";
     let row = client.query_opt(query, &[&hashed(secret)]).await?;
     let row = row.ok_or_else(|| {
         Error::NotFound(
             "this invitation was used, or its day is over: ask an admin for another".into(),
         )
     })?;
-    Ok(Invited { account: find(client, row.try_get(0)?).await?, totp: row.try_get(1)? })
+    let account = find(client, row.try_get(0)?).await?;
+    let totp = key.sealer().open(account.account, row.try_get(1)?)?;
+    Ok(Invited { account, totp })
 }
 
-/// Uses an invitation: password and second factor are set, sessions from before end.
+/// Uses an invitation: password and second factor are set, sessions and passkeys from before end.
 ///
 /// # Errors
 /// [`Error::Invalid`] with what to do, [`Error::NotFound`], or where the database is away.
@@ -212,7 +223,7 @@ pub async fn accept(
     code: &str,
     remote: &str,
 ) -> Result<Account, Error> {
-    let Invited { account, totp } = invited(client, secret).await?;
+    let Invited { account, totp } = invited(client, key, secret).await?;
     password::check(&password, &account.name)?;
     let step = totp::check(&totp, code, now_s(), 0).ok_or_else(|| {
         Error::Invalid("the code is not right: take the one that the authenticator shows now, and see that the clock of the phone is right".into())
@@ -224,9 +235,13 @@ pub async fn accept(
     if transaction.execute(used, &[&hashed(secret)]).await? == 0 {
         return Err(Error::NotFound("this invitation was used meanwhile".into()));
     }
-    let query = "UPDATE accounts SET password = $2, totp = $3, totp_step = $4 WHERE account = $1";
-    transaction.execute(query, &[&account.account, &hash, &totp, &step]).await?;
-    transaction.execute("DELETE FROM sessions WHERE account = $1", &[&account.account]).await?;
+    let query = "UPDATE accounts SET password = $2, totp = NULL, totp_sealed = $3, totp_step = $4 WHERE account = $1";
+    let sealed = key.sealer().seal(account.account, &totp)?;
+    transaction.execute(query, &[&account.account, &hash, &sealed, &step]).await?;
+    for of in ["sessions", "passkeys"] {
+        let query = format!("DELETE FROM {of} WHERE account = $1");
+        transaction.execute(&query, &[&account.account]).await?;
+    }
     let actor = Actor { account: Some(account.account), shown: &account.shown, remote };
     let subject = account.name.clone();
     let deed = Deed { action: "account.accept", subject, tenant: None, why: "", detail: json!({}) };

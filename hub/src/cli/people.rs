@@ -71,7 +71,7 @@ pub(super) async fn accounts(command: AccountCommand) -> anyhow::Result<()> {
             let transaction = client.transaction().await?;
             let within = transaction.client();
             let id = account::add(within, audit::operator().shown, &newcomer).await?;
-            let secret = account::invite(within, id).await?;
+            let secret = account::invite(within, &key, id).await?;
             note(within, &key, "account.add", &newcomer.name, json!({ "role": role })).await?;
             transaction.commit().await?;
             print(&config, &secret);
@@ -82,7 +82,7 @@ pub(super) async fn accounts(command: AccountCommand) -> anyhow::Result<()> {
             let transaction = client.transaction().await?;
             let within = transaction.client();
             let account = account::named(within, &name).await?;
-            let secret = account::invite(within, account.account).await?;
+            let secret = account::invite(within, &key, account.account).await?;
             note(within, &key, "account.invite", &name, json!({})).await?;
             transaction.commit().await?;
             print(&config, &secret);

@@ -21,6 +21,7 @@ pub use ask::{Asked, Author, HashKind};
 pub use feed::Feed;
 pub use follower::Follower;
 
+use crate::account::seal;
 use crate::receipt::{self, HubKey};
 use crate::rollout::known;
 use crate::{Error, life, lists};
@@ -210,6 +211,8 @@ pub async fn rotate(
             WHERE epoch = $1 AND lane = $2 AND seq = $3";
         transaction.execute(query, &[&epoch, &lane, &seq, &signature]).await?;
     }
+    // What the old key sealed, nobody could open once it is gone.
+    seal::again(transaction.client(), old, new).await?;
     // Who took it already, and hears it again, believes it too.
     let keys = [old, new];
     receipt::remember(transaction.client(), old).await?;

@@ -33,6 +33,12 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
             "Bytes of blobs sent to boxes.",
             api.sessions.blobs().map_or(0, |blobs| blobs.served()),
         ),
+        (
+            "logins_refused_total",
+            "counter",
+            "Logins to the ops screens that failed, names that nobody has included.",
+            api.refused.load(Relaxed),
+        ),
         ("queue_jobs", "gauge", "Jobs that wait.", ingest.waiting() as u64),
         (
             "connections",

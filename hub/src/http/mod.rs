@@ -13,6 +13,7 @@ pub(crate) mod server;
 mod verdicts;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -57,6 +58,8 @@ pub struct Api {
     /// Whether the broker hands over what boxes say; nothing where there is none.
     broker: Option<watch::Receiver<bool>>,
     desk: Option<Desk>,
+    /// Logins that failed at this node.
+    refused: Arc<AtomicU64>,
     /// Moves when the queue of reviews has changed.
     news: watch::Receiver<u64>,
     tally: Arc<Tally>,
@@ -82,6 +85,7 @@ impl Api {
             key: None,
             broker: None,
             desk: None,
+            refused: Arc::default(),
             news: watch::channel(0).1,
             tally: Arc::default(),
             stopped: watch::channel(false).1,
@@ -116,6 +120,11 @@ impl Api {
     pub(crate) fn hub_key(&self) -> Result<&HubKey, crate::Error> {
         let none = || crate::Error::Invalid("this hub has no key".into());
         self.key.as_deref().ok_or_else(none)
+    }
+
+    /// Counts a login that failed, whoever it was.
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn asks(&self) -> Option<&Desk> {

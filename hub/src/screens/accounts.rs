@@ -95,7 +95,7 @@ pub(super) async fn add(
     let mut client = api.pool().take().await?;
     let transaction = client.transaction().await?;
     let id = account::add(transaction.client(), &who.account.shown, &newcomer).await?;
-    let secret = account::invite(transaction.client(), id).await?;
+    let secret = account::invite(transaction.client(), api.hub_key()?, id).await?;
     if grave {
         let grave = Grave::Role { account: id, role };
         let why = format!("{} is new: {}", newcomer.name, role.shown());
@@ -194,7 +194,7 @@ pub(super) async fn change(
         }
         "invite" => {
             deed.action = "account.invite";
-            invitation = Some(account::invite(within, id).await?);
+            invitation = Some(account::invite(within, api.hub_key()?, id).await?);
         }
         "off" => {
             deed.action = "account.off";

@@ -11,6 +11,7 @@ const STYLE: &str = include_str!("../../assets/ops/style.css");
 const LIVE: &str = include_str!("../../assets/ops/live.js");
 const REVIEW: &str = include_str!("../../assets/ops/review.js");
 const POLICY: &str = include_str!("../../assets/ops/policy.js");
+const PASSKEY: &str = include_str!("../../assets/ops/passkey.js");
 const ICON: &str = include_str!("../../assets/ops/icon.svg");
 
 pub(super) fn router() -> Router<Api> {
@@ -19,6 +20,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/ops/live.js", get(|| asset("text/javascript; charset=utf-8", LIVE)))
         .route("/ops/review.js", get(|| asset("text/javascript; charset=utf-8", REVIEW)))
         .route("/ops/policy.js", get(|| asset("text/javascript; charset=utf-8", POLICY)))
+        .route("/ops/passkey.js", get(|| asset("text/javascript; charset=utf-8", PASSKEY)))
         .route("/ops/icon.svg", get(|| asset("image/svg+xml", ICON)))
 }
 

@@ -1,6 +1,7 @@
-//! In and out: password, then the code of the second factor; invitations; leaving.
+//! In and out: password, then the code of the second factor; invitations; leaving. Passkeys have a file of their own.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
@@ -12,14 +13,16 @@ use qrcode::render::svg;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::guard::{COOKIE, HALF, cookie, from_here, ours, set_cookie};
+use super::guard::{ASKED, COOKIE, HALF, cookie, from_here, ours, set_cookie};
 use super::page::{Frame, Refusal, html};
+use crate::account::failure::Step;
 use crate::account::knock::Attempt;
 use crate::account::session::{self, Who};
-use crate::account::{self, password, totp};
+use crate::account::{self, Account, failure, passkey, password, seal, totp};
 use crate::audit::{self, Actor, Deed};
 use crate::http::Api;
 use crate::http::server::Remote;
+use crate::receipt::HubKey;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -35,6 +38,8 @@ struct Login<'a> {
 struct Code<'a> {
     frame: Frame,
     next: &'a str,
+    /// Whether the account has any.
+    passkeys: bool,
     wrong: Option<String>,
 }
 
@@ -82,32 +87,36 @@ pub(super) async fn enter(
     from_here(&headers)?;
     let next = ours(entering.next.as_deref());
     let name = entering.name.trim().to_lowercase();
-    let again = |status: StatusCode, wrong: String| {
-        let frame = Frame::outside("Log in");
-        let page = html(&Login { frame, next, name: &name, wrong: Some(wrong) });
-        page.map(|page| (status, page).into_response())
-    };
-    // Names are short; what is longer would only fill the table of failures.
-    if name.len() > 64 || name.contains('\0') {
-        return again(StatusCode::UNAUTHORIZED, WRONG.to_owned());
+    // What can be nobody's name would only fill the table of failures, or count as something else there.
+    if !account::is_name(&name) {
+        api.count_refused();
+        return refused(StatusCode::UNAUTHORIZED, next, &name, WRONG.to_owned());
     }
+    let began = tokio::time::Instant::now();
     let client = api.pool().take().await?;
     let attempt = match Attempt::begin(&client, &name, remote.ip()).await {
-        Err(crate::Error::Refused(wrong)) => return again(StatusCode::TOO_MANY_REQUESTS, wrong),
+        Err(crate::Error::Refused(wrong)) => {
+            return refused(StatusCode::TOO_MANY_REQUESTS, next, &name, wrong);
+        }
         other => other?,
     };
-    let query = "SELECT account, password FROM accounts WHERE name = $1 AND disabled_at IS NULL AND totp IS NOT NULL";
+    let query = "SELECT account, password FROM accounts WHERE name = $1 AND disabled_at IS NULL AND coalesce(totp_sealed, totp) IS NOT NULL";
     let row = client.query_opt(query, &[&name]).await?;
     let kept: Option<String> = row.as_ref().map(|row| row.try_get(1)).transpose()?.flatten();
     // Hashing takes its time: the connection is for others meanwhile.
     drop(client);
     let right = password::verify(entering.password, kept).await?;
-    let (Some(row), true) = (row, right) else {
-        return again(StatusCode::UNAUTHORIZED, WRONG.to_owned());
+    let account: Option<uuid::Uuid> = row.map(|row| row.try_get(0)).transpose()?;
+    let remote = remote.ip().to_string();
+    let (Some(account), true) = (account, right) else {
+        note_refused(&api, account, Step::Password, &remote).await?;
+        // The journal is written for those alone who have an account: nobody is to see it by the clock.
+        tokio::time::sleep_until(began + REFUSAL).await;
+        return refused(StatusCode::UNAUTHORIZED, next, &name, WRONG.to_owned());
     };
     let client = api.pool().take().await?;
     attempt.succeed(&client).await?;
-    let half = session::open(&client, row.try_get(0)?, false, &remote.ip().to_string()).await?;
+    let half = session::open(&client, account, false, &remote).await?;
     let to: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
     let to = Redirect::to(&format!("/ops/login/code?next={to}"));
     Ok(([(header::SET_COOKIE, set_cookie(HALF, &half))], to).into_response())
@@ -115,10 +124,67 @@ pub(super) async fn enter(
 
 const WRONG: &str = "Name or password is not right.";
 
+/// How long a refused password takes at least.
+const REFUSAL: Duration = Duration::from_millis(400);
+
+/// The first form once more, and why.
+pub(super) fn refused(
+    status: StatusCode,
+    next: &str,
+    name: &str,
+    wrong: String,
+) -> Result<Response, Refusal> {
+    let frame = Frame::outside("Log in");
+    let page = html(&Login { frame, next, name, wrong: Some(wrong) })?;
+    Ok((status, page).into_response())
+}
+
+/// Counts a login that failed, and writes it down where it is somebody's.
+pub(super) async fn note_refused(
+    api: &Api,
+    account: Option<uuid::Uuid>,
+    step: Step,
+    remote: &str,
+) -> Result<(), Refusal> {
+    api.count_refused();
+    if let Some(account) = account {
+        let mut client = api.pool().take().await?;
+        failure::note(&mut client, api.hub_key()?, account, step, remote).await?;
+    }
+    Ok(())
+}
+
 /// `GET /ops/login/code`.
-pub(super) async fn show_code(Query(way): Query<Way>) -> Result<Response, Refusal> {
+pub(super) async fn show_code(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Query(way): Query<Way>,
+) -> Result<Response, Refusal> {
     let next = ours(way.next.as_deref());
-    html(&Code { frame: Frame::outside("Second factor"), next, wrong: None })
+    let Some(who) = half(&api, &headers).await? else {
+        return Ok(Redirect::to("/ops/login").into_response());
+    };
+    second_form(&api, &who, StatusCode::OK, next, None).await
+}
+
+/// Whose half a session it is.
+pub(super) async fn half(api: &Api, headers: &HeaderMap) -> Result<Option<Who>, Refusal> {
+    let half = cookie(headers, HALF).unwrap_or_default();
+    Ok(session::whose(&*api.pool().take().await?, half, false).await?)
+}
+
+/// The form of the second factor, and why it comes again.
+pub(super) async fn second_form(
+    api: &Api,
+    who: &Who,
+    status: StatusCode,
+    next: &str,
+    wrong: Option<String>,
+) -> Result<Response, Refusal> {
+    let all = passkey::list(&*api.pool().take().await?, who.account.account).await?;
+    let frame = Frame::outside("Second factor");
+    let page = html(&Code { frame, next, passkeys: !all.is_empty(), wrong })?;
+    Ok((status, page).into_response())
 }
 
 /// What the second form sends.
@@ -137,79 +203,95 @@ pub(super) async fn code(
 ) -> Result<Response, Refusal> {
     from_here(&headers)?;
     let next = ours(proving.next.as_deref());
-    let mut client = api.pool().take().await?;
-    let half = cookie(&headers, HALF).unwrap_or_default();
-    let Some(who) = session::whose(&client, half, false).await? else {
+    let Some(who) = half(&api, &headers).await? else {
         return Ok(Redirect::to("/ops/login").into_response());
     };
-    let again = |status: StatusCode, wrong: String| {
-        let frame = Frame::outside("Second factor");
-        html(&Code { frame, next, wrong: Some(wrong) }).map(|page| (status, page).into_response())
-    };
+    let mut client = api.pool().take().await?;
     let attempt = match Attempt::begin_code(&client, who.account.account, remote.ip()).await {
-        Err(crate::Error::Refused(wrong)) => return again(StatusCode::TOO_MANY_REQUESTS, wrong),
+        Err(crate::Error::Refused(wrong)) => {
+            drop(client);
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return second_form(&api, &who, status, next, Some(wrong)).await;
+        }
         other => other?,
     };
-    if !is_right(&client, &who, &proving.code).await? {
-        let wrong = "The code is not right, or was used already: take the next one.";
-        return again(StatusCode::UNAUTHORIZED, wrong.to_owned());
+    if !is_right(&client, api.hub_key()?, &who, &proving.code).await? {
+        drop(client);
+        note_refused(&api, Some(who.account.account), Step::Code, &remote.ip().to_string()).await?;
+        let wrong = "The code is not right, or was used already: take the next one.".to_owned();
+        return second_form(&api, &who, StatusCode::UNAUTHORIZED, next, Some(wrong)).await;
     }
     attempt.succeed(&client).await?;
-    session::close(&client, half).await?;
-    let whole = whole(&mut client, &api, &who, remote.ip()).await?;
-    let cookies = [
-        (header::SET_COOKIE, set_cookie(COOKIE, &whole)),
-        (header::SET_COOKIE, set_cookie(HALF, "")),
-    ];
-    let mut response = Redirect::to(next).into_response();
-    for (name, value) in cookies {
-        let value = value.parse().map_err(|_| Refusal::bad("no cookie"))?;
-        response.headers_mut().append(name, value);
-    }
-    Ok(response)
+    session::close(&client, cookie(&headers, HALF).unwrap_or_default()).await?;
+    let_in(&mut client, &api, &who.account, ("password and code", remote.ip()), next).await
 }
 
 /// Whether the code is right; it is used up then, at every node.
 async fn is_right(
     client: &tokio_postgres::Client,
+    key: &HubKey,
     who: &Who,
     code: &str,
 ) -> Result<bool, crate::Error> {
-    let query = "SELECT totp, totp_step FROM accounts WHERE account = $1";
-    let row = client.query_one(query, &[&who.account.account]).await?;
-    let (secret, last): (Option<Vec<u8>>, i64) = (row.try_get(0)?, row.try_get(1)?);
-    let step = secret.and_then(|secret| totp::check(&secret, code, account::now_s(), last));
+    let me = who.account.account;
+    let query = "SELECT totp_sealed, totp, totp_step FROM accounts WHERE account = $1";
+    let row = client.query_one(query, &[&me]).await?;
+    let (sealed, open): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
+    // A node of an earlier release may have left it open a moment ago.
+    if open.is_some() {
+        seal::all(client, key).await?;
+    }
+    let secret = match (open, sealed) {
+        (Some(open), _) => open,
+        (None, Some(sealed)) => key.sealer().open(me, &sealed)?,
+        (None, None) => return Ok(false),
+    };
+    let step = totp::check(&secret, code, account::now_s(), row.try_get(2)?);
     let Some(step) = step else { return Ok(false) };
     let used = "UPDATE accounts SET totp_step = $2 WHERE account = $1 AND totp_step < $2";
-    Ok(client.execute(used, &[&who.account.account, &step]).await? == 1)
+    Ok(client.execute(used, &[&me, &step]).await? == 1)
 }
 
-async fn whole(
+/// Lets somebody in who has shown, by these means and from there, that they are who they say: a whole session, and on to where they wanted.
+pub(super) async fn let_in(
     client: &mut tokio_postgres::Client,
     api: &Api,
-    who: &Who,
-    remote: IpAddr,
-) -> Result<String, Refusal> {
+    account: &Account,
+    (by, remote): (&str, IpAddr),
+    next: &str,
+) -> Result<Response, Refusal> {
     let remote = remote.to_string();
     let transaction = client.transaction().await?;
-    let cookie = session::open(transaction.client(), who.account.account, true, &remote).await?;
-    let deed = Deed {
-        action: "session.begin",
-        subject: who.account.name.clone(),
-        tenant: None,
-        why: "",
-        detail: json!({}),
-    };
-    let actor = Actor { remote: &remote, ..who.into() };
+    let whole = session::open(transaction.client(), account.account, true, &remote).await?;
+    let subject = account.name.clone();
+    let detail = json!({ "by": by });
+    let deed = Deed { action: "session.begin", subject, tenant: None, why: "", detail };
+    let actor = Actor { account: Some(account.account), shown: &account.shown, remote: &remote };
     audit::note(transaction.client(), api.hub_key()?, actor, &deed).await?;
     transaction.commit().await?;
-    Ok(cookie)
+    let mut response = Redirect::to(next).into_response();
+    for (name, value) in [(COOKIE, whole.as_str()), (HALF, ""), (ASKED, "")] {
+        let value = set_cookie(name, value).parse().map_err(|_| Refusal::bad("no cookie"))?;
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    Ok(response)
 }
 
 /// `POST /ops/leave`.
-pub(super) async fn leave(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(super) async fn leave(
+    State(api): State<Api>,
+    Extension(who): Extension<Who>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     if let Some(cookie) = cookie(&headers, COOKIE) {
-        session::close(&*api.pool().take().await?, cookie).await?;
+        let mut client = api.pool().take().await?;
+        let transaction = client.transaction().await?;
+        session::close(transaction.client(), cookie).await?;
+        let subject = who.account.name.clone();
+        let detail = json!({});
+        let deed = Deed { action: "session.end", subject, tenant: None, why: "", detail };
+        audit::note(transaction.client(), api.hub_key()?, (&who).into(), &deed).await?;
+        transaction.commit().await?;
     }
     let gone = [(header::SET_COOKIE, set_cookie(COOKIE, ""))];
     Ok((gone, Redirect::to("/ops/login?done=left")).into_response())
@@ -226,7 +308,7 @@ pub(super) async fn welcome(
 
 async fn welcomed(api: &Api, invitation: &str, wrong: Option<String>) -> Result<Response, Refusal> {
     let client = api.pool().take().await?;
-    let invited = account::invited(&client, invitation).await?;
+    let invited = account::invited(&client, api.hub_key()?, invitation).await?;
     let name = &invited.account.name;
     let address = totp::address(&invited.totp, name);
     let code = QrCode::new(address).map_err(|_| Refusal::bad("no QR code"))?;

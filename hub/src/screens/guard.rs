@@ -10,12 +10,14 @@ use domain::journal::Sha256;
 use super::FORM_BYTES;
 use super::page::Refusal;
 use crate::account::Right;
+use crate::account::passkey::ceremony::Place;
 use crate::account::session::{self, Who};
 use crate::http::Api;
 
-/// The cookies: of a whole session, and of half a one. The prefix has browsers take it from this host alone, over TLS (or from this machine).
+/// The cookies: of a whole session, of half a one, and of who asked to log in by a passkey. The prefix has browsers take it from this host alone, over TLS (or from this machine).
 pub(super) const COOKIE: &str = "__Host-weir";
 pub(super) const HALF: &str = "__Host-weir-half";
+pub(super) const ASKED: &str = "__Host-weir-asked";
 
 /// A cookie's value.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -104,6 +106,21 @@ pub(super) fn from_here(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::forbidden("another site sent this form; nothing was changed"))
 }
 
+/// Where this is, as the browser has to name it to a passkey: by the name that [`from_here`] believes. Passkeys are made for a name, never
+/// for an address, and browsers hold to it.
+pub(super) fn place(headers: &HeaderMap) -> Result<Place, Refusal> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix(":443").unwrap_or(&host);
+    let rp = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-".contains(c);
+    if rp.is_empty() || !rp.chars().all(plain) || rp.parse::<std::net::Ipv4Addr>().is_ok() {
+        let what = "passkeys need the hub's name in the address, not its number";
+        return Err(Refusal::bad(what));
+    }
+    Ok(Place { origin: format!("https://{host}"), rp: rp.to_owned() })
+}
+
 /// Where to go after logging in: a path of ours, whatever an address says.
 pub(super) fn ours(next: Option<&str>) -> &str {
     let plain = |c: char| c.is_ascii_graphic() && c != '\\';
@@ -138,6 +155,21 @@ mod tests {
             assert_eq!(ours(Some(bad)), "/ops", "{bad}");
         }
         assert_eq!(ours(Some("/ops/review?tab=held")), "/ops/review?tab=held");
+    }
+
+    #[test]
+    fn a_place_is_a_name_and_its_port() {
+        let at = |host: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", header::HeaderValue::from_static(host));
+            place(&headers).ok().map(|place| (place.origin, place.rp))
+        };
+        let told = |origin: &str, rp: &str| Some((origin.to_owned(), rp.to_owned()));
+        assert_eq!(at("Hub.example:8470"), told("https://hub.example:8470", "hub.example"));
+        assert_eq!(at("hub.example:443"), told("https://hub.example", "hub.example"));
+        for bad in ["192.0.2.1:8470", "[2001:db8::1]:8470", "a@b", ""] {
+            assert_eq!(at(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod lists;
 mod overview;
 mod own;
 mod page;
+mod passkeys;
 mod policies;
 mod review;
 mod verdicts;
@@ -55,6 +56,9 @@ fn screens() -> Vec<Screen> {
         see("/ops", Own, get(own::front)),
         see("/ops/me", Own, get(own::show)),
         act("/ops/me", Own, post(own::save)),
+        act("/ops/me/passkeys", Own, post(passkeys::add)),
+        act("/ops/me/passkeys/options", Own, post(passkeys::asked_to_be_made)),
+        act("/ops/me/passkeys/remove", Own, post(passkeys::remove)),
         act("/ops/leave", Own, post(entrance::leave)),
         see("/ops/review", Review, get(review::queue)),
         see("/ops/review/live", Review, get(review::live)),
@@ -121,6 +125,10 @@ pub(crate) fn router(api: &Api) -> Router<Api> {
         .route("/", get(async || Redirect::to("/ops")))
         .route("/ops/login", get(entrance::show).post(entrance::enter))
         .route("/ops/login/code", get(entrance::show_code).post(entrance::code))
+        .route("/ops/login/code/passkey", post(passkeys::second))
+        .route("/ops/login/code/passkey/options", post(passkeys::asked_as_second))
+        .route("/ops/login/passkey", post(passkeys::alone))
+        .route("/ops/login/passkey/options", post(passkeys::asked_alone))
         .route("/ops/welcome", get(entrance::welcome).post(entrance::accept))
         .layer(DefaultBodyLimit::max(ENTRANCE_BYTES))
         .route("/ops/{*rest}", get(async || page::Refusal::missing("there is no such screen")))

@@ -5,11 +5,14 @@ use axum::Extension;
 use axum::extract::{Form, Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::page::{Frame, Refusal, html};
 use super::words::{ago, moment};
+use crate::account::passkey::{self, Passkey};
 use crate::account::session::Who;
 use crate::account::{Right, Role};
+use crate::audit::{self, Deed};
 use crate::http::Api;
 
 /// How media are shown before and after somebody asks for them.
@@ -64,6 +67,7 @@ struct Me<'a> {
     who: &'a Who,
     exposure: Exposure,
     sessions: Vec<Session>,
+    passkeys: Vec<Passkey>,
     roles: [Role; 6],
     rights: [Right; 16],
 }
@@ -96,6 +100,7 @@ pub(super) async fn show(
     html(&Me {
         frame: Frame::new(&who, "/ops/me", "My account").with_done(done.done.as_deref()),
         exposure: Exposure::of(&client, &who).await?,
+        passkeys: passkey::list(&client, who.account.account).await?,
         who: &who,
         sessions,
         roles: Role::ALL,
@@ -122,7 +127,7 @@ pub(super) async fn save(
     Extension(who): Extension<Who>,
     Form(saved): Form<Saved>,
 ) -> Result<Response, Refusal> {
-    let client = api.pool().take().await?;
+    let mut client = api.pool().take().await?;
     let me = who.account.account;
     match saved.what.as_str() {
         "exposure" => {
@@ -144,8 +149,18 @@ pub(super) async fn save(
             client.execute(query, &[&me, &skills]).await?;
         }
         "sessions" => {
+            let transaction = client.transaction().await?;
             let query = "DELETE FROM sessions WHERE account = $1 AND secret_sha256 <> $2";
-            client.execute(query, &[&me, &who.session]).await?;
+            let ended = transaction.execute(query, &[&me, &who.session]).await?;
+            let deed = Deed {
+                action: "session.end",
+                subject: who.account.name.clone(),
+                tenant: None,
+                why: "",
+                detail: json!({ "others": ended }),
+            };
+            audit::note(transaction.client(), api.hub_key()?, (&who).into(), &deed).await?;
+            transaction.commit().await?;
         }
         other => return Err(Refusal::bad(format!("`{other}` is nothing that can be saved"))),
     }
