@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 const HOST: &str = "hub.example";
 
 type Form = Vec<(&'static str, String)>;
+type Spoil = fn(&mut Authenticator);
 
 /// Sends a form to the hub by its name, as passkeys need it.
 fn send(hub: &Hub, path: &str, cookie: &str, form: &[(&str, String)]) -> Page {
@@ -148,7 +149,7 @@ fn a_passkey_that_says_anything_else_lets_nobody_in() {
     key.counter = 8;
     assert!(lets_in(&alone(&hub, &key)), "as it should be");
 
-    let hostile: [(&str, fn(&mut Authenticator)); 7] = [
+    let hostile: [(&str, Spoil); 7] = [
         ("another site's page", |key| key.origin = "https://hub.example.evil.example".into()),
         ("without TLS", |key| key.origin = "http://hub.example".into()),
         ("another port", |key| key.origin = "https://hub.example:8443".into()),
@@ -250,6 +251,8 @@ fn a_challenge_is_good_once_for_a_while_for_one_purpose_and_one_cookie() {
         options["publicKey"]["challenge"] = json!("");
     }
     assert_eq!(asked[0], asked[1]);
+    // Passkeys are made for names; this is its number.
+    assert_eq!(hub.send("/ops/login/passkey/options", "", &[]).status, 422);
     // One network fills no table.
     let refused = (0..40).any(|_| send(&hub, "/ops/login/passkey/options", "", &[]).status == 403);
     assert!(refused);

@@ -139,6 +139,11 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
 
     let person = Person::new(&hub, "zuri", "senior_moderator", &[]);
     person.log_in(&hub, &browser);
+    let quoted = HOSTILE.replace('\'', "''");
+    hub.query(&format!(
+        "INSERT INTO passkeys (credential, account, name, rp, public_key, counter, may_move, moved)
+         SELECT sha256('x'), account, '{quoted}', 'hub.example', 'x', 0, true, true FROM accounts WHERE name = 'zuri'"
+    ));
     let item = format!("/ops/review/{BOX}/{ITEM}");
     for (name, path) in [
         ("queue", "/ops/review"),

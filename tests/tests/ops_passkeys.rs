@@ -1,5 +1,4 @@
 //! Passkeys in a real browser with an authenticator at its side, against the real hub.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rig::browser::Browser;
 use rig::hub::Hub;
