@@ -1,6 +1,7 @@
 //! What the tests share: where the reference data lies, and media of our own making.
 #![forbid(unsafe_code)]
 
+pub mod axe;
 pub mod browser;
 pub mod edge;
 pub mod endpoint;

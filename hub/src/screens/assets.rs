@@ -10,6 +10,7 @@ use crate::http::Api;
 const STYLE: &str = include_str!("../../assets/ops/style.css");
 const LIVE: &str = include_str!("../../assets/ops/live.js");
 const REVIEW: &str = include_str!("../../assets/ops/review.js");
+const PALETTE: &str = include_str!("../../assets/ops/palette.js");
 const ICON: &str = include_str!("../../assets/ops/icon.svg");
 
 pub(super) fn router() -> Router<Api> {
@@ -17,6 +18,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/ops/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/ops/live.js", get(|| asset("text/javascript; charset=utf-8", LIVE)))
         .route("/ops/review.js", get(|| asset("text/javascript; charset=utf-8", REVIEW)))
+        .route("/ops/palette.js", get(|| asset("text/javascript; charset=utf-8", PALETTE)))
         .route("/ops/icon.svg", get(|| asset("image/svg+xml", ICON)))
 }
 

@@ -20,6 +20,7 @@ use crate::account::{self, password, totp};
 use crate::audit::{self, Actor, Deed};
 use crate::http::Api;
 use crate::http::server::Remote;
+use crate::tongue::Tongue;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -59,9 +60,18 @@ pub(super) struct Way {
 }
 
 /// `GET /ops/login`.
-pub(super) async fn show(Query(way): Query<Way>) -> Result<Response, Refusal> {
-    let frame = Frame::outside("Log in").with_done(way.done.as_deref());
-    html(&Login { frame, next: ours(way.next.as_deref()), name: "", wrong: None })
+pub(super) async fn show(
+    Extension(tongue): Extension<Tongue>,
+    Query(way): Query<Way>,
+) -> Result<Response, Refusal> {
+    let next = ours(way.next.as_deref());
+    let frame = frame(tongue, "Log in", next).with_done(way.done.as_deref());
+    html(&Login { frame, next, name: "", wrong: None })
+}
+
+/// A page of the entrance leads on to the same place in another language.
+fn frame(tongue: Tongue, title: &'static str, next: &str) -> Frame {
+    Frame::outside(tongue, title).carrying("next", next)
 }
 
 /// What the first form sends.
@@ -76,6 +86,7 @@ pub(super) struct Entering {
 pub(super) async fn enter(
     State(api): State<Api>,
     Extension(Remote(remote)): Extension<Remote>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Form(entering): Form<Entering>,
 ) -> Result<Response, Refusal> {
@@ -83,8 +94,9 @@ pub(super) async fn enter(
     let next = ours(entering.next.as_deref());
     let name = entering.name.trim().to_lowercase();
     let again = |status: StatusCode, wrong: String| {
-        let frame = Frame::outside("Log in");
-        let page = html(&Login { frame, next, name: &name, wrong: Some(wrong) });
+        let frame = frame(tongue, "Log in", next);
+        let wrong = Some(tongue.told(&wrong));
+        let page = html(&Login { frame, next, name: &name, wrong });
         page.map(|page| (status, page).into_response())
     };
     // Names are short; what is longer would only fill the table of failures.
@@ -113,12 +125,19 @@ pub(super) async fn enter(
     Ok(([(header::SET_COOKIE, set_cookie(HALF, &half))], to).into_response())
 }
 
-const WRONG: &str = "Name or password is not right.";
+/// What is wrong, in the catalogue's words.
+pub(super) const WRONG: &str = "Name or password is not right.";
+pub(super) const WRONG_CODE: &str =
+    "The code is not right, or was used already: take the next one.";
+pub(super) const DIFFER: &str = "The two passwords differ.";
 
 /// `GET /ops/login/code`.
-pub(super) async fn show_code(Query(way): Query<Way>) -> Result<Response, Refusal> {
+pub(super) async fn show_code(
+    Extension(tongue): Extension<Tongue>,
+    Query(way): Query<Way>,
+) -> Result<Response, Refusal> {
     let next = ours(way.next.as_deref());
-    html(&Code { frame: Frame::outside("Second factor"), next, wrong: None })
+    html(&Code { frame: frame(tongue, "Second factor", next), next, wrong: None })
 }
 
 /// What the second form sends.
@@ -132,6 +151,7 @@ pub(super) struct Proving {
 pub(super) async fn code(
     State(api): State<Api>,
     Extension(Remote(remote)): Extension<Remote>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Form(proving): Form<Proving>,
 ) -> Result<Response, Refusal> {
@@ -143,16 +163,16 @@ pub(super) async fn code(
         return Ok(Redirect::to("/ops/login").into_response());
     };
     let again = |status: StatusCode, wrong: String| {
-        let frame = Frame::outside("Second factor");
-        html(&Code { frame, next, wrong: Some(wrong) }).map(|page| (status, page).into_response())
+        let frame = frame(tongue, "Second factor", next);
+        html(&Code { frame, next, wrong: Some(tongue.told(&wrong)) })
+            .map(|page| (status, page).into_response())
     };
     let attempt = match Attempt::begin_code(&client, who.account.account, remote.ip()).await {
         Err(crate::Error::Refused(wrong)) => return again(StatusCode::TOO_MANY_REQUESTS, wrong),
         other => other?,
     };
     if !is_right(&client, &who, &proving.code).await? {
-        let wrong = "The code is not right, or was used already: take the next one.";
-        return again(StatusCode::UNAUTHORIZED, wrong.to_owned());
+        return again(StatusCode::UNAUTHORIZED, WRONG_CODE.to_owned());
     }
     attempt.succeed(&client).await?;
     session::close(&client, half).await?;
@@ -218,13 +238,19 @@ pub(super) async fn leave(State(api): State<Api>, headers: HeaderMap) -> Result<
 /// `GET /ops/welcome`: what an invitation leads to.
 pub(super) async fn welcome(
     State(api): State<Api>,
+    Extension(tongue): Extension<Tongue>,
     Query(way): Query<Way>,
 ) -> Result<Response, Refusal> {
     let invitation = way.invitation.unwrap_or_default();
-    welcomed(&api, &invitation, None).await
+    welcomed(&api, tongue, &invitation, None).await
 }
 
-async fn welcomed(api: &Api, invitation: &str, wrong: Option<String>) -> Result<Response, Refusal> {
+async fn welcomed(
+    api: &Api,
+    tongue: Tongue,
+    invitation: &str,
+    wrong: Option<&str>,
+) -> Result<Response, Refusal> {
     let client = api.pool().take().await?;
     let invited = account::invited(&client, invitation).await?;
     let name = &invited.account.name;
@@ -234,7 +260,8 @@ async fn welcomed(api: &Api, invitation: &str, wrong: Option<String>) -> Result<
     let picture = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, picture);
     let typed = totp::typed(&invited.totp);
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let frame = Frame::outside("Welcome");
+    let frame = Frame::outside(tongue, "Welcome").carrying("invitation", invitation);
+    let wrong = wrong.map(|wrong| tongue.told(wrong));
     let page = html(&Welcome { frame, name, invitation, picture, typed, wrong })?;
     Ok((status, page).into_response())
 }
@@ -252,13 +279,14 @@ pub(super) struct Accepting {
 pub(super) async fn accept(
     State(api): State<Api>,
     Extension(Remote(remote)): Extension<Remote>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Form(accepting): Form<Accepting>,
 ) -> Result<Response, Refusal> {
     from_here(&headers)?;
     let Accepting { invitation, password, again, code } = accepting;
     if password != again {
-        return welcomed(&api, &invitation, Some("The two passwords differ.".into())).await;
+        return welcomed(&api, tongue, &invitation, Some(DIFFER)).await;
     }
     let mut client = api.pool().take().await?;
     let remote = remote.ip().to_string();
@@ -266,7 +294,7 @@ pub(super) async fn accept(
     let accepted = account::accept(&mut client, key, &invitation, password, &code, &remote).await;
     if let Err(crate::Error::Invalid(wrong)) = accepted {
         drop(client);
-        return welcomed(&api, &invitation, Some(wrong)).await;
+        return welcomed(&api, tongue, &invitation, Some(&wrong)).await;
     }
     accepted?;
     Ok(Redirect::to("/ops/login?done=saved").into_response())

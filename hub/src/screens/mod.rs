@@ -5,6 +5,7 @@
 mod accounts;
 mod assets;
 mod audit;
+mod door;
 mod entrance;
 mod erasures;
 mod fleet;
@@ -14,6 +15,8 @@ mod overview;
 mod own;
 mod page;
 mod review;
+#[cfg(test)]
+mod texts;
 mod verdicts;
 mod words;
 
@@ -114,5 +117,5 @@ pub(crate) fn router(api: &Api) -> Router<Api> {
     guarded
         .merge(open)
         .layer(DefaultBodyLimit::max(FORM_BYTES))
-        .layer(axum::middleware::map_response(page::headers))
+        .layer(axum::middleware::from_fn(door::pass))
 }

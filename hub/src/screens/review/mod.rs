@@ -5,6 +5,7 @@ mod bulk;
 mod evidence;
 mod item;
 mod list;
+mod made;
 
 pub(super) use acts::{assign, claim, comment, decide, escalate, next, release, undo};
 pub(super) use bulk::bulk;
