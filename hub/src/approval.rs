@@ -90,6 +90,10 @@ pub struct Approval {
     pub action: String,
     /// To what.
     pub subject: String,
+    /// The same, as it was asked for.
+    pub wanted: Grave,
+    /// What the account or the box is called that it is about; nothing where it is about none that there is.
+    pub name: Option<String>,
     /// Why.
     pub why: String,
     /// Who asked.
@@ -134,7 +138,9 @@ pub async fn ask(client: &Client, who: &Who, grave: &Grave, why: &str) -> Result
 /// Where the database is away.
 pub async fn list(client: &Client) -> Result<Vec<Approval>, Error> {
     let query = "SELECT p.approval, p.action, p.subject, p.why, p.asked_by, a.shown, extract(epoch FROM p.asked_at)::float8,
-            extract(epoch FROM p.expires_at)::float8, s.shown, p.granted
+            extract(epoch FROM p.expires_at)::float8, s.shown, p.granted, p.wanted,
+            coalesce((SELECT a.shown FROM accounts a WHERE a.account::text = p.wanted->>'account'),
+                (SELECT b.name FROM boxes b WHERE b.box::text = p.wanted->>'box' OR 'box/' || b.box::text = p.wanted->>'to'))
         FROM approvals p JOIN accounts a ON a.account = p.asked_by LEFT JOIN accounts s ON s.account = p.settled_by
         WHERE p.settled_at IS NOT NULL OR p.expires_at > now() ORDER BY p.settled_at IS NOT NULL, p.asked_at DESC LIMIT 100";
     let approval = |row: &tokio_postgres::Row| {
@@ -149,6 +155,9 @@ pub async fn list(client: &Client) -> Result<Vec<Approval>, Error> {
             expires_at: row.try_get(7)?,
             settled_shown: row.try_get(8)?,
             granted: row.try_get(9)?,
+            wanted: serde_json::from_value(row.try_get(10)?)
+                .map_err(|error| Error::Damaged(error.to_string()))?,
+            name: row.try_get(11)?,
         })
     };
     client.query(query, &[]).await?.iter().map(approval).collect()

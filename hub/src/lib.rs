@@ -41,6 +41,7 @@ mod serve;
 pub mod session;
 pub mod tenant;
 pub mod token;
+pub mod tongue;
 mod transports;
 pub mod verdicts;
 pub mod verify;

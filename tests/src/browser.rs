@@ -180,6 +180,12 @@ impl Browser {
         self.wait(self.driver().action_chain().send_keys(keys).perform());
     }
 
+    /// Presses a key while Control is held.
+    pub fn control(&self, key: char) {
+        let chain = self.driver().action_chain().key_down(Key::Control).send_keys(key);
+        self.wait(chain.key_up(Key::Control).perform());
+    }
+
     /// Presses Tab until the focus is on what matches, as whoever has no mouse does.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authenticator;
+pub mod axe;
 pub mod browser;
 pub mod edge;
 pub mod endpoint;

@@ -214,6 +214,19 @@ impl Hub {
         page(call.header("cookie", cookie).call().unwrap())
     }
 
+    /// Looks at a screen with these headers.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn see_with(&self, path: &str, headers: &[(&str, &str)]) -> Page {
+        let agent = screens(&self.dir().join("authority.pem"));
+        let mut call = agent.get(format!("{}{path}", self.address()));
+        for (name, value) in headers {
+            call = call.header(*name, *value);
+        }
+        page(call.call().unwrap())
+    }
+
     /// The status of a screen that goes on for as long as one looks.
     ///
     /// # Panics

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use rig::axe;
 use rig::browser::Browser;
 use rig::hub::Hub;
 use rig::ops::Person;
@@ -53,15 +54,6 @@ fn fill(hub: &Hub) {
     ));
 }
 
-/// What axe-core finds: the rule, and where.
-fn violations(browser: &Browser, axe: &str) -> Vec<String> {
-    browser.run(&format!("{axe}; return true"));
-    browser.run("window.found = null; axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }).then((all) => { window.found = all.violations; }); return true");
-    browser.until("return window.found !== null");
-    let found = browser.run("return window.found.map((one) => one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + (node.any[0]?.message ?? '')).join(' | '))");
-    found.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
-}
-
 /// Whether something sticks out to the side.
 fn overflows(browser: &Browser) -> bool {
     browser
@@ -69,7 +61,7 @@ fn overflows(browser: &Browser) -> bool {
         == Value::Bool(true)
 }
 
-fn look(browser: &Browser, name: &str, axe: &str, wrong: &mut Vec<String>) {
+fn look(browser: &Browser, name: &str, script: &str, wrong: &mut Vec<String>) {
     let pictures = std::env::var_os("PICTURES");
     for dark in [false, true] {
         browser.dark(dark);
@@ -81,8 +73,9 @@ fn look(browser: &Browser, name: &str, axe: &str, wrong: &mut Vec<String>) {
             }
             // Colours and names are the same at each width, but what is hidden is not looked at.
             if width != 768 {
-                wrong
-                    .extend(violations(browser, axe).into_iter().map(|one| format!("{at}: {one}")));
+                wrong.extend(
+                    axe::violations(browser, script).into_iter().map(|one| format!("{at}: {one}")),
+                );
             }
             if let Some(folder) = &pictures {
                 let file = Path::new(folder).join(format!("{at}.png"));
@@ -117,13 +110,11 @@ fn policy(hub: &Hub, browser: &Browser, axe: &str, wrong: &mut Vec<String>) {
 fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
     let hub = Hub::start();
     fill(&hub);
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.weir/axe-core/axe.min.js"));
-    let axe = std::fs::read_to_string(folder)
-        .unwrap_or_else(|_| panic!("{} is missing: scripts/axe.sh fetches it", folder.display()));
+    let script = axe::script();
     let browser = Browser::start(1440, 900);
     let mut wrong = Vec::new();
     browser.open(&format!("{}/ops", hub.address()));
-    look(&browser, "login", &axe, &mut wrong);
+    look(&browser, "login", &script, &mut wrong);
     let settings = hub.settings();
     let address = hub.run(&[
         "account",
@@ -135,7 +126,7 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
         settings.to_str().unwrap(),
     ]);
     browser.open(&address);
-    look(&browser, "welcome", &axe, &mut wrong);
+    look(&browser, "welcome", &script, &mut wrong);
 
     let person = Person::new(&hub, "zuri", "senior_moderator", &[]);
     person.log_in(&hub, &browser);
@@ -168,14 +159,14 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
         if name == "item" {
             browser.until("return document.querySelector('[aria-busy]') === null");
         }
-        look(&browser, name, &axe, &mut wrong);
+        look(&browser, name, &script, &mut wrong);
     }
     browser.open(&format!("{}{item}", hub.address()));
     browser.until("return document.querySelector('[aria-busy]') === null");
     browser.keys("s");
     browser.appears("#decision-form");
     browser.until("return document.querySelector('[aria-busy]') === null");
-    look(&browser, "item-claimed", &axe, &mut wrong);
+    look(&browser, "item-claimed", &script, &mut wrong);
 
     policy(&hub, &browser, &axe, &mut wrong);
 
@@ -196,7 +187,79 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
         ("audit", "/ops/audit?verify=1"),
     ] {
         browser.open(&format!("{}{path}", hub.address()));
-        look(&browser, name, &axe, &mut wrong);
+        look(&browser, name, &script, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// In the languages that are not English words are longer, and letters taller.
+#[test]
+fn every_page_reads_in_every_language_on_a_phone() {
+    let hub = Hub::start();
+    fill(&hub);
+    let script = axe::script();
+    let browser = Browser::start(360, 900);
+    let mut wrong = Vec::new();
+    let mut at = |name: &str, code: &str| {
+        browser.resize(360, 900);
+        let read = browser.run("return document.documentElement.lang");
+        let found = axe::violations(&browser, &script).into_iter();
+        wrong.extend(found.map(|one| format!("{name} in {code}: {one}")));
+        if read != code {
+            wrong.push(format!("{name} says that it is in {read}, not {code}"));
+        }
+        if overflows(&browser) {
+            wrong.push(format!("{name} in {code}: wider than the window"));
+        }
+        if let Some(folder) = std::env::var_os("PICTURES") {
+            let file = Path::new(&folder).join(format!("{name}-{code}.png"));
+            std::fs::write(file, browser.picture()).unwrap();
+        }
+    };
+    for code in ["fr", "sw", "am"] {
+        browser.open(&format!("{}/ops/login?language={code}", hub.address()));
+        at("login", code);
+    }
+    let person = Person::new(&hub, "zuri", "senior_moderator", &[]);
+    person.log_in(&hub, &browser);
+    hub.query("UPDATE reviews SET claimed_by = (SELECT account FROM accounts), claimed_until = now() + interval '1 day' WHERE severity = 4");
+    let ask = Person::new(&hub, "ann", "admin", &[]).visit(&hub);
+    let asked = ask.send(&format!("/ops/fleet/{BOX}"), &[("what", "revoke"), ("why", "stolen")]);
+    assert_eq!(asked.status, 303, "{asked:?}");
+    let ann = hub.query("SELECT account FROM accounts WHERE name = 'ann'").remove(0);
+    let claimed = hub.query("SELECT subject FROM reviews WHERE severity = 4 LIMIT 1").remove(0);
+    let pages = [
+        ("queue", "senior_moderator", "/ops/review".to_owned()),
+        ("item", "senior_moderator", format!("/ops/review/{BOX}/{ITEM}")),
+        ("item-claimed", "senior_moderator", format!("/ops/review/{BOX}/{claimed}")),
+        (
+            "author",
+            "senior_moderator",
+            format!("/ops/review/{BOX}/00000000-0000-0000-0000-00000000004d"),
+        ),
+        ("lists", "senior_moderator", "/ops/lists".to_owned()),
+        ("overview", "admin", "/ops/overview".to_owned()),
+        ("verdicts", "admin", "/ops/verdicts".to_owned()),
+        ("verdict", "admin", format!("/ops/verdicts/{BOX}/{ITEM}")),
+        ("fleet", "admin", "/ops/fleet".to_owned()),
+        ("box", "admin", format!("/ops/fleet/{BOX}")),
+        ("erasures", "admin", "/ops/erasures".to_owned()),
+        ("audit", "admin", "/ops/audit?verify=1".to_owned()),
+        ("accounts", "admin", "/ops/accounts".to_owned()),
+        ("account", "admin", format!("/ops/accounts/{ann}")),
+        ("approvals", "admin", "/ops/approvals".to_owned()),
+        ("me", "admin", "/ops/me".to_owned()),
+        ("refused", "admin", "/ops/review".to_owned()),
+    ];
+    for code in ["fr", "sw", "am"] {
+        for (name, role, path) in &pages {
+            hub.query(&format!(
+                "UPDATE accounts SET role = '{role}', language = '{code}' WHERE name = 'zuri'"
+            ));
+            browser.open(&format!("{}{path}", hub.address()));
+            browser.until("return document.querySelector('[aria-busy]') === null");
+            at(name, code);
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

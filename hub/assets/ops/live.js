@@ -4,15 +4,17 @@
 const AGO = [[60, "s"], [3600, "min"], [172800, "h"], [Infinity, "d"]];
 const UNIT = { s: 1, min: 60, h: 3600, d: 86400 };
 
-function ago(at) {
+// The words are the page's: it knows the language.
+function ago(at, words) {
   const seconds = Math.max(0, Date.now() / 1000 - at);
   const unit = AGO.find(([limit]) => seconds < limit)[1];
-  return `${Math.floor(seconds / UNIT[unit])} ${unit}`;
+  return words[unit].replace("{n}", Math.floor(seconds / UNIT[unit]));
 }
 
 const tabs = document.querySelector("[data-live]");
 if (tabs) {
   const source = new EventSource(tabs.dataset.live);
+  const words = tabs.dataset;
   // Old numbers are told to be old.
   source.addEventListener("error", () => tabs.classList.add("old"));
   source.addEventListener("open", () => tabs.classList.remove("old"));
@@ -22,11 +24,11 @@ if (tabs) {
       if (!tab) continue;
       tab.querySelector(".count").textContent = count.open;
       const small = tab.querySelector("small");
-      small.textContent = count.oldest === null ? "nothing" : `oldest ${ago(count.oldest)}`;
+      small.textContent = count.oldest === null ? words.nothing : words.oldest.replace("{span}", ago(count.oldest, words));
       if (count.late > 0) {
         const late = document.createElement("strong");
         late.className = "late";
-        late.textContent = `${count.late} late`;
+        late.textContent = words.late.replace("{n}", count.late);
         small.append(" · ", late);
       }
     }
@@ -51,7 +53,7 @@ if (follow) {
         link.textContent = one.short;
         const grave = document.createElement("span");
         grave.className = "severity";
-        grave.textContent = one.severity;
+        grave.textContent = one.grave;
         row.className = `s-${one.severity}`;
         for (const part of [link, one.at, one.tenant, one.status, grave, one.why]) cell(row, part);
         rows.prepend(row);

@@ -1,10 +1,11 @@
 // The review screen's keys, and the evidence that comes from the box. The forms work without this.
 "use strict";
 
+const keys = document.body.dataset.keys !== "off";
 const typing = (target) => target.matches("textarea, select, input:not([type=checkbox]):not([type=radio])");
 
 document.addEventListener("keydown", (event) => {
-  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  if (!keys || document.querySelector("dialog[open]") || event.repeat || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   const focus = document.querySelector(`[data-focus="${CSS.escape(event.key)}"]`);
   const found = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (focus) {
@@ -34,12 +35,12 @@ async function reveal(form) {
   const sent = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
   const figure = form.closest("figure");
   if (!sent.ok) {
-    form.querySelector("button").textContent = "Not possible now: load the page again";
+    form.querySelector("button").textContent = evidence.dataset.not;
     return;
   }
   const image = figure.querySelector("img");
   figure.querySelector(".picture")?.classList.remove("veiled");
-  if (image) image.alt = image.alt.replace(", blurred until revealed", "");
+  if (image) image.alt = image.dataset.revealed;
   figure.tabIndex = -1;
   figure.focus();
   form.remove();
@@ -61,7 +62,7 @@ if (evidence) {
     if (!event.target.matches("img")) return;
     const gone = document.createElement("p");
     gone.className = "notice";
-    gone.textContent = "The box shows no picture of it: it is away, or does not keep it any more.";
+    gone.textContent = evidence.dataset.gone;
     event.target.closest(".picture").replaceWith(gone);
   }, true);
   fetch(evidence.dataset.load)
@@ -70,6 +71,6 @@ if (evidence) {
       const fresh = new DOMParser().parseFromString(html, "text/html");
       evidence.replaceChildren(...fresh.body.childNodes);
     })
-    .catch(() => { evidence.textContent = "The hub does not answer. Load the page again."; })
+    .catch(() => { evidence.textContent = evidence.dataset.away; })
     .finally(() => evidence.removeAttribute("aria-busy"));
 }

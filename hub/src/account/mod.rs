@@ -24,6 +24,7 @@ pub use role::{Right, Role};
 use crate::Error;
 use crate::audit::{self, Actor, Deed};
 use crate::receipt::HubKey;
+use crate::tongue::Tongue;
 
 /// Characters of a name, and of what colleagues see.
 const NAME: usize = 64;
@@ -58,13 +59,17 @@ pub struct Account {
     pub confirmed_by: String,
     /// When it was last used.
     pub seen_at: Option<f64>,
+    /// In which language its owner reads the screens; nothing: as the browser says.
+    pub language: Option<Tongue>,
+    /// Whether single keys do something.
+    pub keys: bool,
 }
 
 const COLUMNS: &str =
     "SELECT a.account, a.name, a.shown, a.role, a.tenants, a.skills, a.password IS NOT NULL,
     extract(epoch FROM a.created_at)::float8, extract(epoch FROM a.disabled_at)::float8,
     extract(epoch FROM a.confirmed_at)::float8, a.confirmed_by,
-    extract(epoch FROM a.seen_at)::float8 FROM accounts a";
+    extract(epoch FROM a.seen_at)::float8, a.language, a.keys FROM accounts a";
 
 fn account(row: &Row) -> Result<Account, Error> {
     let role: &str = row.try_get(3)?;
@@ -81,6 +86,8 @@ fn account(row: &Row) -> Result<Account, Error> {
         confirmed_at: row.try_get(9)?,
         confirmed_by: row.try_get(10)?,
         seen_at: row.try_get(11)?,
+        language: row.try_get::<_, Option<&str>>(12)?.and_then(Tongue::read),
+        keys: row.try_get(13)?,
     })
 }
 

@@ -26,7 +26,8 @@ pub fn check(password: &str, name: &str) -> Result<(), Error> {
     let invalid = |what: String| Err(Error::Invalid(what));
     let length = password.chars().count();
     if length < LEAST {
-        return invalid(format!("a password has at least {LEAST} characters; some words will do"));
+        const { assert!(LEAST == 12, "the sentence says so, in every language") };
+        return invalid("a password has at least 12 characters; some words will do".into());
     }
     if length > MOST {
         return invalid(format!("a password has at most {MOST} characters"));

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Account, hashed, secret};
 use crate::Error;
+use crate::tongue::Tongue;
 
 /// How long a whole session lasts, how long without a call, and how long half a one; in seconds.
 const WHOLE_S: f64 = 12.0 * 3600.0;
@@ -27,6 +28,8 @@ pub struct Who {
     pub session: Vec<u8>,
     /// Whence, as the audit journal notes it.
     pub remote: String,
+    /// In which language they read.
+    pub tongue: Tongue,
 }
 
 /// Opens a session: its cookie's value.
@@ -64,7 +67,8 @@ pub async fn whose(client: &Client, cookie: &str, whole: bool) -> Result<Option<
         client.execute(seen, &[&session]).await?;
     }
     let account = super::find(client, row.try_get(0)?).await?;
-    Ok(Some(Who { account, csrf: csrf(cookie), session, remote: row.try_get(2)? }))
+    let tongue = account.language.unwrap_or_default();
+    Ok(Some(Who { account, csrf: csrf(cookie), session, remote: row.try_get(2)?, tongue }))
 }
 
 /// Ends a session.

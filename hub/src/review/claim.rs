@@ -26,11 +26,13 @@ pub async fn claim(client: &Client, who: &Who, of: Uuid, subject: Uuid) -> Resul
         return queue::find(client, who, of, subject).await;
     }
     let item = queue::find(client, who, of, subject).await?;
-    Err(Error::Refused(match (item.open, &item.claimed_shown) {
-        (false, _) => "it was decided meanwhile".into(),
-        (true, Some(shown)) => format!("{shown} has it in hand"),
-        (true, None) => "somebody was faster: try again".into(),
-    }))
+    let why = match (item.open, &item.claimed_shown) {
+        (false, _) => "it was decided meanwhile",
+        // The item's page says who.
+        (true, Some(_)) => "somebody else has it in hand",
+        (true, None) => "somebody was faster: try again",
+    };
+    Err(Error::Refused(why.into()))
 }
 
 /// Holds on to an item that one has in hand.

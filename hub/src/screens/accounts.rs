@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::own::Done;
 use super::page::{Frame, Refusal, html};
-use super::words::{ago, moment};
+use super::words::moment;
 use crate::account::session::Who;
 use crate::account::{self, Account, Newcomer, Right, Role};
 use crate::approval::{self, Approval, Grave};
@@ -208,7 +208,7 @@ pub(super) async fn change(
             deed.action = "account.confirm";
             account::confirm(within, id, &who.account.shown).await?;
         }
-        other => return Err(Refusal::bad(format!("`{other}` is nothing that can be changed"))),
+        _ => return Err(Refusal::bad("that is nothing that can be changed")),
     }
     audit::note(within, api.hub_key()?, (&who).into(), &deed).await?;
     transaction.commit().await?;
@@ -227,6 +227,25 @@ struct Approvals {
     frame: Frame,
     approvals: Vec<Approval>,
     me: Uuid,
+}
+
+impl Approvals {
+    /// What would be done, by the names that people know.
+    fn what(&self, one: &Approval) -> String {
+        let name = |id: &dyn ToString| one.name.clone().unwrap_or_else(|| id.to_string());
+        let text = match &one.wanted {
+            Grave::Role { account, role } => {
+                let role = self.frame.word(role.shown());
+                self.frame.t("{who} becomes {role}").with("who", name(account)).with("role", role)
+            }
+            Grave::Revoke { of } => self.frame.t("{box} is cut off for good").with("box", name(of)),
+            Grave::Order { to, order } => {
+                let kind = order["kind"].as_str().unwrap_or("order");
+                self.frame.t("{order} for {to}").with("order", kind).with("to", name(to))
+            }
+        };
+        text.to_string()
+    }
 }
 
 /// `GET /ops/approvals`.

@@ -12,6 +12,7 @@ const LIVE: &str = include_str!("../../assets/ops/live.js");
 const REVIEW: &str = include_str!("../../assets/ops/review.js");
 const POLICY: &str = include_str!("../../assets/ops/policy.js");
 const PASSKEY: &str = include_str!("../../assets/ops/passkey.js");
+const PALETTE: &str = include_str!("../../assets/ops/palette.js");
 const ICON: &str = include_str!("../../assets/ops/icon.svg");
 
 pub(super) fn router() -> Router<Api> {
@@ -21,6 +22,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/ops/review.js", get(|| asset("text/javascript; charset=utf-8", REVIEW)))
         .route("/ops/policy.js", get(|| asset("text/javascript; charset=utf-8", POLICY)))
         .route("/ops/passkey.js", get(|| asset("text/javascript; charset=utf-8", PASSKEY)))
+        .route("/ops/palette.js", get(|| asset("text/javascript; charset=utf-8", PALETTE)))
         .route("/ops/icon.svg", get(|| asset("image/svg+xml", ICON)))
 }
 

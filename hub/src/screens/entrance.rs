@@ -23,6 +23,7 @@ use crate::audit::{self, Actor, Deed};
 use crate::http::Api;
 use crate::http::server::Remote;
 use crate::receipt::HubKey;
+use crate::tongue::Tongue;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -64,9 +65,18 @@ pub(super) struct Way {
 }
 
 /// `GET /ops/login`.
-pub(super) async fn show(Query(way): Query<Way>) -> Result<Response, Refusal> {
-    let frame = Frame::outside("Log in").with_done(way.done.as_deref());
-    html(&Login { frame, next: ours(way.next.as_deref()), name: "", wrong: None })
+pub(super) async fn show(
+    Extension(tongue): Extension<Tongue>,
+    Query(way): Query<Way>,
+) -> Result<Response, Refusal> {
+    let next = ours(way.next.as_deref());
+    let frame = frame(tongue, "Log in", next).with_done(way.done.as_deref());
+    html(&Login { frame, next, name: "", wrong: None })
+}
+
+/// A page of the entrance leads on to the same place in another language.
+fn frame(tongue: Tongue, title: &'static str, next: &str) -> Frame {
+    Frame::outside(tongue, title).carrying("next", next)
 }
 
 /// What the first form sends.
@@ -81,6 +91,7 @@ pub(super) struct Entering {
 pub(super) async fn enter(
     State(api): State<Api>,
     Extension(Remote(remote)): Extension<Remote>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Form(entering): Form<Entering>,
 ) -> Result<Response, Refusal> {
@@ -90,13 +101,13 @@ pub(super) async fn enter(
     // What can be nobody's name would only fill the table of failures, or count as something else there.
     if !account::is_name(&name) {
         api.count_refused();
-        return refused(StatusCode::UNAUTHORIZED, next, &name, WRONG.to_owned());
+        return refused(tongue, StatusCode::UNAUTHORIZED, next, &name, WRONG);
     }
     let began = tokio::time::Instant::now();
     let client = api.pool().take().await?;
     let attempt = match Attempt::begin(&client, &name, remote.ip()).await {
         Err(crate::Error::Refused(wrong)) => {
-            return refused(StatusCode::TOO_MANY_REQUESTS, next, &name, wrong);
+            return refused(tongue, StatusCode::TOO_MANY_REQUESTS, next, &name, &wrong);
         }
         other => other?,
     };
@@ -112,7 +123,7 @@ pub(super) async fn enter(
         note_refused(&api, account, Step::Password, &remote).await?;
         // The journal is written for those alone who have an account: nobody is to see it by the clock.
         tokio::time::sleep_until(began + REFUSAL).await;
-        return refused(StatusCode::UNAUTHORIZED, next, &name, WRONG.to_owned());
+        return refused(tongue, StatusCode::UNAUTHORIZED, next, &name, WRONG);
     };
     let client = api.pool().take().await?;
     attempt.succeed(&client).await?;
@@ -122,20 +133,25 @@ pub(super) async fn enter(
     Ok(([(header::SET_COOKIE, set_cookie(HALF, &half))], to).into_response())
 }
 
-const WRONG: &str = "Name or password is not right.";
+/// What is wrong, in the catalogue's words.
+pub(super) const WRONG: &str = "Name or password is not right.";
+pub(super) const WRONG_CODE: &str =
+    "The code is not right, or was used already: take the next one.";
+pub(super) const DIFFER: &str = "The two passwords differ.";
 
 /// How long a refused password takes at least.
 const REFUSAL: Duration = Duration::from_millis(400);
 
 /// The first form once more, and why.
 pub(super) fn refused(
+    tongue: Tongue,
     status: StatusCode,
     next: &str,
     name: &str,
-    wrong: String,
+    wrong: &str,
 ) -> Result<Response, Refusal> {
-    let frame = Frame::outside("Log in");
-    let page = html(&Login { frame, next, name, wrong: Some(wrong) })?;
+    let frame = frame(tongue, "Log in", next);
+    let page = html(&Login { frame, next, name, wrong: Some(tongue.told(wrong)) })?;
     Ok((status, page).into_response())
 }
 
@@ -157,6 +173,7 @@ pub(super) async fn note_refused(
 /// `GET /ops/login/code`.
 pub(super) async fn show_code(
     State(api): State<Api>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Query(way): Query<Way>,
 ) -> Result<Response, Refusal> {
@@ -164,7 +181,7 @@ pub(super) async fn show_code(
     let Some(who) = half(&api, &headers).await? else {
         return Ok(Redirect::to("/ops/login").into_response());
     };
-    second_form(&api, &who, StatusCode::OK, next, None).await
+    second_form((&api, tongue), &who, StatusCode::OK, next, None).await
 }
 
 /// Whose half a session it is.
@@ -175,14 +192,15 @@ pub(super) async fn half(api: &Api, headers: &HeaderMap) -> Result<Option<Who>, 
 
 /// The form of the second factor, and why it comes again.
 pub(super) async fn second_form(
-    api: &Api,
+    (api, tongue): (&Api, Tongue),
     who: &Who,
     status: StatusCode,
     next: &str,
-    wrong: Option<String>,
+    wrong: Option<&str>,
 ) -> Result<Response, Refusal> {
     let all = passkey::list(&*api.pool().take().await?, who.account.account).await?;
-    let frame = Frame::outside("Second factor");
+    let frame = frame(tongue, "Second factor", next);
+    let wrong = wrong.map(|wrong| tongue.told(wrong));
     let page = html(&Code { frame, next, passkeys: !all.is_empty(), wrong })?;
     Ok((status, page).into_response())
 }
@@ -198,6 +216,7 @@ pub(super) struct Proving {
 pub(super) async fn code(
     State(api): State<Api>,
     Extension(Remote(remote)): Extension<Remote>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Form(proving): Form<Proving>,
 ) -> Result<Response, Refusal> {
@@ -211,15 +230,15 @@ pub(super) async fn code(
         Err(crate::Error::Refused(wrong)) => {
             drop(client);
             let status = StatusCode::TOO_MANY_REQUESTS;
-            return second_form(&api, &who, status, next, Some(wrong)).await;
+            return second_form((&api, tongue), &who, status, next, Some(&wrong)).await;
         }
         other => other?,
     };
     if !is_right(&client, api.hub_key()?, &who, &proving.code).await? {
         drop(client);
         note_refused(&api, Some(who.account.account), Step::Code, &remote.ip().to_string()).await?;
-        let wrong = "The code is not right, or was used already: take the next one.".to_owned();
-        return second_form(&api, &who, StatusCode::UNAUTHORIZED, next, Some(wrong)).await;
+        let status = StatusCode::UNAUTHORIZED;
+        return second_form((&api, tongue), &who, status, next, Some(WRONG_CODE)).await;
     }
     attempt.succeed(&client).await?;
     session::close(&client, cookie(&headers, HALF).unwrap_or_default()).await?;
@@ -300,13 +319,19 @@ pub(super) async fn leave(
 /// `GET /ops/welcome`: what an invitation leads to.
 pub(super) async fn welcome(
     State(api): State<Api>,
+    Extension(tongue): Extension<Tongue>,
     Query(way): Query<Way>,
 ) -> Result<Response, Refusal> {
     let invitation = way.invitation.unwrap_or_default();
-    welcomed(&api, &invitation, None).await
+    welcomed(&api, tongue, &invitation, None).await
 }
 
-async fn welcomed(api: &Api, invitation: &str, wrong: Option<String>) -> Result<Response, Refusal> {
+async fn welcomed(
+    api: &Api,
+    tongue: Tongue,
+    invitation: &str,
+    wrong: Option<&str>,
+) -> Result<Response, Refusal> {
     let client = api.pool().take().await?;
     let invited = account::invited(&client, api.hub_key()?, invitation).await?;
     let name = &invited.account.name;
@@ -316,7 +341,8 @@ async fn welcomed(api: &Api, invitation: &str, wrong: Option<String>) -> Result<
     let picture = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, picture);
     let typed = totp::typed(&invited.totp);
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let frame = Frame::outside("Welcome");
+    let frame = Frame::outside(tongue, "Welcome").carrying("invitation", invitation);
+    let wrong = wrong.map(|wrong| tongue.told(wrong));
     let page = html(&Welcome { frame, name, invitation, picture, typed, wrong })?;
     Ok((status, page).into_response())
 }
@@ -334,13 +360,14 @@ pub(super) struct Accepting {
 pub(super) async fn accept(
     State(api): State<Api>,
     Extension(Remote(remote)): Extension<Remote>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Form(accepting): Form<Accepting>,
 ) -> Result<Response, Refusal> {
     from_here(&headers)?;
     let Accepting { invitation, password, again, code } = accepting;
     if password != again {
-        return welcomed(&api, &invitation, Some("The two passwords differ.".into())).await;
+        return welcomed(&api, tongue, &invitation, Some(DIFFER)).await;
     }
     let mut client = api.pool().take().await?;
     let remote = remote.ip().to_string();
@@ -348,7 +375,7 @@ pub(super) async fn accept(
     let accepted = account::accept(&mut client, key, &invitation, password, &code, &remote).await;
     if let Err(crate::Error::Invalid(wrong)) = accepted {
         drop(client);
-        return welcomed(&api, &invitation, Some(wrong)).await;
+        return welcomed(&api, tongue, &invitation, Some(&wrong)).await;
     }
     accepted?;
     Ok(Redirect::to("/ops/login?done=saved").into_response())

@@ -18,6 +18,7 @@ use crate::audit::{self, Deed};
 use crate::directives::{self, Receipt};
 use crate::http::Api;
 use crate::tenant;
+use crate::tongue::Text;
 
 /// Erasures of a page.
 const PAGE: i64 = 30;
@@ -102,9 +103,8 @@ pub(super) async fn ask(
         asked.tenant.parse().map_err(|error| Refusal::bad(format!("tenant: {error}")))?;
     let id = asked.author.trim();
     if id.is_empty() || id.len() > ID {
-        return Err(Refusal::bad(format!(
-            "the author's id at the platform has 1 to {ID} characters"
-        )));
+        let what = Text::from("the author's id at the platform has 1 to {most} characters");
+        return Err(Refusal::bad(what.with("most", ID)));
     }
     let mut client = api.pool().take().await?;
     let transaction = client.transaction().await?;

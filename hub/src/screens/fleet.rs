@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::accounts::unlimited;
 use super::own::Done;
 use super::page::{Frame, Refusal, html};
-use super::words::{ago, moment};
+use super::words::moment;
 use crate::account::Right;
 use crate::account::session::Who;
 use crate::alarm::{self, Alarm};
@@ -22,6 +22,7 @@ use crate::approval::{self, Grave};
 use crate::audit::{self, Deed};
 use crate::fleet::{self, Member};
 use crate::http::Api;
+use crate::tongue::Text;
 use crate::{directives, enrolment, tenant};
 
 /// Hours for which a line for enrolling holds.
@@ -65,21 +66,21 @@ pub(super) async fn list(
 
 async fn page(api: &Api, who: &Who, token: Option<String>) -> Result<Fleet, Refusal> {
     let client = api.pool().take().await?;
-    let rows = rows(&client).await?;
-    let tenants = tenant::list(&client).await?.into_iter().map(|one| one.tenant).collect();
+    let rows = rows(&client, who).await?;
+    let tenants = tenant::list(&client).await?.into_iter().map(|one| one.tenant);
     Ok(Fleet {
         frame: Frame::new(who, "/ops/fleet", "Fleet"),
         online: rows.iter().filter(|row| row.member.connected != "offline").count(),
         behind: rows.iter().filter(|row| row.pending > 0).count(),
         alarms: rows.iter().map(|row| row.member.alarms).sum(),
         rows,
-        tenants,
+        tenants: tenants.filter(|tenant| who.sees(tenant)).collect(),
         operate: who.may(Right::Operate),
         token,
     })
 }
 
-async fn rows(client: &Client) -> Result<Vec<Row>, Refusal> {
+async fn rows(client: &Client, who: &Who) -> Result<Vec<Row>, Refusal> {
     let members = fleet::list(client).await?;
     let query = "SELECT b.box, b.region, (SELECT extract(epoch FROM max(c.moved_at))::float8 FROM cursors c WHERE c.box = b.box),
         (SELECT count(*) FROM (SELECT 1 FROM directives d WHERE d.epoch = e.epoch AND d.ordered_at > greatest(b.enrolled_at, now() - interval '7 days')
@@ -87,9 +88,10 @@ async fn rows(client: &Client) -> Result<Vec<Row>, Refusal> {
             AND NOT EXISTS (SELECT 1 FROM directive_receipts r WHERE r.box = b.box AND r.epoch = d.epoch AND r.lane = d.lane AND r.seq = d.seq)
             LIMIT 100) x),
         p.telemetry
-        FROM boxes b LEFT JOIN presence p USING (box) LEFT JOIN (SELECT epoch FROM directive_epochs ORDER BY number DESC LIMIT 1) e ON true";
+        FROM boxes b LEFT JOIN presence p USING (box) LEFT JOIN (SELECT epoch FROM directive_epochs ORDER BY number DESC LIMIT 1) e ON true
+        WHERE $1::text[] IS NULL OR EXISTS (SELECT 1 FROM box_tenants t WHERE t.box = b.box AND t.tenant = ANY($1))";
     let mut more = std::collections::HashMap::new();
-    for row in client.query(query, &[]).await? {
+    for row in client.query(query, &[&who.account.tenants]).await? {
         let of: Uuid = row.try_get(0)?;
         let told: Option<&str> = row.try_get(4)?;
         let told: Value = told.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
@@ -98,17 +100,27 @@ async fn rows(client: &Client) -> Result<Vec<Row>, Refusal> {
         more.insert(of.to_string(), rest);
     }
     let row = |member: Member| {
-        let (region, heard_at, pending, told) = more.remove(&member.of).unwrap_or_default();
-        Row {
+        let (region, heard_at, pending, told) = more.remove(&member.of)?;
+        Some(Row {
             region,
             heard_at,
             pending,
             queue: told["queue"].as_u64().or(told["waiting"].as_u64()),
             celsius: told["celsius"].as_f64().or(told["temperature_celsius"].as_f64()),
             member,
-        }
+        })
     };
-    Ok(members.into_iter().map(row).collect())
+    Ok(members.into_iter().filter_map(row).collect())
+}
+
+/// Whether a box serves a tenant of theirs; where not, it is not there for them.
+async fn seen(client: &Client, who: &Who, of: Uuid) -> Result<(), Refusal> {
+    let query = "SELECT 1 FROM box_tenants WHERE box = $1 AND tenant = ANY($2)";
+    let Some(tenants) = &who.account.tenants else { return Ok(()) };
+    match client.query_opt(&format!("{query} LIMIT 1"), &[&of, tenants]).await? {
+        Some(_) => Ok(()),
+        None => Err(Refusal::missing("there is no such box")),
+    }
 }
 
 /// What the form sends.
@@ -189,10 +201,11 @@ pub(super) async fn show(
     Query(done): Query<Done>,
 ) -> Result<Response, Refusal> {
     let client = api.pool().take().await?;
+    seen(&client, &who, of).await?;
     let member = fleet::show(&client, BoxId(of)).await?;
     let row = client.query_one("SELECT region FROM boxes WHERE box = $1", &[&of]).await?;
-    let query = "SELECT tenant FROM box_tenants WHERE box = $1 ORDER BY 1";
-    let tenants = client.query(query, &[&of]).await?;
+    let query = "SELECT tenant FROM box_tenants WHERE box = $1 AND ($2::text[] IS NULL OR tenant = ANY($2)) ORDER BY 1";
+    let tenants = client.query(query, &[&of, &who.account.tenants]).await?;
     let telemetry = member.telemetry.clone().unwrap_or_default();
     let page = One {
         frame: Frame::new(&who, "/ops/fleet", member.name.clone()).with_done(done.done.as_deref()),
@@ -200,7 +213,7 @@ pub(super) async fn show(
         tenants: tenants.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
         telemetry: flat(&telemetry),
         lanes: lanes(&client, of).await?,
-        told: told(&client, of).await?,
+        told: told(&client, &who, of).await?,
         alarms: alarm::list(&client, false, Some(of), 50).await?,
         operate: who.may(Right::Operate),
         member,
@@ -244,17 +257,18 @@ async fn lanes(client: &Client, of: Uuid) -> Result<Vec<Lane>, tokio_postgres::E
     client.query(query, &[&of]).await?.iter().map(lane).collect()
 }
 
-async fn told(client: &Client, of: Uuid) -> Result<Vec<Told>, tokio_postgres::Error> {
+async fn told(client: &Client, who: &Who, of: Uuid) -> Result<Vec<Told>, tokio_postgres::Error> {
     let query = "SELECT d.lane, d.seq, d.kind, coalesce((SELECT a.shown FROM accounts a WHERE a.account::text = d.ordered_by), d.ordered_by),
             extract(epoch FROM d.ordered_at)::float8, CASE WHEN r.box IS NULL THEN 'pending' ELSE coalesce('refused: ' || r.refused, 'applied') END
         FROM directives d LEFT JOIN directive_receipts r ON r.box = $1 AND r.epoch = d.epoch AND r.lane = d.lane AND r.seq = d.seq
         WHERE d.lane = 'fleet' OR d.lane = 'box/' || $1::uuid::text
-            OR d.lane IN (SELECT 'tenant/' || t.tenant FROM box_tenants t WHERE t.box = $1)
+            OR d.lane IN (SELECT 'tenant/' || t.tenant FROM box_tenants t WHERE t.box = $1 AND ($2::text[] IS NULL OR t.tenant = ANY($2)))
         ORDER BY d.ordered_at DESC LIMIT 30";
     let one = |row: &tokio_postgres::Row| {
         let (lane, seq): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
         // Its own lane is named by its id, which stands on the page already.
-        let lane = if lane.starts_with("box/") { "this box" } else { lane };
+        let own = || who.tongue.told("this box");
+        let lane = if lane.starts_with("box/") { own() } else { lane.to_owned() };
         Ok(Told {
             place: format!("{lane} {seq}"),
             kind: row.try_get(2)?,
@@ -263,7 +277,7 @@ async fn told(client: &Client, of: Uuid) -> Result<Vec<Told>, tokio_postgres::Er
             state: row.try_get(5)?,
         })
     };
-    client.query(query, &[&of]).await?.iter().map(one).collect()
+    client.query(query, &[&of, &who.account.tenants]).await?.iter().map(one).collect()
 }
 
 /// What the forms send.
@@ -296,7 +310,8 @@ pub(super) async fn change(
         "region" => {
             let region = changed.region.trim();
             if region.chars().count() > REGION || region.chars().any(char::is_control) {
-                return Err(Refusal::bad(format!("a region has at most {REGION} characters")));
+                let what = Text::from("a region has at most {most} characters");
+                return Err(Refusal::bad(what.with("most", REGION)));
             }
             within.execute("UPDATE boxes SET region = $2 WHERE box = $1", &[&of, &region]).await?;
             detail["region"] = region.into();
@@ -318,9 +333,7 @@ pub(super) async fn change(
             done = "asked";
             "box.revoke.ask"
         }
-        other => {
-            return Err(Refusal::bad(format!("`{other}` is nothing that can be done to a box")));
-        }
+        _ => return Err(Refusal::bad("that is nothing that can be done to a box")),
     };
     let why = changed.why.trim();
     let deed = Deed { action, subject: of.to_string(), tenant: None, why, detail };
@@ -336,6 +349,7 @@ pub(super) async fn resolve(
     Path((of, name)): Path<(Uuid, Uuid)>,
 ) -> Result<Response, Refusal> {
     let mut client = api.pool().take().await?;
+    seen(&client, &who, of).await?;
     let transaction = client.transaction().await?;
     alarm::resolve(transaction.client(), of, name, &who.account.shown).await?;
     let deed = Deed {

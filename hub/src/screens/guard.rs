@@ -8,11 +8,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use domain::journal::Sha256;
 
 use super::FORM_BYTES;
-use super::page::Refusal;
+use super::page::{Refusal, spoken};
 use crate::account::Right;
 use crate::account::passkey::ceremony::Place;
 use crate::account::session::{self, Who};
 use crate::http::Api;
+use crate::tongue::{Text, Tongue};
 
 /// The cookies: of a whole session, of half a one, and of who asked to log in by a passkey. The prefix has browsers take it from this host alone, over TLS (or from this machine).
 pub(super) const COOKIE: &str = "__Host-weir";
@@ -40,15 +41,19 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     match pass(&api, right, request).await {
-        Ok(request) => next.run(request).await,
+        Ok((tongue, request)) => spoken(next.run(request).await, tongue),
         Err(response) => *response,
     }
 }
 
-async fn pass(api: &Api, right: Right, request: Request) -> Result<Request, Box<Response>> {
+async fn pass(
+    api: &Api,
+    right: Right,
+    request: Request,
+) -> Result<(Tongue, Request), Box<Response>> {
     let refuse = |refusal: Refusal| Box::new(refusal.into_response());
     let whose = whose(api, request.headers()).await.map_err(refuse)?;
-    let Some(who) = whose else {
+    let Some(mut who) = whose else {
         if request.method() != Method::GET {
             let what = "your session is over: log in again, nothing was changed";
             return Err(refuse(Refusal::new(StatusCode::UNAUTHORIZED, what)));
@@ -57,9 +62,15 @@ async fn pass(api: &Api, right: Right, request: Request) -> Result<Request, Box<
         let query: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
         return Err(Box::new(Redirect::to(&format!("/ops/login?next={query}")).into_response()));
     };
+    // What somebody chose for their account counts before what a browser says.
+    let called = request.extensions().get::<Tongue>().copied().unwrap_or_default();
+    who.tongue = who.account.language.unwrap_or(called);
+    let tongue = who.tongue;
+    let refuse = |refusal: Refusal| Box::new(spoken(refusal.into_response(), tongue));
     if !who.may(right) {
-        let what =
-            format!("a {} may not {}", who.account.role.shown().to_lowercase(), right.shown());
+        let role = tongue.told(who.account.role.shown()).to_lowercase();
+        let what = Text::from("a {role} may not {right}").with("role", role);
+        let what = what.with("right", tongue.told(right.shown()));
         return Err(refuse(Refusal::forbidden(what)));
     }
     let mut request = match *request.method() {
@@ -67,7 +78,7 @@ async fn pass(api: &Api, right: Right, request: Request) -> Result<Request, Box<
         _ => of_our_own(&who, request).await.map_err(refuse)?,
     };
     request.extensions_mut().insert(who);
-    Ok(request)
+    Ok((tongue, request))
 }
 
 async fn whose(api: &Api, headers: &HeaderMap) -> Result<Option<Who>, Refusal> {
@@ -81,7 +92,7 @@ async fn of_our_own(who: &Who, request: Request) -> Result<Request, Refusal> {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, FORM_BYTES).await;
     let body = body.map_err(|_| {
-        let what = format!("a form has at most {} KiB", FORM_BYTES >> 10);
+        let what = Text::from("a form has at most {many} KiB").with("many", FORM_BYTES >> 10);
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, what)
     })?;
     let told = form_urlencoded::parse(&body).find(|(key, _)| key == "csrf");

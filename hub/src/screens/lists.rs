@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Form, Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::Category;
 use domain::directive::{Address, List, Order};
@@ -54,6 +55,8 @@ struct Lists {
     categories: [Category; 14],
     change: bool,
     effect: Option<Effect>,
+    /// Why what was asked for was not done; the form has what was typed.
+    wrong: Option<String>,
     days: i32,
 }
 
@@ -69,7 +72,7 @@ pub(super) async fn show(
     Extension(who): Extension<Who>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
-    html(&page(&api, &who, wanted, None).await?)
+    html(&page(&api, &who, wanted, None, None).await?)
 }
 
 async fn page(
@@ -77,10 +80,12 @@ async fn page(
     who: &Who,
     wanted: Wanted,
     effect: Option<Effect>,
+    wrong: Option<String>,
 ) -> Result<Lists, Refusal> {
     let client = api.pool().take().await?;
     let hash = match wanted.hash.trim() {
-        "" => None,
+        // What is wrong already is not looked for.
+        hash if hash.is_empty() || wrong.is_some() => None,
         hash => Some(hash.parse().map_err(|error| Refusal::bad(format!("hash: {error}")))?),
     };
     let all = tenant::list(&client).await?.into_iter().map(|one| one.tenant);
@@ -95,6 +100,7 @@ async fn page(
         change: who.may(Right::ListsChange),
         wanted,
         effect,
+        wrong,
         days: EFFECT_DAYS,
     })
 }
@@ -135,13 +141,30 @@ pub(super) async fn change(
     Extension(who): Extension<Who>,
     Form(wanted): Form<Wanted>,
 ) -> Result<Response, Refusal> {
+    let again = wanted.clone();
+    match changed(&api, &who, wanted).await {
+        Err(refusal)
+            if matches!(
+                refusal.status,
+                StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY
+            ) =>
+        {
+            let wrong = Some(refusal.told(who.tongue));
+            let page = page(&api, &who, again, None, wrong).await?;
+            Ok((refusal.status, html(&page)?).into_response())
+        }
+        other => other,
+    }
+}
+
+async fn changed(api: &Api, who: &Who, wanted: Wanted) -> Result<Response, Refusal> {
     let mut client = api.pool().take().await?;
-    let (tenant, list) = wanted.entry(&client, &who).await?;
+    let (tenant, list) = wanted.entry(&client, who).await?;
     let (name, hash): (_, Sha256) = (tenant.as_str().to_owned(), list.hash);
     let effect = lists::effect(&client, &name, hash, list.distance).await?;
     if wanted.what == "look" {
         drop(client);
-        return html(&page(&api, &who, wanted, Some(effect)).await?);
+        return html(&page(api, who, wanted, Some(effect), None).await?);
     }
     let why = wanted.why.trim();
     if why.chars().count() < 3 || why.chars().count() > 500 {
@@ -160,7 +183,7 @@ pub(super) async fn change(
             "category": list.category, "negative": list.negative, "verified": list.verified, "protected": list.protected,
         });
         let grave = Grave::Order { to: format!("tenant/{name}"), order };
-        approval::ask(within, &who, &grave, why).await?;
+        approval::ask(within, who, &grave, why).await?;
     } else {
         let by = Code::lossy(&who.account.account.to_string());
         directives::give_within(within, api.hub_key()?, Address::Tenant(tenant), by, list.into())
@@ -172,7 +195,7 @@ pub(super) async fn change(
         _ => "list.add",
     };
     let deed = Deed { action, subject: hash.to_string(), tenant: Some(&name), why, detail };
-    audit::note(within, api.hub_key()?, (&who).into(), &deed).await?;
+    audit::note(within, api.hub_key()?, who.into(), &deed).await?;
     transaction.commit().await?;
     let done = if flood { "asked" } else { "ordered" };
     Ok(Redirect::to(&format!("/ops/lists?tenant={name}&done={done}")).into_response())

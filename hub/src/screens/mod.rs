@@ -5,6 +5,7 @@
 mod accounts;
 mod assets;
 mod audit;
+mod door;
 mod entrance;
 mod erasures;
 mod fleet;
@@ -16,6 +17,8 @@ mod page;
 mod passkeys;
 mod policies;
 mod review;
+#[cfg(test)]
+mod texts;
 mod verdicts;
 mod words;
 
@@ -136,5 +139,5 @@ pub(crate) fn router(api: &Api) -> Router<Api> {
     guarded
         .layer(DefaultBodyLimit::max(FORM_BYTES))
         .merge(open)
-        .layer(axum::middleware::map_response(page::headers))
+        .layer(axum::middleware::from_fn(door::pass))
 }

@@ -7,10 +7,10 @@ use axum::response::Response;
 use tokio_postgres::Client;
 
 use super::page::{Frame, Refusal, html};
-use super::words::ago;
 use crate::account::session::Who;
 use crate::http::Api;
 use crate::review::queue::Count;
+use crate::tongue::Tongue;
 
 /// Hours that are shown.
 const HOURS: usize = 24;
@@ -100,7 +100,7 @@ pub(super) async fn show(
     let boxes = client.query_one(query, &[]).await?;
     html(&Overview {
         frame: Frame::new(&who, "/ops/overview", "Overview"),
-        parts: parts(&hours, most),
+        parts: parts(who.tongue, &hours, most),
         most,
         total: hours.iter().map(Hour::total).sum(),
         hours,
@@ -136,14 +136,14 @@ async fn hours(client: &Client, who: &Who) -> Result<Vec<Hour>, tokio_postgres::
 }
 
 /// Bars in a picture of 240 by 100, each ten wide.
-fn parts(hours: &[Hour], most: i64) -> Vec<Part> {
+fn parts(tongue: Tongue, hours: &[Hour], most: i64) -> Vec<Part> {
     let mut parts = Vec::new();
     for (n, hour) in hours.iter().enumerate() {
         let mut y = 100.0;
         for (status, count) in STATUSES.iter().zip(hour.counts).filter(|(_, count)| *count > 0) {
             let height = count as f64 * 100.0 / most.max(1) as f64;
             y -= height;
-            let title = format!("{} {status}: {count}", hour.name);
+            let title = format!("{} {}: {count}", hour.name, tongue.told(status));
             parts.push(Part { class: status, x: n as f64 * 10.0 + 1.0, y, height, title });
         }
     }

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::page::{Frame, Refusal, html};
-use super::words::{ago, moment};
+use super::words::moment;
 use crate::account::passkey::{self, Passkey};
 use crate::account::session::Who;
 use crate::account::{Right, Role};
 use crate::audit::{self, Deed};
 use crate::http::Api;
+use crate::tongue::{Text, Tongue};
 
 /// How media are shown before and after somebody asks for them.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -76,6 +77,10 @@ impl Me<'_> {
     fn may(&self, role: &Role, right: &Right) -> bool {
         role.may(*right)
     }
+
+    fn is_chosen(&self, tongue: &Tongue) -> bool {
+        self.who.account.language == Some(*tongue)
+    }
 }
 
 /// `GET /ops/me`.
@@ -115,6 +120,8 @@ pub(super) struct Saved {
     blur: Option<String>,
     grey: Option<String>,
     skills: Option<String>,
+    language: Option<String>,
+    keys: Option<String>,
 }
 
 /// Skills of an account, and characters of each.
@@ -141,12 +148,23 @@ pub(super) async fn save(
             let skills: Vec<&str> =
                 text.split([',', '\n']).map(str::trim).filter(|s| !s.is_empty()).collect();
             if skills.len() > SKILLS || skills.iter().any(|skill| skill.chars().count() > SKILL) {
-                return Err(Refusal::bad(format!(
-                    "at most {SKILLS} skills of {SKILL} characters each"
-                )));
+                let what = Text::from("at most {many} skills of {long} characters each");
+                return Err(Refusal::bad(what.with("many", SKILLS).with("long", SKILL)));
             }
             let query = "UPDATE accounts SET skills = $2 WHERE account = $1";
             client.execute(query, &[&me, &skills]).await?;
+        }
+        "reading" => {
+            let language =
+                match saved.language.as_deref().unwrap_or_default() {
+                    "" => None,
+                    code => Some(Tongue::read(code).ok_or_else(|| {
+                        Refusal::bad("choose one of the languages that there are")
+                    })?),
+                };
+            let query = "UPDATE accounts SET language = $2, keys = $3 WHERE account = $1";
+            let code = language.map(Tongue::code);
+            client.execute(query, &[&me, &code, &saved.keys.is_some()]).await?;
         }
         "sessions" => {
             let transaction = client.transaction().await?;
@@ -162,7 +180,7 @@ pub(super) async fn save(
             audit::note(transaction.client(), api.hub_key()?, (&who).into(), &deed).await?;
             transaction.commit().await?;
         }
-        other => return Err(Refusal::bad(format!("`{other}` is nothing that can be saved"))),
+        _ => return Err(Refusal::bad("that is nothing that can be saved")),
     }
     Ok(Redirect::to("/ops/me?done=saved").into_response())
 }

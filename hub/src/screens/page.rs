@@ -1,19 +1,17 @@
-//! The frame of every screen, the headers of every answer, and how a refusal looks.
+//! The frame of every screen, in the language of whoever reads it, and how a refusal looks.
 
 use askama::Template;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
+use super::words;
 use crate::Error;
 use crate::account::Right;
 use crate::account::session::Who;
-
-/// What a page may load and do: only what the hub itself serves, no script or style in the markup, no frame around it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+use crate::tongue::{Markup, Text, Tongue};
 
 /// Screens of the navigation, in its order.
-const PLACES: [(&str, &str, Right); 11] = [
+pub(super) const PLACES: [(&str, &str, Right); 11] = [
     ("/ops/overview", "Overview", Right::Numbers),
     ("/ops/review", "Review", Right::Review),
     ("/ops/verdicts", "Verdicts", Right::Verdicts),
@@ -33,50 +31,123 @@ pub(super) struct Frame {
     /// Who is in, as colleagues see them; nothing at the entrance.
     pub shown: Option<String>,
     /// What they are for.
-    pub role: &'static str,
+    pub role: String,
     /// What forms carry.
     pub csrf: String,
     /// Where one can go, and whether one is there.
-    pub places: Vec<(&'static str, &'static str, bool)>,
+    pub places: Vec<(&'static str, String, bool)>,
     /// What was just done.
-    pub done: Option<&'static str>,
+    pub done: Option<String>,
+    /// In which language it is.
+    pub tongue: Tongue,
+    /// Whether single keys do something.
+    pub keys: bool,
+    /// At the entrance: what addresses of the same page in another language carry beside it.
+    pub carried: Option<String>,
 }
 
 impl Frame {
     /// For somebody who is in.
-    pub fn new(who: &Who, here: &str, title: impl Into<String>) -> Self {
+    pub fn new(who: &Who, here: &str, title: impl Into<Text>) -> Self {
+        let tongue = who.tongue;
         let places = PLACES.iter().filter(|(.., right)| who.may(*right));
+        let place = |(path, name, _): &(&'static str, &'static str, Right)| {
+            (*path, tongue.t(name).to_string(), here == *path)
+        };
         Self {
-            title: title.into(),
             shown: Some(who.account.shown.clone()),
-            role: who.account.role.shown(),
+            role: tongue.told(who.account.role.shown()),
             csrf: who.csrf.clone(),
-            places: places.map(|(path, name, _)| (*path, *name, here == *path)).collect(),
-            done: None,
+            places: places.map(place).collect(),
+            keys: who.account.keys,
+            ..Self::outside(tongue, title)
         }
     }
 
     /// For somebody who is not.
-    pub fn outside(title: &str) -> Self {
+    pub fn outside(tongue: Tongue, title: impl Into<Text>) -> Self {
         Self {
-            title: title.to_owned(),
+            title: title.into().within(tongue).to_string(),
             shown: None,
-            role: "",
+            role: String::new(),
             csrf: String::new(),
             places: Vec::new(),
             done: None,
+            tongue,
+            keys: false,
+            carried: None,
         }
     }
 
     /// With a word on what was just done: one of ours, never what an address says.
     pub fn with_done(self, word: Option<&str>) -> Self {
         let done = word.and_then(|word| DONE.iter().find(|(known, _)| *known == word));
-        Self { done: done.map(|(_, text)| *text), ..self }
+        Self { done: done.map(|(_, text)| self.t(text).to_string()), ..self }
+    }
+
+    /// With what the same page in another language needs in its address.
+    pub fn carrying(self, name: &str, value: &str) -> Self {
+        let pair =
+            form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+        Self { carried: Some(format!("{pair}&")), ..self }
+    }
+
+    /// The languages that there are.
+    pub fn tongues(&self) -> [Tongue; 4] {
+        Tongue::ALL
+    }
+
+    /// A text of the catalogue, in the page's language.
+    pub fn t(&self, english: &'static str) -> Text {
+        self.tongue.t(english)
+    }
+
+    /// A text with a number `{n}`.
+    pub fn n(&self, one: &'static str, many: &'static str, n: impl ToString) -> Text {
+        self.tongue.n(one, many, n)
+    }
+
+    /// A code (a status, a state, a verb, a role), as people read it.
+    pub fn word(&self, code: &str) -> String {
+        self.tongue.told(code)
+    }
+
+    /// A category's name.
+    pub fn category(&self, slug: &str) -> String {
+        words::category(self.tongue, slug)
+    }
+
+    /// Categories' names in a row.
+    pub fn categories(&self, slugs: &[String]) -> String {
+        slugs.iter().map(|slug| self.category(slug)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What came of an order: a code, or `refused: WHY`.
+    pub fn receipt(&self, state: &str) -> String {
+        match state.split_once("refused: ") {
+            Some(("", why)) => self.t("refused: {why}").with("why", why).to_string(),
+            _ => self.word(state),
+        }
+    }
+
+    /// How long ago: `3 min`.
+    pub fn ago(&self, at: &f64) -> Text {
+        words::ago(at).within(self.tongue)
+    }
+
+    /// How long until then; late where it is over.
+    pub fn until(&self, at: &f64) -> Text {
+        words::until(self.tongue, at)
+    }
+
+    /// A key on a button, where keys do something.
+    pub fn key(&self, key: char) -> Markup {
+        if self.keys { Markup::key(key) } else { Markup::default() }
     }
 }
 
 /// What was just done, by the word that addresses carry.
-const DONE: [(&str, &str); 17] = [
+pub(super) const DONE: [(&str, &str); 17] = [
     ("saved", "Saved."),
     ("decided", "Decided. The boxes are being told."),
     ("undone", "Taken back. What stood before stands again."),
@@ -101,72 +172,81 @@ pub(super) fn html(template: &impl Template) -> Result<Response, Refusal> {
     Ok(Html(template.render()?).into_response())
 }
 
-/// The headers of all that belongs to the screens.
-pub(super) async fn headers(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    let set = |headers: &mut HeaderMap, name: header::HeaderName, value: &'static str| {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    };
-    set(headers, header::CONTENT_SECURITY_POLICY, POLICY);
-    set(headers, header::CACHE_CONTROL, "no-store");
-    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(headers, header::X_FRAME_OPTIONS, "DENY");
-    // Not `no-referrer`: browsers would send forms with the origin `null`, which is refused.
-    set(headers, header::REFERRER_POLICY, "same-origin");
-    response
-}
-
 /// Why a screen does not come, or something was not done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub status: StatusCode,
-    pub what: String,
+    pub what: Text,
 }
 
 #[derive(Template)]
 #[template(path = "refusal.html")]
-struct Refused<'a> {
+struct Refused {
     frame: Frame,
-    what: &'a str,
+    what: String,
 }
 
 impl Refusal {
-    pub fn new(status: StatusCode, what: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, what: impl Into<Text>) -> Self {
         Self { status, what: what.into() }
     }
 
-    pub fn bad(what: impl Into<String>) -> Self {
+    pub fn bad(what: impl Into<Text>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, what)
     }
 
-    pub fn forbidden(what: impl Into<String>) -> Self {
+    pub fn forbidden(what: impl Into<Text>) -> Self {
         Self::new(StatusCode::FORBIDDEN, what)
     }
 
-    pub fn missing(what: impl Into<String>) -> Self {
+    pub fn missing(what: impl Into<Text>) -> Self {
         Self::new(StatusCode::NOT_FOUND, what)
     }
 
     /// Somebody else was faster.
-    pub fn conflict(what: impl Into<String>) -> Self {
+    pub fn conflict(what: impl Into<Text>) -> Self {
         Self::new(StatusCode::CONFLICT, what)
+    }
+
+    /// The reason in a language.
+    pub fn told(&self, tongue: Tongue) -> String {
+        tongue.told(&self.what.clone().within(tongue).to_string())
+    }
+
+    /// The page that says so.
+    fn page(&self, tongue: Tongue) -> Response {
+        let title = TITLES.iter().find(|(status, _)| *status == self.status);
+        let title = title.map_or(OTHER, |(_, title)| title);
+        let page = Refused { frame: Frame::outside(tongue, title), what: self.told(tongue) };
+        let html = page.render().unwrap_or_else(|_| title.to_owned());
+        (self.status, Html(html)).into_response()
+    }
+}
+
+/// What refusals are called.
+pub(super) const TITLES: [(StatusCode, &str); 6] = [
+    (StatusCode::FORBIDDEN, "Not allowed"),
+    (StatusCode::NOT_FOUND, "Not found"),
+    (StatusCode::CONFLICT, "Not possible any more"),
+    (StatusCode::UNPROCESSABLE_ENTITY, "That cannot be"),
+    (StatusCode::TOO_MANY_REQUESTS, "Too many attempts"),
+    (StatusCode::UNAUTHORIZED, "Please log in"),
+];
+pub(super) const OTHER: &str = "That did not work";
+
+/// A refusal knows no language: it goes along with its answer, and becomes a page where whoever reads it is known.
+pub(super) fn spoken(mut response: Response, tongue: Tongue) -> Response {
+    match response.extensions_mut().remove::<Refusal>() {
+        Some(refusal) => refusal.page(tongue),
+        None => response,
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let title = match self.status {
-            StatusCode::FORBIDDEN => "Not allowed",
-            StatusCode::NOT_FOUND => "Not found",
-            StatusCode::CONFLICT => "Not possible any more",
-            StatusCode::UNPROCESSABLE_ENTITY => "That cannot be",
-            StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
-            StatusCode::UNAUTHORIZED => "Please log in",
-            _ => "That did not work",
-        };
-        let page = Refused { frame: Frame::outside(title), what: &self.what };
-        let html = page.render().unwrap_or_else(|_| title.to_owned());
-        (self.status, Html(html)).into_response()
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

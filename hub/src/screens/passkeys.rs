@@ -28,6 +28,7 @@ use crate::account::{self, hashed, password, secret};
 use crate::audit::{self, Actor, Deed};
 use crate::http::Api;
 use crate::http::server::Remote;
+use crate::tongue::Tongue;
 
 /// What a person reads of a passkey that did not do.
 const NOT_ACCEPTED: &str =
@@ -108,6 +109,7 @@ pub(super) async fn asked_as_second(
 pub(super) async fn alone(
     State(api): State<Api>,
     Extension(Remote(remote)): Extension<Remote>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Form(said): Form<Said>,
 ) -> Result<Response, Refusal> {
@@ -122,7 +124,7 @@ pub(super) async fn alone(
     };
     let attempt = match attempt {
         Err(Error::Refused(wrong)) => {
-            return refused(StatusCode::TOO_MANY_REQUESTS, next, "", wrong);
+            return refused(tongue, StatusCode::TOO_MANY_REQUESTS, next, "", &wrong);
         }
         other => other?,
     };
@@ -139,7 +141,7 @@ pub(super) async fn alone(
             tracing::info!(wrong, "a passkey was refused");
             let account = key.map(|(account, _)| account);
             note_refused(&api, account, Step::Passkey, &remote.ip().to_string()).await?;
-            refused(StatusCode::UNAUTHORIZED, next, "", NOT_ACCEPTED.to_owned())
+            refused(tongue, StatusCode::UNAUTHORIZED, next, "", NOT_ACCEPTED)
         }
     }
 }
@@ -148,6 +150,7 @@ pub(super) async fn alone(
 pub(super) async fn second(
     State(api): State<Api>,
     Extension(Remote(remote)): Extension<Remote>,
+    Extension(tongue): Extension<Tongue>,
     headers: HeaderMap,
     Form(said): Form<Said>,
 ) -> Result<Response, Refusal> {
@@ -163,7 +166,7 @@ pub(super) async fn second(
         Err(Error::Refused(wrong)) => {
             drop(client);
             let status = StatusCode::TOO_MANY_REQUESTS;
-            return second_form(&api, &who, status, next, Some(wrong)).await;
+            return second_form((&api, tongue), &who, status, next, Some(&wrong)).await;
         }
         other => other?,
     };
@@ -174,8 +177,8 @@ pub(super) async fn second(
         drop(client);
         tracing::info!(wrong, account = who.account.name, "a passkey was refused");
         note_refused(&api, Some(me), Step::Passkey, &remote.ip().to_string()).await?;
-        let (status, wrong) = (StatusCode::UNAUTHORIZED, Some(NOT_ACCEPTED.to_owned()));
-        return second_form(&api, &who, status, next, wrong).await;
+        let status = StatusCode::UNAUTHORIZED;
+        return second_form((&api, tongue), &who, status, next, Some(NOT_ACCEPTED)).await;
     }
     attempt.succeed(&client).await?;
     session::close(&client, cookie(&headers, HALF).unwrap_or_default()).await?;

@@ -17,10 +17,11 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::page::{Frame, Refusal, html};
-use super::words::{moment, short};
+use super::words::{category, moment, short};
 use crate::account::session::Who;
 use crate::http::{Api, proof};
 use crate::pdq::Pdq;
+use crate::tongue::{Text, Tongue};
 use crate::verdicts::{self, Verdict};
 
 /// What the form sends.
@@ -60,15 +61,15 @@ impl Verdicts {
 
     /// The words of a verdict's reasons, and its categories.
     fn why(&self, verdict: &Verdict) -> String {
-        why(verdict)
+        why(self.frame.tongue, verdict)
     }
 }
 
-fn why(verdict: &Verdict) -> String {
+fn why(tongue: Tongue, verdict: &Verdict) -> String {
     let reasons = verdict.reasons.as_array().into_iter().flatten().filter_map(|one| one.as_str());
-    let touched =
-        verdict.categories.as_object().into_iter().flatten().map(|(slug, _)| slug.as_str());
-    let mut all: Vec<&str> = reasons.chain(touched).collect();
+    let touched = verdict.categories.as_object().into_iter().flatten();
+    let touched = touched.map(|(slug, _)| category(tongue, slug));
+    let mut all: Vec<String> = reasons.map(str::to_owned).chain(touched).collect();
     all.dedup();
     all.join(", ")
 }
@@ -163,9 +164,8 @@ async fn near(
         wanted.q.trim().parse().map_err(|error| Refusal::bad(format!("PDQ: {error}")))?;
     let days = wanted.days.trim().parse().unwrap_or(NEAR_DAYS);
     if !(0.0..=FARTHEST_DAYS).contains(&days) {
-        return Err(Refusal::bad(format!(
-            "days: at most {FARTHEST_DAYS} where a PDQ is looked for: each of them is compared"
-        )));
+        let what = "days: at most {most} where a PDQ is looked for: each of them is compared";
+        return Err(Refusal::bad(Text::from(what).with("most", FARTHEST_DAYS)));
     }
     let query = "SELECT submission FROM pdqs WHERE received_at > now() - make_interval(secs => $3 * 86400.0::float8)
         AND bit_count(pdq # $1) <= $2 AND ($4::text[] IS NULL OR tenant = ANY($4)) GROUP BY 1 ORDER BY min(bit_count(pdq # $1)) LIMIT 50";
@@ -199,12 +199,13 @@ pub(super) async fn live(State(api): State<Api>, Extension(who): Extension<Who>)
         let look = async {
             verdicts::page(&*api.pool().take().await?, wanted, who.account.tenants.as_deref()).await
         };
+        let tongue = who.tongue;
         let (event, since) = match look.await {
             Ok((found, _)) => {
                 let last = found.first().map_or(since, |newest| newest.received_at + 1e-6);
                 let told: Vec<_> = found.iter().map(|one| json!({
-                    "box": one.of, "submission": one.submission, "tenant": one.tenant, "status": one.status,
-                    "severity": one.severity, "why": why(one), "at": moment(&one.received_at), "short": short(&one.submission),
+                    "box": one.of, "submission": one.submission, "tenant": one.tenant, "status": tongue.told(&one.status),
+                    "severity": one.severity, "grave": tongue.told(&one.severity), "why": why(tongue, one), "at": moment(&one.received_at), "short": short(&one.submission),
                 })).collect();
                 (Event::default().event("verdicts").data(json!(told).to_string()), last)
             }
@@ -243,7 +244,7 @@ struct One {
 
 impl One {
     fn why(&self, verdict: &Verdict) -> String {
-        why(verdict)
+        why(self.frame.tongue, verdict)
     }
 }
 
@@ -264,7 +265,11 @@ pub(super) async fn show(
     let query = "SELECT 1 FROM reviews WHERE box = $1 AND subject = $2";
     let reviewed = client.query_opt(query, &[&of, &submission]).await?.is_some();
     html(&One {
-        frame: Frame::new(&who, "/ops/verdicts", format!("Verdict {}", short(&submission))),
+        frame: Frame::new(
+            &who,
+            "/ops/verdicts",
+            Text::from("Verdict {id}").with("id", short(&submission)),
+        ),
         of,
         submission,
         box_name: row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default(),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::item;
 use crate::account::session::Who;
 use crate::account::{self, Right};
 use crate::audit::{self, Deed};
@@ -17,6 +18,7 @@ use crate::http::Api;
 use crate::review::decide::{self, Decision, Verb};
 use crate::review::{Item, Tab, claim as claims, queue, undo as undoing};
 use crate::screens::page::Refusal;
+use crate::tongue::Text;
 
 /// What the forms of an item send; each its own part of it.
 #[derive(Debug, Default, Deserialize)]
@@ -80,13 +82,20 @@ pub(in crate::screens) async fn next(
     Form(sent): Form<Sent>,
 ) -> Result<Response, Refusal> {
     let tab = Tab::read(&sent.tab).unwrap_or(Tab::Flagged);
-    go_on(&*api.pool().take().await?, &who, tab).await
+    go_on(&*api.pool().take().await?, &who, tab, None).await
 }
 
-async fn go_on(client: &Client, who: &Who, tab: Tab) -> Result<Response, Refusal> {
+/// To the next item; with the decision that was just made (its box and its name), the next page tells of it.
+async fn go_on(
+    client: &Client,
+    who: &Who,
+    tab: Tab,
+    made: Option<(Uuid, Uuid)>,
+) -> Result<Response, Refusal> {
+    let made = made.map(|(of, decision)| format!("made={of}/{decision}")).unwrap_or_default();
     Ok(match claims::next(client, who, tab).await? {
-        Some((of, subject)) => Redirect::to(&format!("/ops/review/{of}/{subject}")),
-        None => Redirect::to(&format!("/ops/review?tab={}&done=empty", tab.as_str())),
+        Some((of, subject)) => Redirect::to(&format!("/ops/review/{of}/{subject}?{made}")),
+        None => Redirect::to(&format!("/ops/review?tab={}&done=empty&{made}", tab.as_str())),
     }
     .into_response())
 }
@@ -130,14 +139,22 @@ pub(in crate::screens) async fn decide(
     Path((of, subject)): Path<(Uuid, Uuid)>,
     Form(sent): Form<Sent>,
 ) -> Result<Response, Refusal> {
-    let decision = sent.decision()?;
     let mut client = api.pool().take().await?;
-    let key = api.hub_key()?;
-    decide::decide(&mut client, key, &who, (of, subject), &decision).await.map_err(conflict)?;
+    let made = async {
+        let (decision, key) = (sent.decision()?, api.hub_key()?);
+        decide::decide(&mut client, key, &who, (of, subject), &decision).await.map_err(conflict)
+    };
+    let decision = match made.await {
+        Ok(decision) => decision,
+        Err(refusal) => {
+            drop(client);
+            return item::again(&api, &who, (of, subject), sent, refusal).await;
+        }
+    };
     match sent.then.as_str() {
         "next" => {
             let tab = queue::find(&client, &who, of, subject).await?.tab;
-            go_on(&client, &who, tab).await
+            go_on(&client, &who, tab, Some((of, decision))).await
         }
         _ => Ok(back(of, subject, "decided")),
     }
@@ -164,19 +181,32 @@ pub(in crate::screens) async fn comment(
     Path((of, subject)): Path<(Uuid, Uuid)>,
     Form(sent): Form<Sent>,
 ) -> Result<Response, Refusal> {
-    let text = sent.text.trim();
+    match commented(&api, &who, of, subject, sent.text.trim()).await {
+        Ok(()) => Ok(back(of, subject, "commented")),
+        Err(refusal) => item::again(&api, &who, (of, subject), sent, refusal).await,
+    }
+}
+
+async fn commented(
+    api: &Api,
+    who: &Who,
+    of: Uuid,
+    subject: Uuid,
+    text: &str,
+) -> Result<(), Refusal> {
     if text.is_empty() || text.chars().count() > COMMENT || text.contains('\0') {
-        return Err(Refusal::bad(format!("a comment has 1 to {COMMENT} characters")));
+        return Err(Refusal::bad(
+            Text::from("a comment has 1 to {most} characters").with("most", COMMENT),
+        ));
     }
     let query = "INSERT INTO review_comments (box, subject, comment, account, actor, text) VALUES ($1, $2, $3, $4, $5, $6)";
     let (id, me) = (Uuid::now_v7(), who.account.account);
     let act = async |client: &Client, _: &Item| {
         client.execute(query, &[&of, &subject, &id, &me, &who.account.shown, &text]).await?;
-        claims::hold_on(client, &who, of, subject).await?;
+        claims::hold_on(client, who, of, subject).await?;
         Ok(json!({ "comment": id }))
     };
-    acted(&api, &who, (of, subject), "review.comment", "", act).await?;
-    Ok(back(of, subject, "commented"))
+    acted(api, who, (of, subject), "review.comment", "", act).await
 }
 
 /// `POST …/escalate`: for a senior moderator.
@@ -194,7 +224,10 @@ pub(in crate::screens) async fn escalate(
         client.execute(query, &[&of, &subject]).await?;
         Ok(json!({}))
     };
-    acted(&api, &who, (of, subject), "review.escalate", sent.reason.trim(), act).await?;
+    let why = sent.reason.trim();
+    if let Err(refusal) = acted(&api, &who, (of, subject), "review.escalate", why, act).await {
+        return item::again(&api, &who, (of, subject), sent, refusal).await;
+    }
     let tab = Tab::read(&sent.tab).unwrap_or(Tab::Flagged);
     Ok(Redirect::to(&format!("/ops/review?tab={}&done=escalated", tab.as_str())).into_response())
 }
@@ -216,7 +249,9 @@ pub(in crate::screens) async fn assign(
             let may = person.role.may(Right::Senior) || !item.is_senior();
             let sees = person.tenants.as_ref().is_none_or(|own| own.contains(&item.tenant));
             if !person.role.may(Right::Review) || person.disabled_at.is_some() || !sees || !may {
-                return Err(Refusal::bad(format!("{} may not review this", person.shown)));
+                return Err(Refusal::bad(
+                    Text::from("{who} may not review this").with("who", person.shown),
+                ));
             }
         }
         if !item.open {

@@ -12,6 +12,7 @@ use crate::account::session::Who;
 use crate::http::Api;
 use crate::review::{Tab, claim, decide};
 use crate::screens::page::Refusal;
+use crate::tongue::Text;
 
 /// Items of one form: a page.
 const MOST: usize = crate::review::queue::PAGE;
@@ -37,7 +38,7 @@ pub(in crate::screens) async fn bulk(
         }
     }
     if items.is_empty() || items.len() > MOST {
-        return Err(Refusal::bad(format!("choose 1 to {MOST} items")));
+        return Err(Refusal::bad(Text::from("choose 1 to {most} items").with("most", MOST)));
     }
     let mut decision = sent.decision()?;
     let mut client = api.pool().take().await?;

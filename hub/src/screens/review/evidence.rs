@@ -20,7 +20,8 @@ use crate::http::Api;
 use crate::requests::{Question, Unmet};
 use crate::review::{Item, claim, queue};
 use crate::screens::own::Exposure;
-use crate::screens::page::{Refusal, html};
+use crate::screens::page::{Frame, Refusal, html};
+use crate::tongue::Text;
 
 /// In whose name boxes are asked from the screens, as `request_log` has it.
 const BY_SCREEN: &str = "screens";
@@ -77,15 +78,15 @@ impl Medium {
 #[derive(Template)]
 #[template(path = "evidence.html")]
 struct Evidence {
+    frame: Frame,
     item: Item,
-    csrf: String,
     exposure: Exposure,
     /// Why the box did not answer.
     away: Option<String>,
     findings: Vec<Finding>,
     media: Vec<Medium>,
-    /// What was not seen.
-    unseen: String,
+    /// Why not all was seen; nothing where it was.
+    unseen: Option<String>,
     caption: Vec<Piece>,
     reports: Vec<String>,
     appeals: Vec<String>,
@@ -115,7 +116,7 @@ pub(in crate::screens) async fn evidence(
     let media = media(&told);
     html(&Evidence {
         item,
-        csrf: who.csrf.clone(),
+        frame: Frame::new(&who, "/ops/review", ""),
         exposure,
         away,
         findings: findings(&told),
@@ -237,7 +238,7 @@ fn media(told: &Value) -> Vec<Medium> {
         moments.truncate(16);
         Medium {
             index,
-            kind: medium["kind"].as_str().unwrap_or("medium").to_owned(),
+            kind: medium["kind"].as_str().unwrap_or("unknown").to_owned(),
             size: format!("{:.0} × {:.0}", number("width"), number("height")),
             width: number("width"),
             height: number("height"),
@@ -249,16 +250,11 @@ fn media(told: &Value) -> Vec<Medium> {
     all.iter().enumerate().map(medium).collect()
 }
 
-/// What the verdict does not rest on, in words; empty where all was seen.
-fn unseen(told: &Value) -> String {
-    match &told["complete"] {
-        Value::Bool(false) => {
-            let why = told["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let why: Vec<&str> = why.iter().filter_map(Value::as_str).collect();
-            format!("Not all that the policy demands was seen: {}", why.join(", "))
-        }
-        _ => String::new(),
-    }
+/// What the verdict does not rest on; nothing where all was seen.
+fn unseen(told: &Value) -> Option<String> {
+    let why = told["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let why: Vec<&str> = why.iter().filter_map(Value::as_str).collect();
+    (told["complete"] == false).then(|| why.join(", "))
 }
 
 /// Which picture.
@@ -299,7 +295,8 @@ fn refusal(unmet: Unmet) -> Refusal {
     match unmet {
         Unmet::Hub(error) => error.into(),
         unmet => {
-            Refusal::new(StatusCode::BAD_GATEWAY, format!("the box shows no picture: {unmet}"))
+            let what = Text::from("the box shows no picture: {why}").with("why", unmet);
+            Refusal::new(StatusCode::BAD_GATEWAY, what)
         }
     }
 }

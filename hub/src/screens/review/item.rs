@@ -3,20 +3,24 @@
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use domain::{Category, Severity};
 use serde::Deserialize;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::acts::Sent;
 use super::beside::{self, Rule};
+use super::made::Made;
 use super::near::{self, Near};
 use crate::account::session::Who;
 use crate::account::{self, Account, Right};
 use crate::http::Api;
 use crate::review::{Item, Tab, queue};
 use crate::screens::page::{Frame, Refusal, html};
-use crate::screens::words::{ago, grave, is_over, moment, short, until};
+use crate::screens::words::{grave, is_over, moment, short};
+use crate::tongue::Text;
 
 /// A decision of a machine or a person, as the box's journal has it.
 struct Verdict {
@@ -74,9 +78,18 @@ struct One {
     content: bool,
     senior: bool,
     tab: Tab,
+    /// What was typed before, where it comes again; and why it does.
+    sent: Sent,
+    wrong: Option<String>,
+    made: Option<Made>,
 }
 
 impl One {
+    /// Whether this was chosen before, where the form comes again; if it never was, whether it is what the machine said.
+    fn is_chosen(&self, sent: &str, one: &str, machine: bool) -> bool {
+        if self.wrong.is_some() { sent == one } else { machine }
+    }
+
     fn is_assigned(&self, to: &Account) -> bool {
         self.item.assignee == Some(to.account)
     }
@@ -86,6 +99,7 @@ impl One {
 #[derive(Default, Deserialize)]
 pub(in crate::screens) struct Done {
     done: Option<String>,
+    made: Option<String>,
 }
 
 /// `GET /ops/review/{box}/{subject}`.
@@ -95,8 +109,35 @@ pub(in crate::screens) async fn item(
     Path((of, subject)): Path<(Uuid, Uuid)>,
     Query(done): Query<Done>,
 ) -> Result<Response, Refusal> {
+    let page = page(&api, &who, of, subject, done.made.as_deref()).await?;
+    html(&One { frame: page.frame.with_done(done.done.as_deref()), ..page })
+}
+
+/// The same page once more, with what was typed and why it was not done.
+pub(super) async fn again(
+    api: &Api,
+    who: &Who,
+    (of, subject): (Uuid, Uuid),
+    sent: Sent,
+    refusal: Refusal,
+) -> Result<Response, Refusal> {
+    if !matches!(refusal.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) {
+        return Err(refusal);
+    }
+    let page = page(api, who, of, subject, None).await?;
+    let wrong = Some(refusal.told(who.tongue));
+    Ok((refusal.status, html(&One { sent, wrong, ..page })?).into_response())
+}
+
+async fn page(
+    api: &Api,
+    who: &Who,
+    of: Uuid,
+    subject: Uuid,
+    made: Option<&str>,
+) -> Result<One, Refusal> {
     let client = api.pool().take().await?;
-    let item = queue::find(&client, &who, of, subject).await?;
+    let item = queue::find(&client, who, of, subject).await?;
     let (surface, has_text, author) = submission(&client, &item).await?;
     let number = author.as_deref().and_then(|hex| u64::from_str_radix(hex, 16).ok());
     let standing = match number {
@@ -114,8 +155,8 @@ pub(in crate::screens) async fn item(
         false => Vec::new(),
     };
     let may_review = |one: &Account| one.role.may(Right::Review) && one.disabled_at.is_none();
-    let page = One {
-        frame: Frame::new(&who, "/ops/review", title(&item)).with_done(done.done.as_deref()),
+    Ok(One {
+        frame: Frame::new(who, "/ops/review", title(&item)),
         surface,
         media: count(&client, of, subject).await?,
         has_text,
@@ -123,7 +164,7 @@ pub(in crate::screens) async fn item(
         standing,
         rules,
         verdicts,
-        decided: decided(&client, &who, &item).await?,
+        decided: decided(&client, who, &item).await?,
         comments: comments(&client, of, subject).await?,
         near: near::look(&client, &item).await?,
         people: people.into_iter().filter(may_review).collect(),
@@ -134,14 +175,19 @@ pub(in crate::screens) async fn item(
         content: who.may(Right::Content),
         senior: who.may(Right::Senior),
         tab: item.tab,
+        sent: Sent::default(),
+        wrong: None,
+        made: Made::read(&client, who, made).await?,
         item,
-    };
-    html(&page)
+    })
 }
 
-fn title(item: &Item) -> String {
-    let what = if item.tab == Tab::Accounts { "Author" } else { "Item" };
-    format!("{what} {}", short(&item.subject))
+fn title(item: &Item) -> Text {
+    let title = match item.tab {
+        Tab::Accounts => Text::from("Author {id}"),
+        _ => Text::from("Item {id}"),
+    };
+    title.with("id", short(&item.subject))
 }
 
 async fn submission(

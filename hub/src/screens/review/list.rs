@@ -14,13 +14,14 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::made::Made;
 use crate::account::Right;
 use crate::account::session::Who;
 use crate::http::Api;
 use crate::review::queue::{self, Count, Wanted};
 use crate::review::{Item, Tab};
 use crate::screens::page::{Frame, Refusal, html};
-use crate::screens::words::{ago, grave, is_over, short, until};
+use crate::screens::words::{grave, is_over, short};
 
 #[derive(Template)]
 #[template(path = "queue.html")]
@@ -39,6 +40,7 @@ struct Queue {
     severities: [Severity; 5],
     me: Uuid,
     bulk: bool,
+    made: Option<Made>,
 }
 
 impl Queue {
@@ -59,6 +61,7 @@ pub(in crate::screens) struct Address {
     assignee: String,
     after: String,
     done: Option<String>,
+    made: Option<String>,
 }
 
 /// `GET /ops/review`.
@@ -67,7 +70,7 @@ pub(in crate::screens) async fn queue(
     Extension(who): Extension<Who>,
     Query(address): Query<Address>,
 ) -> Result<Response, Refusal> {
-    let Address { tab, tenant, region, category, severity, assignee, after, done } = address;
+    let Address { tab, tenant, region, category, severity, assignee, after, done, made } = address;
     let wanted = Wanted { tab, tenant, region, category, severity, assignee, after };
     let tab = Tab::read(&wanted.tab).unwrap_or(Tab::Flagged);
     let client = api.pool().take().await?;
@@ -94,6 +97,7 @@ pub(in crate::screens) async fn queue(
         categories: Category::ALL,
         severities: Severity::ALL,
         me: who.account.account,
+        made: Made::read(&client, &who, made.as_deref()).await?,
         bulk: tab != Tab::Accounts && (tab != Tab::Appeals || who.may(Right::Senior)),
     })
 }
@@ -104,7 +108,8 @@ async fn places(
     who: &Who,
 ) -> Result<(Vec<String>, Vec<String>), Refusal> {
     let query = "SELECT tenant, false FROM tenants WHERE $1::text[] IS NULL OR tenant = ANY($1)
-        UNION SELECT region, true FROM boxes WHERE region <> '' ORDER BY 1";
+        UNION SELECT region, true FROM boxes b WHERE region <> ''
+            AND ($1::text[] IS NULL OR EXISTS (SELECT 1 FROM box_tenants t WHERE t.box = b.box AND t.tenant = ANY($1))) ORDER BY 1";
     let (mut tenants, mut regions) = (Vec::new(), Vec::new());
     for row in client.query(query, &[&who.account.tenants]).await? {
         let list = if row.try_get(1)? { &mut regions } else { &mut tenants };

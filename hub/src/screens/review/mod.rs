@@ -6,6 +6,7 @@ mod bulk;
 mod evidence;
 mod item;
 mod list;
+mod made;
 mod near;
 
 pub(super) use acts::{assign, claim, comment, decide, escalate, next, release, undo};
