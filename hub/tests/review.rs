@@ -14,6 +14,7 @@ use hub::ingest::{Config, Ingest};
 use hub::receipt::HubKey;
 use hub::review::decide::{self, Decision, Verb};
 use hub::review::{Tab, claim, turns, undo};
+use hub::tongue::Tongue;
 use hub::{Database, Error, Pool};
 use rig::postgres::Postgres;
 use tokio::task::JoinSet;
@@ -102,7 +103,7 @@ impl Site {
         let query = "UPDATE accounts SET skills = $2 WHERE account = $1";
         client.execute(query, &[&id, &skills]).await.unwrap();
         let account = account::find(&client, id).await.unwrap();
-        Who { account, csrf: String::new(), session: Vec::new(), remote: String::new() }
+        Who { account, csrf: String::new(), session: Vec::new(), remote: String::new(), tongue: Tongue::English }
     }
 
     async fn rejects(&self, who: &Who, item: (Uuid, Uuid), remember: bool) -> Result<Uuid, Error> {

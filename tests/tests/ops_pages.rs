@@ -92,18 +92,18 @@ fn look(browser: &Browser, name: &str, script: &str, wrong: &mut Vec<String>) {
 }
 
 /// The editor, after mistakes and after a comparison.
-fn policy(hub: &Hub, browser: &Browser, axe: &str, wrong: &mut Vec<String>) {
+fn policy(hub: &Hub, browser: &Browser, script: &str, wrong: &mut Vec<String>) {
     browser.open(&format!("{}/ops/policies/edit?profile=starter", hub.address()));
     browser.run("const text = document.getElementById('text'); text.value = text.value.replace('version = 1', 'version = 2').replace('[policy]', '[polcy]'); return true");
     browser.click("button[value=check]");
     browser.appears(".problems [data-line]");
     browser.click(".problems [data-line]");
     browser.until("return document.activeElement.id === 'text' && document.activeElement.selectionEnd > document.activeElement.selectionStart");
-    look(browser, "policy-wrong", axe, wrong);
+    look(browser, "policy-wrong", script, wrong);
     browser.run("const text = document.getElementById('text'); text.value = text.value.replace('[polcy]', '[policy]'); return true");
     browser.click("button[value=check]");
     browser.appears(".diff .added");
-    look(browser, "policy-compared", axe, wrong);
+    look(browser, "policy-compared", script, wrong);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
     browser.until("return document.querySelector('[aria-busy]') === null");
     look(&browser, "item-claimed", &script, &mut wrong);
 
-    policy(&hub, &browser, &axe, &mut wrong);
+    policy(&hub, &browser, &script, &mut wrong);
 
     hub.query("UPDATE accounts SET role = 'admin' WHERE name = 'zuri'");
     let ask = Person::new(&hub, "ann", "admin", &[]).visit(&hub);

@@ -239,6 +239,7 @@ impl Approvals {
                 self.frame.t("{who} becomes {role}").with("who", name(account)).with("role", role)
             }
             Grave::Revoke { of } => self.frame.t("{box} is cut off for good").with("box", name(of)),
+            Grave::Stage { what, .. } => return what.clone(),
             Grave::Order { to, order } => {
                 let kind = order["kind"].as_str().unwrap_or("order");
                 self.frame.t("{order} for {to}").with("order", kind).with("to", name(to))
