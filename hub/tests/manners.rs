@@ -1,5 +1,4 @@
 //! What the screens keep for whoever uses them: what was typed, the way back, names, and other tenants' boxes out of sight.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rig::hub::Hub;
 use rig::ops::{Page, Person};

@@ -93,11 +93,12 @@ async fn go_on(
     made: Option<(Uuid, Uuid)>,
 ) -> Result<Response, Refusal> {
     let made = made.map(|(of, decision)| format!("made={of}/{decision}")).unwrap_or_default();
-    Ok(match claims::next(client, who, tab).await? {
-        Some((of, subject)) => Redirect::to(&format!("/ops/review/{of}/{subject}?{made}")),
-        None => Redirect::to(&format!("/ops/review?tab={}&done=empty&{made}", tab.as_str())),
-    }
-    .into_response())
+    let address = match claims::next(client, who, tab).await? {
+        Some((of, subject)) => format!("/ops/review/{of}/{subject}?{made}"),
+        None => format!("/ops/review?tab={}&done=empty&{made}", tab.as_str()),
+    };
+    // Without one, nothing is behind the question mark.
+    Ok(Redirect::to(address.trim_end_matches(['?', '&'])).into_response())
 }
 
 /// `POST …/claim`.
