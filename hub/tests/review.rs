@@ -53,7 +53,8 @@ impl Site {
     /// The hub hears what the box has written since.
     async fn tell(&mut self) {
         let batch = self.paper.batch(Lane::Critical, self.told, 1000);
-        let answer = self.ingest.batch(self.paper.of, &batch).await.unwrap().answer().await.unwrap();
+        let answer =
+            self.ingest.batch(self.paper.of, &batch).await.unwrap().answer().await.unwrap();
         self.told = acked(&answer);
     }
 
@@ -103,7 +104,13 @@ impl Site {
         let query = "UPDATE accounts SET skills = $2 WHERE account = $1";
         client.execute(query, &[&id, &skills]).await.unwrap();
         let account = account::find(&client, id).await.unwrap();
-        Who { account, csrf: String::new(), session: Vec::new(), remote: String::new(), tongue: Tongue::English }
+        Who {
+            account,
+            csrf: String::new(),
+            session: Vec::new(),
+            remote: String::new(),
+            tongue: Tongue::English,
+        }
     }
 
     async fn rejects(&self, who: &Who, item: (Uuid, Uuid), remember: bool) -> Result<Uuid, Error> {
@@ -140,7 +147,8 @@ async fn what_a_box_refuses_comes_back_and_lists_nothing() {
     assert_eq!(site.count("SELECT count(*) FROM reviews WHERE open").await, 0);
     assert_eq!(site.count("SELECT count(*) FROM list_entries WHERE on_list").await, 1);
     site.answers(Some("superseded")).await;
-    let back = "SELECT count(*) FROM reviews WHERE open AND refused = 'superseded' AND claimed_by IS NULL";
+    let back =
+        "SELECT count(*) FROM reviews WHERE open AND refused = 'superseded' AND claimed_by IS NULL";
     assert_eq!(site.count(back).await, 1, "it waits again and says why");
     assert_eq!(site.count("SELECT count(*) FROM list_entries WHERE on_list").await, 0);
     let away = "SELECT count(*) FROM directives WHERE kind = 'list'";
@@ -205,7 +213,7 @@ async fn a_claim_holds_for_a_time_and_then_for_nobody() {
     let item = site.held().await;
     let client = site.client().await;
     claimed(&client, &ann, item).await.unwrap();
-    says(claimed(&client, &ben, item).await, "ann has it in hand");
+    says(claimed(&client, &ben, item).await, "has it in hand");
     assert_eq!(claim::next(&client, &ben, Tab::Flagged).await.unwrap(), None);
     let later = "UPDATE reviews SET claimed_until = now() - interval '1 second'";
     client.execute(later, &[]).await.unwrap();

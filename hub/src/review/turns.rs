@@ -217,7 +217,9 @@ mod tests {
             appeal,
         ];
         let given = turns(people, items);
-        let to = |n: u128| given.iter().find(|(_, s, _)| *s == Uuid::from_u128(n)).map(|g| g.2.as_u128());
+        let to = |n: u128| {
+            given.iter().find(|(_, s, _)| *s == Uuid::from_u128(n)).map(|g| g.2.as_u128())
+        };
         assert_eq!([to(1), to(2), to(3), to(4)], [Some(1), Some(1), Some(2), Some(2)]);
         assert_eq!(to(7), None, "nobody else may decide the appeal");
     }

@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn what_weir_brings_is_found_by_its_name_and_version() {
         let ids = Profile::names().map(|name| {
-            let text = Profile::embedded_text(name).and_then(|text| toml::from_str::<toml::Table>(text).ok());
+            let text = Profile::embedded_text(name)
+                .and_then(|text| toml::from_str::<toml::Table>(text).ok());
             text.and_then(|table| id(table.get("policy")?.as_table()?))
         });
         assert_eq!(ids.map(|id| id.is_some()), [true; 3]);
