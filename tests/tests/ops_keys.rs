@@ -50,7 +50,10 @@ fn the_list_offers_what_the_page_does_and_nothing_that_one_may_not() {
     browser.until("return document.querySelector('[aria-busy]') === null");
     browser.tab_to("nav a[href='/ops/verdicts']");
     open(&browser);
-    assert_eq!(offered(&browser), ["Claim", "Review", "Verdicts", "Hash lists", "Policies", "Roll-outs", "zuri"]);
+    assert_eq!(
+        offered(&browser),
+        ["Claim", "Review", "Verdicts", "Hash lists", "Policies", "Roll-outs", "zuri"]
+    );
     // A screen reader hears which one is chosen.
     let active = "const input = document.activeElement; return document.getElementById(input.getAttribute('aria-activedescendant')).textContent + input.getAttribute('aria-expanded')";
     assert_eq!(browser.run(active), json!("Claimtrue"));

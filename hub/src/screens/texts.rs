@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sync::request::Unanswered;
+
 use super::{entrance, page, words};
 use crate::account::{Right, Role};
+use crate::requests::Unmet;
 use crate::review::Tab;
 use crate::tongue::Tongue;
 
@@ -248,6 +251,10 @@ fn wanted() -> BTreeMap<String, String> {
         Tab::ALL.map(Tab::shown).to_vec(),
     ];
     tables.iter().flatten().for_each(|text| add(text, "a table"));
+    // Why a box shows nothing, as far as it is no more than a sentence.
+    let boxes = [Unanswered::Busy, Unanswered::Silent, Unanswered::Gone].map(Unmet::Box);
+    let unmet = [Unmet::Away, Unmet::ByBroker, Unmet::Crowded];
+    boxes.iter().chain(&unmet).for_each(|why| add(&why.to_string(), "an answer of no box"));
     all
 }
 
