@@ -226,7 +226,11 @@ async fn a_token_that_reads_orders_nothing_and_one_that_orders_is_named() {
     let ban = r#"{"to":"tenant/nobody","order":{"kind":"flag","name":"movies","on":true}}"#;
     assert_eq!(hub.post("/v1/directives", &orders, ban).0, 404);
     assert_eq!(hub.post("/v1/directives", &orders, "{").0, 400);
-    assert_eq!(hub.post("/v1/directives", &orders, &" ".repeat(2 << 20)).0, 400);
+    // What is too long is refused before it is read: a client may see the end of the connection before the answer.
+    let call = hub.agent.post(format!("{}/v1/directives", hub.base));
+    let call = call.header("authorization", format!("Bearer {orders}"));
+    let call = call.header("content-type", "application/json").send(&" ".repeat(2 << 20));
+    assert!(call.is_err() || call.is_ok_and(|answer| answer.status() == 400));
     let list = hub.json("/v1/directives?to=fleet", &reads)["directives"].clone();
     assert_eq!(list.as_array().unwrap().len(), 1);
     let place = &list[0];
