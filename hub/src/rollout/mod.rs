@@ -1,5 +1,5 @@
 //! Roll-outs: a policy or hash list goes to a box, then to a tenant, then to the fleet, when people say so; it can be paused, and taken back from
-//! everywhere at once. What goes where, and the way back, were signed by the release key before ([`file`]): the hub decides when, never what.
+//! everywhere at once. What goes where, and the way back, were signed by the release key before ([`mod@file`]): the hub decides when, never what.
 
 pub mod file;
 pub mod health;
