@@ -13,14 +13,12 @@ use crate::account::{self, Role};
 use crate::audit::{self, Deed};
 use crate::directives::{self, Asked};
 use crate::fleet::{self, State};
+use crate::reason;
 use crate::receipt::HubKey;
 use crate::rollout::Act;
 
 /// How long somebody may wait for the second person, in seconds.
 const WAIT_S: f64 = 7.0 * 86_400.0;
-
-/// Characters of a reason, at least and at most.
-const WHY: std::ops::RangeInclusive<usize> = 3..=500;
 
 /// What it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,7 +113,7 @@ pub struct Approval {
 /// # Errors
 /// [`Error::Invalid`] with what to do, or where the database is away.
 pub async fn ask(client: &Client, who: &Who, grave: &Grave, why: &str) -> Result<Uuid, Error> {
-    if !WHY.contains(&why.chars().count()) {
+    if !reason::LENGTH.contains(&why.chars().count()) {
         return Err(Error::Invalid(
             "say why, in 3 to 500 characters: somebody else has to approve it".into(),
         ));

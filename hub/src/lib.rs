@@ -30,6 +30,7 @@ mod pdq;
 pub mod presence;
 mod projection;
 pub mod proof;
+mod reason;
 pub mod receipt;
 mod renewal;
 pub mod requests;

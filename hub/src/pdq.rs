@@ -9,6 +9,15 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pdq(pub [u8; 32]);
 
+/// Bits in which two may differ and look the same: Meta's recommendation, and what boxes go by.
+pub(crate) const SAME: u16 = 31;
+
+/// The farthest that may be asked for: half of the bits differ between pictures that have nothing in common.
+pub(crate) const FARTHEST: u16 = 128;
+
+/// The least quality of one that says enough: one of a blank picture matches every other blank picture. What boxes go by.
+pub(crate) const LEAST_QUALITY: i16 = 50;
+
 /// Before the bits stands how many there are.
 pub(crate) const BITS: i32 = 256;
 

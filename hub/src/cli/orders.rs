@@ -137,21 +137,29 @@ impl From<Kind> for ReleaseKind {
     }
 }
 
+/// What is signed, and by what.
+#[derive(clap::Args, Debug)]
+pub struct Signed {
+    /// The release key.
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// What it is.
+    #[arg(long, value_enum, default_value = "policy")]
+    pub(super) kind: Kind,
+    /// Its name: of a policy, the profile whose policy it replaces.
+    #[arg(long)]
+    pub(super) name: Code,
+    /// Its version; only rises. The way back of a roll-out has the next one.
+    #[arg(long)]
+    pub(super) version: u64,
+}
+
 /// What to sign.
 #[derive(clap::Args, Debug)]
 pub struct ReleaseArguments {
-    /// The release key.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    /// What it is.
-    #[arg(long, value_enum, default_value = "policy")]
-    kind: Kind,
-    /// Its name: of a policy, the profile whose policy it replaces.
-    #[arg(long)]
-    name: Code,
-    /// Its version; only rises.
-    #[arg(long)]
-    version: u64,
+    /// What, and by what.
+    #[command(flatten)]
+    what: Signed,
     /// To whom it may be told.
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
@@ -337,17 +345,17 @@ fn write_new(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Signs a release; the order to be given at the hub goes to standard output.
 pub(super) fn release(arguments: &ReleaseArguments) -> anyhow::Result<()> {
-    let ReleaseArguments { key, kind, name, version, to, file, withdraw: _ } = arguments;
-    let key = release_key(key)?;
+    let ReleaseArguments { what, to, file, withdraw: _ } = arguments;
+    let key = release_key(&what.key)?;
     let text = match file {
         Some(file) => std::fs::read_to_string(file)
             .with_context(|| format!("cannot read {}", file.display()))?,
         None => String::new(),
     };
     let release = Release {
-        kind: (*kind).into(),
-        name: name.clone(),
-        version: *version,
+        kind: what.kind.into(),
+        name: what.name.clone(),
+        version: what.version,
         to: to.clone(),
         text,
     };

@@ -6,11 +6,10 @@ use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Subcommand;
 use domain::directive::Address;
-use domain::journal::Code;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use super::At;
-use super::orders::Kind;
+use super::orders::Signed;
 use crate::audit;
 use crate::config::Config;
 use crate::rollout::file::{File, Plan};
@@ -40,18 +39,9 @@ pub enum RolloutCommand {
 /// What to sign.
 #[derive(clap::Args, Debug)]
 pub struct SignArguments {
-    /// The release key.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    /// What it is.
-    #[arg(long, value_enum, default_value = "policy")]
-    kind: Kind,
-    /// Its name: of a policy, the profile whose policy it replaces.
-    #[arg(long)]
-    name: Code,
-    /// Its version; only rises. The way back has the next one.
-    #[arg(long)]
-    version: u64,
+    /// What, and by what.
+    #[command(flatten)]
+    what: Signed,
     /// A stage: `box/ID`, `tenant/NAME` or `fleet`; repeat for more, narrow ones first.
     #[arg(long = "to", value_name = "ADDRESS", required = true)]
     stages: Vec<Address>,
@@ -89,11 +79,11 @@ fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
     let read = |file: &Path| {
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
     };
-    let key = release_key(&arguments.key)?;
+    let key = release_key(&arguments.what.key)?;
     let plan = Plan {
-        kind: arguments.kind.into(),
-        name: arguments.name.clone(),
-        version: arguments.version,
+        kind: arguments.what.kind.into(),
+        name: arguments.what.name.clone(),
+        version: arguments.what.version,
         text: read(&arguments.file)?,
         before: arguments.before.as_deref().map(read).transpose()?,
         stages: arguments.stages.clone(),

@@ -11,11 +11,7 @@ use domain::{Category, Severity};
 use serde::Deserialize;
 use tokio_postgres::Client;
 
-use crate::{Error, blob, tenant};
-
-/// Bits in which a PDQ may differ unless told otherwise (Meta's recommendation), and the most.
-const DISTANCE: u16 = 31;
-const FARTHEST: u16 = 128;
+use crate::{Error, blob, pdq, tenant};
 
 /// What to order.
 #[derive(Clone, Debug, Deserialize)]
@@ -211,10 +207,10 @@ impl Asked {
         let distance = match (of, distance) {
             (HashKind::Sha256, None) => None,
             (HashKind::Sha256, Some(_)) => return Err(invalid("`distance` goes with `pdq` only")),
-            (HashKind::Pdq, distance) => Some(distance.unwrap_or(DISTANCE)),
+            (HashKind::Pdq, distance) => Some(distance.unwrap_or(pdq::SAME)),
         };
-        if distance.is_some_and(|distance| distance > FARTHEST) {
-            return Err(invalid(&format!("`distance` is 0 to {FARTHEST}")));
+        if distance.is_some_and(|distance| distance > pdq::FARTHEST) {
+            return Err(invalid(&format!("`distance` is 0 to {}", pdq::FARTHEST)));
         }
         match (negative, of, category) {
             (true, HashKind::Sha256, _) => Err(invalid("what clears is a `pdq`")),

@@ -324,6 +324,37 @@ pub async fn receipts(client: &Client, place: &Place) -> Result<Vec<Receipt>, Er
     rows.iter().map(receipt).collect()
 }
 
+/// How many boxes a directive is for, applied it, and refused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// That it is for; with those that answered and are not assigned any more.
+    pub boxes: i64,
+    /// Of them.
+    pub applied: i64,
+    /// Of them.
+    pub refused: i64,
+}
+
+/// [`receipts`], counted: of each of these in one query, in their order.
+///
+/// # Errors
+/// Where the database is away.
+pub async fn counts(client: &Client, places: &[Place]) -> Result<Vec<Count>, Error> {
+    let query = format!(
+        "SELECT c.* FROM unnest($1::bigint[], $2::text[], $3::bigint[]) WITH ORDINALITY d(epoch, lane, seq, n) CROSS JOIN LATERAL (
+            SELECT count(*), count(r.box) FILTER (WHERE r.refused IS NULL), count(r.refused) FROM boxes b
+            LEFT JOIN directive_receipts r ON r.box = b.box AND r.epoch = d.epoch AND r.lane = d.lane AND r.seq = d.seq
+            WHERE r.box IS NOT NULL OR b.state <> 'revoked' AND {REACHES}) c ORDER BY d.n"
+    );
+    let epochs: Vec<i64> = places.iter().map(|place| place.epoch.0.cast_signed()).collect();
+    let lanes: Vec<String> = places.iter().map(|place| place.to.to_string()).collect();
+    let seqs: Vec<i64> = places.iter().map(|place| place.seq.0.cast_signed()).collect();
+    let count = |row: &Row| {
+        Ok(Count { boxes: row.try_get(0)?, applied: row.try_get(1)?, refused: row.try_get(2)? })
+    };
+    client.query(&query, &[&epochs, &lanes, &seqs]).await?.iter().map(count).collect()
+}
+
 /// The lanes that a box follows.
 pub(crate) async fn lanes_of(client: &Client, of: BoxId) -> Result<Vec<String>, Error> {
     let query = "SELECT tenant FROM box_tenants WHERE box = $1 ORDER BY 1";

@@ -6,12 +6,8 @@ use tokio_postgres::Client;
 
 use super::append;
 use crate::Error;
-use crate::pdq::Pdq;
+use crate::pdq::{self, Pdq};
 use crate::receipt::HubKey;
-
-/// Bits in which the PDQ of what is remembered may differ, and the least quality of one that says enough: what boxes go by.
-const DISTANCE: u16 = 31;
-const LEAST_QUALITY: i16 = 50;
 
 /// Orders an entry of the tenant's list for each hash that the hub knows of the submission's media; these.
 pub(super) async fn list(
@@ -66,9 +62,9 @@ async fn hashes(
     }
     let first = "SELECT DISTINCT pdq FROM (SELECT DISTINCT ON (place) pdq, quality FROM pdqs
         WHERE box = $1 AND submission = $2 AND tenant = $3 ORDER BY place, n) first WHERE quality IS NULL OR quality >= $4";
-    for row in client.query(first, &[&of.0, &submission, &tenant, &LEAST_QUALITY]).await? {
+    for row in client.query(first, &[&of.0, &submission, &tenant, &pdq::LEAST_QUALITY]).await? {
         let Pdq(bits) = row.try_get(0)?;
-        hashes.push((Sha256(bits), Some(DISTANCE)));
+        hashes.push((Sha256(bits), Some(pdq::SAME)));
     }
     Ok(hashes)
 }

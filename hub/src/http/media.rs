@@ -12,15 +12,11 @@ use uuid::Uuid;
 
 use super::Api;
 use super::problem::Problem;
-use crate::pdq::Pdq;
+use crate::pdq::{self, Pdq};
 
 /// Rows of a page, where none is asked for, and at most.
 const PAGE: u32 = 50;
 const MOST: u32 = 500;
-
-/// Bits in which PDQs may differ unless told otherwise (Meta's recommendation), and the most.
-const DISTANCE: u16 = 31;
-const FARTHEST: u16 = 128;
 
 /// How far back is looked unless told otherwise, in seconds: near PDQs are found by looking at each of the range.
 const RANGE_S: f64 = 7.0 * 86_400.0;
@@ -84,9 +80,9 @@ pub(super) async fn list(
                 (SAME, Box::new(read("sha256", text)?.0.to_vec()), None)
             }
             (None, Some(text)) => {
-                let distance = wanted.distance.unwrap_or(DISTANCE);
-                if distance > FARTHEST {
-                    return Err(Problem::bad(format!("distance: 0 to {FARTHEST}")));
+                let distance = wanted.distance.unwrap_or(pdq::SAME);
+                if distance > pdq::FARTHEST {
+                    return Err(Problem::bad(format!("distance: 0 to {}", pdq::FARTHEST)));
                 }
                 (NEAR, Box::new(Pdq(read("pdq", text)?.0)), Some(i64::from(distance)))
             }

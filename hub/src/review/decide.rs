@@ -17,10 +17,8 @@ use crate::account::session::Who;
 use crate::audit::{self, Deed};
 use crate::directives::{self, Given};
 use crate::lists;
+use crate::reason;
 use crate::receipt::HubKey;
-
-/// Characters of a reason.
-const REASON: std::ops::RangeInclusive<usize> = 3..=500;
 
 /// What somebody says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,12 +74,7 @@ pub async fn decide(
     (of, subject): (Uuid, Uuid),
     decision: &Decision,
 ) -> Result<Uuid, Error> {
-    let reason = decision.reason.trim();
-    if !REASON.contains(&reason.chars().count()) {
-        return Err(Error::Invalid(
-            "say why, in 3 to 500 characters: it is in the audit journal".into(),
-        ));
-    }
+    let reason = reason::given(&decision.reason)?;
     let transaction = client.transaction().await?;
     let client = transaction.client();
     let lock = "SELECT 1 FROM reviews WHERE box = $1 AND subject = $2 FOR UPDATE";

@@ -1,11 +1,11 @@
 //! What was released to whom: read out of the directives once, kept beside them.
 
-use domain::directive::{Order, Place, ReleaseKind, Released, Told};
+use domain::directive::{Address, Order, Place, ReleaseKind, Released, Told};
 use domain::journal::{Code, Epoch};
 use serde::Serialize;
 use tokio_postgres::{Client, Row};
 
-use crate::Error;
+use crate::{Error, directives};
 
 /// Releases that are read out of directives at a time, where they are not known yet.
 const AT_ONCE: i64 = 500;
@@ -35,6 +35,14 @@ pub struct Known {
 }
 
 impl Known {
+    /// Where it was ordered.
+    ///
+    /// # Errors
+    /// Of an entry that is damaged.
+    pub fn place(&self) -> Result<Place, Error> {
+        directives::place(&self.epoch, &self.lane, self.seq.cast_unsigned())
+    }
+
     /// What addresses carry to name it.
     pub fn key(&self) -> String {
         format!("{}.{}.{}", self.epoch, self.seq, self.lane)
@@ -105,16 +113,25 @@ pub async fn catch_up(client: &Client) -> Result<(), Error> {
 const COLUMNS: &str = "r.epoch, r.lane, r.seq, r.kind, r.name, r.version, r.content,
     coalesce((SELECT a.shown FROM accounts a WHERE a.account::text = r.ordered_by), r.ordered_by), extract(epoch FROM r.ordered_at)::float8";
 
-/// The newest release of each name to each address, by name; without those that were withdrawn.
+/// The newest release of each name to each address, by name; without those that were withdrawn. Where tenants are named, of what goes to all and to
+/// these only. At most 200.
 ///
 /// # Errors
 /// Where the database is away.
-pub async fn in_force(client: &Client, kind: ReleaseKind) -> Result<Vec<Known>, Error> {
+pub async fn in_force(
+    client: &Client,
+    kind: ReleaseKind,
+    tenants: Option<&[String]>,
+) -> Result<Vec<Known>, Error> {
+    let lanes = tenants.map(|tenants| {
+        let own = tenants.iter().map(|tenant| format!("tenant/{tenant}"));
+        own.chain([Address::Fleet.to_string()]).collect::<Vec<_>>()
+    });
     let query = format!(
-        "SELECT * FROM (SELECT DISTINCT ON (r.name, r.lane) {COLUMNS} FROM releases r WHERE r.kind = $1
-            ORDER BY r.name, r.lane, r.ordered_at DESC, r.version DESC) newest WHERE content <> '' ORDER BY name, lane LIMIT 500"
+        "SELECT * FROM (SELECT DISTINCT ON (r.name, r.lane) {COLUMNS} FROM releases r WHERE r.kind = $1 AND ($2::text[] IS NULL OR r.lane = ANY($2))
+            ORDER BY r.name, r.lane, r.ordered_at DESC, r.version DESC) newest WHERE content <> '' ORDER BY name, lane LIMIT 200"
     );
-    client.query(&query, &[&word(kind)]).await?.iter().map(known).collect()
+    client.query(&query, &[&word(kind), &lanes]).await?.iter().map(known).collect()
 }
 
 /// One of them, by what [`Known::key`] told.

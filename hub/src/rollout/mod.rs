@@ -19,6 +19,9 @@ use crate::receipt::HubKey;
 use crate::{Error, fleet, tenant};
 use file::{File, Opened, Plan};
 
+/// Boxes that a refusal names.
+const NAMED: usize = 5;
+
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -296,21 +299,13 @@ impl Act<'_> {
         anyway: bool,
     ) -> Result<(), Error> {
         let (rollout, stages) = locked(client, id).await?;
-        let waiting = untaken(client, &rollout, &stages, number).await?;
-        if !waiting.is_empty() && !anyway {
-            let names: Vec<&str> = waiting.iter().take(5).map(|one| one.name.as_str()).collect();
-            return Err(Error::Refused(format!(
-                "{} boxes of the stage before have not taken it up, or refuse it ({}): wait, look why, or say that it is to go on without them",
-                waiting.len(),
-                names.join(", ")
-            )));
-        }
+        let waiting = its_turn(client, &rollout, &stages, number, anyway).await?;
         let place = self.give(client, id, number, true).await?;
         let last = usize::try_from(number).is_ok_and(|number| number == stages.len());
         if last && stages.len() == 1 {
             set(client, id, State::Done).await?;
         }
-        let detail = json!({ "rollout": id, "stage": number, "to": place.to.to_string(), "seq": place.seq, "without": waiting.len() });
+        let detail = json!({ "rollout": id, "stage": number, "to": place.to.to_string(), "seq": place.seq, "without": waiting });
         self.note(client, "rollout.advance", &rollout, detail).await
     }
 
@@ -416,16 +411,17 @@ impl Act<'_> {
     }
 }
 
-/// Boxes of the stage before that have not taken it up, where this stage is the next.
+/// Whether a stage may be given now; how many boxes of the stage before have not taken theirs up.
 ///
 /// # Errors
-/// [`Error::Refused`] where it is not its turn, or where the database is away.
-pub async fn untaken(
+/// [`Error::Refused`] where it is not its turn, or such boxes are there and `anyway` is not said; or where the database is away.
+pub async fn its_turn(
     client: &Client,
     rollout: &Rollout,
     stages: &[Stage],
     number: i16,
-) -> Result<Vec<Receipt>, Error> {
+    anyway: bool,
+) -> Result<usize, Error> {
     if rollout.state != State::Open {
         return Err(Error::Refused(format!(
             "it is {}: nothing more goes out",
@@ -437,9 +433,18 @@ pub async fn untaken(
         return Err(Error::Refused("it is not this stage's turn: load the page again".into()));
     };
     let before = stages.iter().take_while(|stage| stage.number < next.number).last();
-    let Some(before) = before else { return Ok(Vec::new()) };
+    let Some(before) = before else { return Ok(0) };
     let receipts = before.receipts(client).await?;
-    Ok(receipts.into_iter().filter(|receipt| receipt.state != "applied").collect())
+    let waiting = receipts.iter().filter(|receipt| receipt.state != "applied");
+    let names: Vec<&str> = waiting.map(|receipt| receipt.name.as_str()).collect();
+    if names.is_empty() || anyway {
+        return Ok(names.len());
+    }
+    Err(Error::Refused(format!(
+        "{} boxes of the stage before have not taken it up, or refuse it ({}): wait, look why, or say that it is to go on without them",
+        names.len(),
+        names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ")
+    )))
 }
 
 /// For a change: nobody else changes it meanwhile.

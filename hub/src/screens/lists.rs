@@ -21,7 +21,7 @@ use crate::audit::{self, Deed};
 use crate::directives::{self, Asked};
 use crate::http::Api;
 use crate::lists::{self, EFFECT_DAYS, Effect, Entry};
-use crate::tenant;
+use crate::{reason, tenant};
 
 /// Entries of a page.
 const PAGE: i64 = 200;
@@ -166,10 +166,7 @@ async fn changed(api: &Api, who: &Who, wanted: Wanted) -> Result<Response, Refus
         drop(client);
         return html(&page(api, who, wanted, Some(effect), None).await?);
     }
-    let why = wanted.why.trim();
-    if why.chars().count() < 3 || why.chars().count() > 500 {
-        return Err(Refusal::bad("say why, in 3 to 500 characters: it is in the audit journal"));
-    }
+    let why = reason::given(&wanted.why)?;
     let transaction = client.transaction().await?;
     let within = transaction.client();
     let flood = list.add && effect.is_flood();

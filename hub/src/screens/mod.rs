@@ -31,6 +31,9 @@ use axum::routing::{MethodRouter, get, post};
 use crate::account::Right;
 use crate::http::Api;
 
+/// In whose name boxes are asked from the screens, as `request_log` has it.
+const BY_SCREEN: &str = "screens";
+
 /// Most bytes of a form: a roll-out is the longest, in base64.
 pub(crate) const FORM_BYTES: usize = 4 << 20;
 

@@ -36,8 +36,14 @@ const CODES: &[&str] = &[
 ];
 
 /// Sources whose sentences people meet at the screens: all of these, and of the rest those that refuse something.
-const SENTENCES: [&str; 5] =
-    ["src/screens", "src/review", "src/account", "src/approval.rs", "src/lists.rs"];
+const SENTENCES: [&str; 6] = [
+    "src/screens",
+    "src/review",
+    "src/account",
+    "src/approval.rs",
+    "src/lists.rs",
+    "src/reason.rs",
+];
 
 /// Sentences that no page shows: logs, what only the command line says, headers, columns.
 const UNSEEN: &[&str] = &[

@@ -20,7 +20,7 @@ use super::page::{Frame, Refusal, html};
 use super::words::{category, moment, short};
 use crate::account::session::Who;
 use crate::http::{Api, proof};
-use crate::pdq::Pdq;
+use crate::pdq::{self, Pdq};
 use crate::tongue::{Text, Tongue};
 use crate::verdicts::{self, Verdict};
 
@@ -158,7 +158,7 @@ async fn near(
     let bits: i64 = bits
         .parse()
         .ok()
-        .filter(|bits| (0..=128).contains(bits))
+        .filter(|bits| (0..=i64::from(pdq::FARTHEST)).contains(bits))
         .ok_or_else(|| Refusal::bad("distance: 0 to 128 bits"))?;
     let hash: Sha256 =
         wanted.q.trim().parse().map_err(|error| Refusal::bad(format!("PDQ: {error}")))?;

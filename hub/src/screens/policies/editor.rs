@@ -11,11 +11,12 @@ use domain::problem::Problem;
 use domain::profile::Tried;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::compare::{Line, compare};
-use super::list::{in_force, visible};
+use super::list::visible;
 use super::replay::{Replayed, replay};
 use crate::account::Right;
 use crate::account::session::Who;
@@ -32,6 +33,9 @@ const MOST: usize = sync::request::MOST_POLICY_BYTES;
 
 /// Characters of a note.
 const NOTE: usize = 200;
+
+/// Policies that are checked at a time.
+static CHECKS: Semaphore = Semaphore::const_new(2);
 
 /// What the editor's address says to begin with.
 #[derive(Debug, Default, Deserialize)]
@@ -126,9 +130,9 @@ async fn page(
     checked: Option<Checked>,
 ) -> Result<Editor, Refusal> {
     let client = api.pool().take().await?;
-    let releases = in_force(&client, who, ReleaseKind::Policy).await?;
-    let released = releases.iter().map(|one| {
-        let known = &one.known;
+    let tenants = who.account.tenants.as_deref();
+    let releases = known::in_force(&client, ReleaseKind::Policy, tenants).await?;
+    let released = releases.iter().map(|known| {
         let shown = format!("{} {}, released to {}", known.name, known.version, known.lane);
         (format!("release/{}", known.key()), shown)
     });
@@ -187,8 +191,14 @@ fn bare(text: &str) -> String {
 
 async fn checked(text: &str) -> Result<Checked, Refusal> {
     let owned = text.to_owned();
-    // Conditions are compiled and cases judged: not where calls wait.
-    let tried = tokio::task::spawn_blocking(move || Tried::read(&owned)).await;
+    // Conditions are compiled and cases judged: not where calls wait, and not on all cores.
+    let turn = CHECKS.acquire().await;
+    let tried = tokio::task::spawn_blocking(move || {
+        // Until it is done, also where nobody waits for the answer any more.
+        let _turn = turn;
+        Tried::read(&owned)
+    });
+    let tried = tried.await;
     let tried = tried.map_err(|error| {
         tracing::error!(%error, "a policy could not be checked");
         Refusal::bad("this policy could not be checked; the log says why")

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::account::session::Who;
-use crate::directives;
+use crate::directives::{self, Count};
 use crate::http::Api;
 use crate::rollout::known::{self, Known};
 use crate::screens::own::Done;
@@ -20,11 +20,9 @@ use crate::screens::words::moment;
 const DRAFTS: i64 = 20;
 
 /// A release, and how many boxes took it.
-pub(super) struct InForce {
-    pub known: Known,
-    pub applied: usize,
-    pub refused: usize,
-    pub boxes: usize,
+struct InForce {
+    known: Known,
+    count: Count,
 }
 
 /// A policy that somebody wrote.
@@ -68,23 +66,11 @@ pub(in crate::screens) async fn list(
 }
 
 /// What is in force, of what somebody may see: what went to all, and to tenants of theirs.
-pub(super) async fn in_force(
-    client: &Client,
-    who: &Who,
-    kind: ReleaseKind,
-) -> Result<Vec<InForce>, Refusal> {
-    let mut all = Vec::new();
-    for known in known::in_force(client, kind).await? {
-        if !visible(who, &known.lane) {
-            continue;
-        }
-        let place = directives::place(&known.epoch, &known.lane, known.seq.cast_unsigned())?;
-        let receipts = directives::receipts(client, &place).await?;
-        let count = |state: &str| receipts.iter().filter(|one| one.state == state).count();
-        let (applied, refused) = (count("applied"), count("refused"));
-        all.push(InForce { applied, refused, boxes: receipts.len(), known });
-    }
-    Ok(all)
+async fn in_force(client: &Client, who: &Who, kind: ReleaseKind) -> Result<Vec<InForce>, Refusal> {
+    let all = known::in_force(client, kind, who.account.tenants.as_deref()).await?;
+    let places: Vec<_> = all.iter().map(Known::place).collect::<Result<_, _>>()?;
+    let counts = directives::counts(client, &places).await?;
+    Ok(all.into_iter().zip(counts).map(|(known, count)| InForce { known, count }).collect())
 }
 
 /// Whether somebody may see what went to an address.

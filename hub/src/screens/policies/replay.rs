@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::account::session::Who;
 use crate::http::Api;
 use crate::requests::Question;
+use crate::screens::BY_SCREEN;
 use crate::screens::page::Refusal;
 
 /// Boxes that are asked at a time: a node asks sixteen things at once, and pictures want some of them.
@@ -19,9 +20,6 @@ const BOXES: i64 = 8;
 
 /// Days that may be looked back.
 const DAYS: std::ops::RangeInclusive<u32> = 1..=90;
-
-/// In whose name boxes are asked from the screens, as `request_log` has it.
-const BY_SCREEN: &str = "screens";
 
 /// What a box counted.
 #[derive(Debug, Default, Deserialize)]

@@ -17,6 +17,7 @@ use crate::approval::{self, Grave};
 use crate::audit::{self, Deed};
 use crate::directives::Receipt;
 use crate::http::Api;
+use crate::reason;
 use crate::rollout::health::{self, Counts};
 use crate::rollout::{self, Act, Rollout, State as Far};
 use crate::screens::accounts::unlimited;
@@ -29,9 +30,6 @@ const COUNTED: usize = 4;
 
 /// Boxes of a stage that are named, those first that have not taken it up.
 const NAMED: usize = 50;
-
-/// Characters of a reason.
-const WHY: std::ops::RangeInclusive<usize> = 3..=500;
 
 /// A stage as people see it.
 struct Stage {
@@ -192,10 +190,7 @@ pub(in crate::screens) async fn act(
     Form(wanted): Form<Wanted>,
 ) -> Result<Response, Refusal> {
     unlimited(&who)?;
-    let why = wanted.why.trim();
-    if !WHY.contains(&why.chars().count()) {
-        return Err(Refusal::bad("say why, in 3 to 500 characters: it is in the audit journal"));
-    }
+    let why = reason::given(&wanted.why)?;
     let mut client = api.pool().take().await?;
     let transaction = client.transaction().await?;
     let within = transaction.client();
@@ -244,17 +239,11 @@ async fn ask(
     anyway: bool,
 ) -> Result<(), Refusal> {
     let (rollout, stages) = rollout::find(client, id).await?;
-    let waiting = rollout::untaken(client, &rollout, &stages, number).await?;
-    if !waiting.is_empty() && !anyway {
-        return Err(Refusal::forbidden(format!(
-            "{} boxes of the stage before have not taken it up, or refuse it: wait, look why, or say that it is to go on without them",
-            waiting.len()
-        )));
-    }
+    let waiting = rollout::its_turn(client, &rollout, &stages, number, anyway).await?;
     let what = format!("{} {} {} to fleet", rollout.kind, rollout.name, rollout.version);
     let grave = Grave::Stage { rollout: id, stage: number, what: what.clone(), anyway };
     approval::ask(client, act.who, &grave, act.why).await?;
-    let detail = json!({ "rollout": id, "stage": number, "without": waiting.len() });
+    let detail = json!({ "rollout": id, "stage": number, "without": waiting });
     let deed =
         Deed { action: "rollout.advance.ask", subject: what, tenant: None, why: act.why, detail };
     audit::note(client, act.key, act.who.into(), &deed).await?;

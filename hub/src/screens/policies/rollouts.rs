@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::account::Right;
 use crate::account::session::Who;
 use crate::http::Api;
+use crate::reason;
 use crate::rollout::file::File;
 use crate::rollout::{self, Rollout};
 use crate::screens::accounts::unlimited;
@@ -19,9 +20,6 @@ use crate::screens::words::moment;
 
 /// Roll-outs that are shown.
 const PAGE: i64 = 50;
-
-/// Characters of a note.
-const NOTE: std::ops::RangeInclusive<usize> = 3..=500;
 
 #[derive(Template)]
 #[template(path = "rollouts.html")]
@@ -73,7 +71,7 @@ pub(in crate::screens) async fn take(
 ) -> Result<Response, Refusal> {
     unlimited(&who)?;
     let note = brought.note.trim();
-    if !NOTE.contains(&note.chars().count()) {
+    if !reason::LENGTH.contains(&note.chars().count()) {
         return Err(Refusal::bad("say what it is for, in 3 to 500 characters"));
     }
     let file: File = serde_json::from_str(brought.file.trim()).map_err(|error| {

@@ -19,12 +19,10 @@ use crate::audit::{self, Deed};
 use crate::http::Api;
 use crate::requests::{Question, Unmet};
 use crate::review::{Item, claim, queue};
+use crate::screens::BY_SCREEN;
 use crate::screens::own::Exposure;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::tongue::Text;
-
-/// In whose name boxes are asked from the screens, as `request_log` has it.
-const BY_SCREEN: &str = "screens";
 
 /// How long a picture waits for its turn, and how often it looks.
 const TURN: Duration = Duration::from_secs(8);

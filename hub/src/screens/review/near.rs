@@ -5,15 +5,11 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::pdq::Pdq;
+use crate::pdq::{self, Pdq};
 use crate::review::Item;
 
 /// Days in which near ones are looked for: each PDQ of them is compared.
 const NEAR_DAYS: i32 = 1;
-
-/// Bits apart, and the quality of ours that is asked for: what the boxes' own lists take.
-const BITS: i64 = 31;
-const QUALITY: i16 = 50;
 
 /// Media of an item that are looked at, submissions that are looked up for them, and those that are shown.
 const MEDIA: i64 = 20;
@@ -50,11 +46,13 @@ pub(super) async fn look(client: &Client, item: &Item) -> Result<Vec<Near>, toki
         note(&mut found, &client.query(query, &[&hashes, &FOUND]).await?)?;
     }
     let query = "SELECT pdq FROM pdqs WHERE box = $1 AND submission = $2 AND (quality IS NULL OR quality >= $3) ORDER BY place, n LIMIT 1";
-    if let Some(row) = client.query_opt(query, &[&own.0, &own.1, &QUALITY]).await? {
+    if let Some(row) = client.query_opt(query, &[&own.0, &own.1, &pdq::LEAST_QUALITY]).await? {
         let pdq: Pdq = row.try_get(0)?;
         let query = "SELECT box, submission, bit_count(pdq # $1), extract(epoch FROM received_at)::float8 FROM pdqs
             WHERE received_at > now() - make_interval(days => $2) AND tenant = $3 AND bit_count(pdq # $1) <= $4 ORDER BY 3, 4 DESC LIMIT $5";
-        let rows = client.query(query, &[&pdq, &NEAR_DAYS, &item.tenant, &BITS, &FOUND]).await?;
+        let rows = client
+            .query(query, &[&pdq, &NEAR_DAYS, &item.tenant, &i64::from(pdq::SAME), &FOUND])
+            .await?;
         note(&mut found, &rows)?;
     }
     found.remove(&own);
