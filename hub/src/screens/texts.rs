@@ -80,12 +80,13 @@ const UNSEEN: &[&str] = &[
 ];
 
 /// What is in English for all so far, part of a path each: the screens of policies and roll-outs, what stands beside an item, passkeys.
-const LATER: [&str; 10] = [
+const LATER: [&str; 11] = [
     "templates/policies.html",
     "templates/policy.html",
     "templates/rollouts.html",
     "templates/rollout.html",
     "templates/beside.html",
+    "templates/diff.html",
     "screens/policies/",
     "screens/passkeys.rs",
     "account/passkey/",
