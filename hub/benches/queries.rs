@@ -180,8 +180,23 @@ const PEOPLE: &str = "
             now() - n * interval '1 second', now() + (n % 48 - 24) * interval '1 hour' FROM generate_series(1, 100000) n;
     ANALYZE reviews";
 
+/// Screens that an admin looks at.
+const ADMINS: [(&str, &str); 10] = [
+    ("accounts", "/ops/accounts"),
+    ("audit", "/ops/audit"),
+    ("hash lists", "/ops/lists"),
+    ("policies", "/ops/policies"),
+    ("a policy", "/ops/policies/edit?profile=starter"),
+    ("roll-outs", "/ops/rollouts"),
+    ("a roll-out", "/ops/rollouts/00000000-0000-0000-0001-000000000001"),
+    ("erasures", "/ops/erasures"),
+    ("approvals", "/ops/approvals"),
+    ("one's own account", "/ops/me"),
+];
+
 async fn screens(hub: &Hub, client: &tokio_postgres::Client, submission: &str) {
     client.batch_execute(PEOPLE).await.unwrap();
+    client.batch_execute(include_str!("orders.sql")).await.unwrap();
     let of: String = client
         .query_one(
             "SELECT box::text FROM verdicts WHERE submission = $1::text::uuid",
@@ -217,7 +232,7 @@ async fn screens(hub: &Hub, client: &tokio_postgres::Client, submission: &str) {
         }
         all.extend(took);
     }
-    for (what, path) in [("accounts", "/ops/accounts"), ("audit", "/ops/audit")] {
+    for (what, path) in ADMINS {
         all.extend(measured(what, || hub.look(path, "__Host-weir=admin")));
     }
     all.sort_unstable();
