@@ -100,10 +100,11 @@ pub async fn list(
     hash: Option<Sha256>,
     most: i64,
 ) -> Result<Vec<Entry>, Error> {
+    // `OFFSET 0`: by the index of hashes, never back through time.
     let query = "SELECT l.tenant, encode(l.hash, 'hex'), l.distance, l.negative, l.category, l.verified, l.protected, l.on_list,
             coalesce((SELECT a.shown FROM accounts a WHERE a.account::text = l.ordered_by), l.ordered_by), extract(epoch FROM l.ordered_at)::float8,
-            (SELECT d.box || '/' || d.subject FROM review_decisions d, jsonb_array_elements(d.listed) e
-             WHERE d.tenant = l.tenant AND d.listed <> '[]' AND e->>'hash' = encode(l.hash, 'hex') ORDER BY d.at DESC LIMIT 1)
+            (SELECT d.box || '/' || d.subject FROM (SELECT * FROM review_decisions WHERE tenant = l.tenant AND listed <> '[]'
+                AND listed @> jsonb_build_array(jsonb_build_object('hash', encode(l.hash, 'hex'))) OFFSET 0) d ORDER BY d.at DESC LIMIT 1)
         FROM list_entries l WHERE ($1::text[] IS NULL OR l.tenant = ANY($1)) AND ($2::bytea IS NULL OR l.hash = $2)
         ORDER BY l.ordered_at DESC LIMIT $3";
     let hash = hash.map(|hash| hash.0.to_vec());

@@ -77,7 +77,10 @@ fn a_moderator_rejects_with_the_keyboard_and_all_three_boxes_refuse_it() {
     browser.appears(".decided");
     until("the box did it", || (status(&one, &id) == json!("rejected")).then_some(()));
     until("all boxes refuse it", || {
-        [&one, &two, &three].iter().all(|edge| posted(edge, &medium) == json!("rejected")).then_some(())
+        [&one, &two, &three]
+            .iter()
+            .all(|edge| posted(edge, &medium) == json!("rejected"))
+            .then_some(())
     });
     let took = "SELECT round(extract(epoch FROM max(r.received_at - d.ordered_at)) * 1000) FROM directives d
         JOIN directive_receipts r USING (epoch, lane, seq) WHERE d.kind = 'list'";
@@ -95,7 +98,10 @@ fn a_moderator_rejects_with_the_keyboard_and_all_three_boxes_refuse_it() {
     browser.appears(".decided.gone");
     until("it is held again", || (status(&one, &id) == json!("held")).then_some(()));
     until("nobody refuses it any more", || {
-        [&one, &two, &three].iter().all(|edge| posted(edge, &medium) == json!("approved")).then_some(())
+        [&one, &two, &three]
+            .iter()
+            .all(|edge| posted(edge, &medium) == json!("approved"))
+            .then_some(())
     });
     // The entries of the list may have been matched before the moderator's word came.
     let open = "SELECT tab FROM reviews WHERE open AND number >= 2";

@@ -164,8 +164,8 @@ async fn unlist(
     taken: &Taken,
 ) -> Result<u32, Error> {
     let query = "SELECT e->>'hash', (e->>'distance')::int, e->>'category' FROM jsonb_array_elements($1::jsonb) e
-        WHERE NOT EXISTS (SELECT 1 FROM review_decisions d, jsonb_array_elements(d.listed) o
-            WHERE d.tenant = $2 AND d.decision <> $3 AND d.undone_at IS NULL AND d.listed <> '[]' AND o->>'hash' = e->>'hash')";
+        WHERE NOT EXISTS (SELECT 1 FROM review_decisions d WHERE d.tenant = $2 AND d.decision <> $3 AND d.undone_at IS NULL
+            AND d.listed <> '[]' AND d.listed @> jsonb_build_array(jsonb_build_object('hash', e->>'hash')))";
     let rows = client.query(query, &[&taken.listed, &taken.tenant.as_str(), &decision]).await?;
     let mut unlisted = 0;
     for row in &rows {
