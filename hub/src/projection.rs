@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use domain::journal::{Body, BoxId, Decided, Directed, Epoch, Hashed, Lane, Record, Side, Subject};
+use domain::journal::{
+    Accepted, AcceptedIn, Body, BoxId, Decided, Directed, Epoch, Hashed, Lane, Record, Side,
+    Subject,
+};
 use domain::{Action, MediaKind, Severity, Status};
 use sync::batch::Row;
 use uuid::Uuid;
@@ -15,7 +18,7 @@ use crate::review::Intake;
 pub(crate) const COPIES: [&str; 6] = [
     "COPY entries (box, epoch, lane, seq, kind, at, received_at, chain, record) FROM STDIN (FORMAT binary)",
     "COPY verdicts (box, epoch, lane, seq, submission, number, supersedes, complete, at, received_at, tenant, status, severity, action, policy, reasons, categories) FROM STDIN (FORMAT binary)",
-    "COPY submissions (box, submission, tenant, surface, author, has_text, at, received_at) FROM STDIN (FORMAT binary)",
+    "COPY submissions (box, submission, tenant, surface, author, has_text, at, received_at, language) FROM STDIN (FORMAT binary)",
     "COPY media (box, submission, sha256, kind, bytes, received_at) FROM STDIN (FORMAT binary)",
     "COPY sides (box, epoch, lane, seq, submission, author, received_at, salt, bytes) FROM STDIN (FORMAT binary)",
     "COPY pdqs (box, submission, tenant, place, n, pdq, quality, received_at) FROM STDIN (FORMAT binary)",
@@ -70,7 +73,7 @@ impl Projection {
             received_us,
             entries: Copy::new(9),
             verdicts: Copy::new(17),
-            submissions: Copy::new(8),
+            submissions: Copy::new(9),
             media: Copy::new(6),
             sides: Copy::new(9),
             pdqs: Copy::new(8),
@@ -121,16 +124,9 @@ impl Projection {
             _ => None,
         };
         match (&record.body, submission) {
-            (Body::Accepted(accepted), Some(id)) => {
-                let author = accepted.author.map(|author| author.0.cast_signed());
-                self.submissions.row().uuid(of).uuid(id);
-                self.submissions.text(accepted.tenant.as_str()).text(accepted.surface.as_str());
-                self.submissions.int8_or_null(author).bool(accepted.has_text);
-                self.submissions.int8(record.at.0).time(received);
-                if author.is_some() {
-                    self.personal.add(of, Some(id), author);
-                }
-                accepted.media.iter().for_each(|note| self.medium(of, id, note));
+            (Body::Accepted(accepted), Some(id)) => self.accepted(of, id, record, accepted, None),
+            (Body::AcceptedIn(told), Some(id)) => {
+                self.accepted(of, id, record, &told.accepted, Some(told.language.as_str()));
             }
             (Body::Fetched(fetched), Some(id)) => self.medium(of, id, &fetched.media),
             (Body::Hashed(hashed), Some(id)) => self.hashes(of, id, hashed),
@@ -161,7 +157,9 @@ impl Projection {
             // What somebody reported is the reporter's, not the author's of what was reported.
             let (submission, author) = match &record.body {
                 Body::Reported(report) => (None, report.reporter),
-                Body::Accepted(accepted) => (submission, accepted.author),
+                Body::Accepted(accepted) | Body::AcceptedIn(AcceptedIn { accepted, .. }) => {
+                    (submission, accepted.author)
+                }
                 _ => (submission, None),
             };
             let author = author.map(|author| author.0.cast_signed());
@@ -170,6 +168,32 @@ impl Projection {
             self.sides.bytes(&side.salt).bytes(&side.bytes);
             self.personal.add(of, submission, author);
         }
+    }
+
+    fn accepted(
+        &mut self,
+        of: Uuid,
+        id: Uuid,
+        record: &Record,
+        accepted: &Accepted,
+        language: Option<&str>,
+    ) {
+        let author = accepted.author.map(|author| author.0.cast_signed());
+        self.submissions.row().uuid(of).uuid(id);
+        self.submissions.text(accepted.tenant.as_str()).text(accepted.surface.as_str());
+        self.submissions.int8_or_null(author).bool(accepted.has_text);
+        self.submissions.int8(record.at.0).time(self.received_us);
+        match language {
+            Some(language) => self.submissions.text(language),
+            None => self.submissions.null(),
+        };
+        if let Some(language) = language {
+            self.intake.language(of, id, language);
+        }
+        if author.is_some() {
+            self.personal.add(of, Some(id), author);
+        }
+        accepted.media.iter().for_each(|note| self.medium(of, id, note));
     }
 
     fn medium(&mut self, of: Uuid, submission: Uuid, note: &domain::journal::MediaNote) {

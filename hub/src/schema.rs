@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use crate::Error;
 
 /// Every schema so far, oldest first; the last one is ours.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("../migrations/0001.sql"),
     include_str!("../migrations/0002.sql"),
     include_str!("../migrations/0003.sql"),
@@ -20,6 +20,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../migrations/0012.sql"),
     include_str!("../migrations/0013.sql"),
     include_str!("../migrations/0014.sql"),
+    include_str!("../migrations/0015.sql"),
 ];
 
 /// The schema of this release.

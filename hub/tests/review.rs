@@ -6,13 +6,16 @@ mod common;
 
 use common::{Paper, acked, count, ingest, migrated};
 use domain::directive::{Address, Place};
-use domain::journal::{Body, Decided, Directed, Epoch, Lane, Seq, Subject, SubmissionId};
+use domain::journal::{
+    AcceptedIn, Body, Decided, Directed, Epoch, Lane, Seq, Subject, SubmissionId,
+};
 use domain::{Action, Category, Severity, Status};
 use hub::account::session::{self, Who};
 use hub::account::{self, Newcomer, Role};
 use hub::ingest::{Config, Ingest};
 use hub::receipt::HubKey;
 use hub::review::decide::{self, Decision, Verb};
+use hub::review::queue::{self, Wanted};
 use hub::review::{Tab, claim, turns, undo};
 use hub::tongue::Tongue;
 use hub::{Database, Error, Pool};
@@ -243,6 +246,52 @@ async fn the_next_item_is_ones_own_then_what_one_is_good_at() {
     assert_eq!(next(&ann).await, Some(second), "what she is good at");
     assert_eq!(next(&ben).await, Some(first));
     assert_eq!(next(&ben).await, None, "what is another's is not his");
+}
+
+#[tokio::test]
+async fn an_item_has_the_language_of_its_submission_whichever_the_hub_hears_of_first() {
+    let mut site = Site::new().await;
+    let ann = site.person("ann", Role::Moderator, &["sw"]).await;
+    let accept = |site: &mut Site, id: u128, tag: &str| {
+        let id = SubmissionId(Uuid::from_u128(id));
+        let accepted = common::accepted(None, id.0.as_u128());
+        let body = Body::AcceptedIn(AcceptedIn { accepted, language: tag.parse().unwrap() });
+        let side = Some(common::side(1));
+        site.paper.append(Lane::Critical, Subject::Submission(id), body, side);
+        id
+    };
+    // In groups of their own, as lanes bring them, and in one.
+    let french = accept(&mut site, 1, "fr");
+    site.tell().await;
+    site.decided(french, 1, Some(0));
+    site.tell().await;
+    site.decided(SubmissionId(Uuid::from_u128(2)), 1, Some(0));
+    site.tell().await;
+    let swahili = accept(&mut site, 2, "SW-KE");
+    site.tell().await;
+    let amharic = accept(&mut site, 3, "am");
+    site.decided(amharic, 1, Some(0));
+    site.tell().await;
+    site.held().await;
+    let client = site.client().await;
+    let found = async |lang: &str| {
+        let wanted = Wanted { lang: lang.into(), ..Wanted::default() };
+        let (items, _) = queue::page(&client, &ann, &wanted).await.unwrap();
+        items.into_iter().map(|item| item.subject).collect::<Vec<_>>()
+    };
+    assert_eq!(found("fr").await, [french.0]);
+    assert_eq!(found("sw").await, [swahili.0]);
+    assert_eq!(found("AM").await, [amharic.0]);
+    assert_eq!(found("de").await, Vec::<Uuid>::new());
+    assert_eq!(found("").await.len(), 4);
+    let query = "SELECT count(*) FROM submissions WHERE language = 'SW-KE' AND has_text";
+    assert_eq!(site.count(query).await, 1, "the tag as it was told, and all else beside it");
+    assert_eq!(site.count("SELECT count(*) FROM media").await, 4, "also its media");
+    let wrong = Wanted { lang: "french".into(), ..Wanted::default() };
+    says(queue::page(&client, &ann, &wrong).await.map(drop), "a code such as `fr`");
+    // Who is good at a language gets what is in it first, though the others have waited longer.
+    let next = claim::next(&client, &ann, Tab::Flagged).await.unwrap();
+    assert_eq!(next.map(|(_, subject)| subject), Some(swahili.0));
 }
 
 #[tokio::test]

@@ -92,6 +92,17 @@ fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid| of(pid) == Some(parent)).collect()
 }
 
+/// Waits until a child that was killed runs no more: on a busy machine it may go on for a moment.
+fn ended(child: u32) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let state = || std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+    while state().rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    {
+        assert!(Instant::now() < deadline, "{child} lives on");
+        std::thread::yield_now();
+    }
+}
+
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -359,6 +370,7 @@ fn a_dead_zygote_is_replaced() {
         let [zygote] = children(std::process::id())[..] else { panic!("more than one zygote") };
         let pid = rustix::process::Pid::from_raw(zygote as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        ended(zygote);
         // A worker that was already handed over may die with it: that item is lost, the next is not.
         let _ = run(&sandbox, "good", 1);
         run(&sandbox, "good", 1).0.unwrap();

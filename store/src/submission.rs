@@ -5,8 +5,8 @@ use std::{net::IpAddr, time::Duration};
 use domain::{
     MediaKind,
     journal::{
-        Accepted, Actor, AuthorNumber, Body, Code, Lane, MediaNote, Millis, Sha256, Subject,
-        SubmissionId, TenantId,
+        Accepted, AcceptedIn, Actor, AuthorNumber, Body, Code, Lane, MediaNote, Millis, Sha256,
+        Subject, SubmissionId, TenantId,
     },
     standing::{Ladder, Level},
 };
@@ -415,14 +415,18 @@ fn journal(
         NewMedia::Stored(s) => note(s),
         NewMedia::Address(_) => MediaNote { sha256: None, bytes: None, kind: MediaKind::Unknown },
     });
-    let body = Body::Accepted(Accepted {
+    let accepted = Accepted {
         tenant: new.tenant.clone(),
         surface: new.surface.clone(),
         author,
         priority: new.priority.min(HIGHEST_PRIORITY),
         media: media.collect(),
         has_text: new.caption.is_some(),
-    });
+    };
+    let body = match new.language.clone() {
+        Some(language) => Body::AcceptedIn(AcceptedIn { accepted, language }),
+        None => Body::Accepted(accepted),
+    };
     let side = new.caption.as_deref().map(|text| NewSide {
         kind: SideKind::Caption,
         submission: Some(new.id),

@@ -18,7 +18,8 @@ fn edge(hub: &Hub, name: &str) -> Edge {
 /// Has the box judge a picture with a text that a person has to look at: it is held, with its media. Its id.
 fn held(edge: &Edge, medium: &[u8], text: &str) -> String {
     let service = edge.service();
-    let answer = service.submit_with(&[("prefer", "wait=30")], &json!({ "text": text }), &[medium]);
+    let meta = json!({ "text": text, "language": "sw-KE" });
+    let answer = service.submit_with(&[("prefer", "wait=30")], &meta, &[medium]);
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("held")), "{answer:?}");
     answer.body["id"].as_str().unwrap().to_owned()
 }
@@ -55,6 +56,11 @@ fn a_moderator_rejects_with_the_keyboard_and_all_three_boxes_refuse_it() {
     person.log_in(&hub, &browser);
     browser.open(&format!("{}/ops/review?tab=reports", hub.address()));
     assert_eq!(browser.text("[data-tab=reports] .count"), "1");
+    for (language, items) in [("fr", 0), ("sw", 1)] {
+        browser.open(&format!("{}/ops/review?tab=reports&lang={language}", hub.address()));
+        let rows = browser.run("return document.querySelectorAll('.items tbody tr').length");
+        assert_eq!(rows, json!(items), "in {language}");
+    }
     browser.keys("n");
     browser.appears("#decision-form");
     browser.until("return document.querySelector('#evidence .picture img')?.complete === true");

@@ -47,6 +47,15 @@ pub struct Accepted {
     pub has_text: bool,
 }
 
+/// A submission was accepted of which the platform said in which language it is. An entry of its own kind: what says none stays as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedIn {
+    /// All else.
+    pub accepted: Accepted,
+    /// A tag such as `fr` or `sw-KE`.
+    pub language: Code,
+}
+
 /// A medium as the journal names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaNote {
@@ -372,6 +381,7 @@ bodies! {
     19 Hashed
     20 Directed
     21 Distrusted
+    22 AcceptedIn
 }
 
 fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotRecord> {

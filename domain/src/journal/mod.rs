@@ -41,9 +41,9 @@ mod record;
 mod tests;
 
 pub use body::{
-    Accepted, Acted, Appealed, BankChanged, BlobDeleted, Body, Carried, Decided, Directed,
-    Distrusted, EpochBegan, EpochCause, Erased, Fetched, FlagSet, Hashed, JobChange, JobNote,
-    KeyChanged, MediaNote, ModelChanged, NotifyFailed, PdqNote, PolicyInForce, Reported,
+    Accepted, AcceptedIn, Acted, Appealed, BankChanged, BlobDeleted, Body, Carried, Decided,
+    Directed, Distrusted, EpochBegan, EpochCause, Erased, Fetched, FlagSet, Hashed, JobChange,
+    JobNote, KeyChanged, MediaNote, ModelChanged, NotifyFailed, PdqNote, PolicyInForce, Reported,
     StandingNote,
 };
 pub use chain::{BadCheckpoint, Checkpoint, GENESIS, Head, Side, SignedCheckpoint, link};

@@ -148,16 +148,18 @@ fn one_of_each() -> Vec<Body> {
     let media =
         MediaNote { sha256: Some(Sha256::of(b"a")), bytes: Some(1), kind: MediaKind::Image };
     let head = Head { lane: Lane::Bulk, seq: Seq(1), chain: GENESIS };
+    let accepted = Accepted {
+        tenant: tenant.clone(),
+        surface: code("post"),
+        author: Some(AuthorNumber(1)),
+        priority: 3,
+        media: vec![media.clone()],
+        has_text: true,
+    };
     vec![
         Body::EpochBegan(EpochBegan { cause: EpochCause::Fresh, previous: vec![(Epoch(1), head)] }),
-        Body::Accepted(Accepted {
-            tenant: tenant.clone(),
-            surface: code("post"),
-            author: Some(AuthorNumber(1)),
-            priority: 3,
-            media: vec![media.clone()],
-            has_text: true,
-        }),
+        Body::Accepted(accepted.clone()),
+        Body::AcceptedIn(AcceptedIn { accepted, language: code("sw-KE") }),
         Body::Fetched(Fetched { index: 1, media }),
         decided(),
         Body::JobNote(JobNote {

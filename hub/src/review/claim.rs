@@ -83,7 +83,7 @@ pub async fn next(client: &Client, who: &Who, tab: Tab) -> Result<Option<(Uuid, 
               AND (r.tab <> 'appeals' OR NOT EXISTS (SELECT 1 FROM review_decisions d WHERE d.box = r.box AND d.subject = r.subject
                   AND d.account = $1 AND d.undone_at IS NULL))
               AND ($5 OR NOT (r.escalated OR r.tab = 'appeals' OR 'sexual/minors' = ANY(r.categories)))
-            ORDER BY (r.assignee IS NULL), r.severity DESC, NOT (r.category = ANY($6) OR b.region = ANY($6)), r.since, r.box, r.subject
+            ORDER BY (r.assignee IS NULL), r.severity DESC, NOT coalesce(r.category = ANY($6) OR b.region = ANY($6) OR r.language = ANY($6), false), r.since, r.box, r.subject
             LIMIT 1 FOR UPDATE OF r SKIP LOCKED)
         RETURNING box, subject";
     let (me, senior) = (who.account.account, who.may(Right::Senior));

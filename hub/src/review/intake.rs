@@ -17,6 +17,8 @@ pub(crate) struct Intake {
     subjects: BTreeMap<(Uuid, Uuid), Change>,
     /// Where reports stand in the journals, by column: what a reporter wrote hangs on the reporter, not on the submission.
     reports: Reports,
+    /// In which languages submissions are, by column: boxes, submissions, languages.
+    languages: (Vec<Uuid>, Vec<Uuid>, Vec<String>),
 }
 
 /// Boxes, subjects, epochs, lanes, numbers.
@@ -120,6 +122,13 @@ impl Intake {
         change.severity = change.severity.max(Severity::High);
     }
 
+    /// Takes in the language of a submission, as a tag: of `sw-KE` the `sw` counts.
+    pub fn language(&mut self, of: Uuid, submission: Uuid, tag: &str) {
+        self.languages.0.push(of);
+        self.languages.1.push(submission);
+        self.languages.2.push(tag.split('-').next().unwrap_or(tag).to_ascii_lowercase());
+    }
+
     /// Writes it down.
     pub async fn write(self, client: &Client, received_us: i64) -> Result<(), Error> {
         let mut opened = Lines::default();
@@ -144,7 +153,12 @@ impl Intake {
         if !boxes.is_empty() {
             client.execute(CLOSE, &[&boxes, &subjects, &numbers, &people]).await?;
         }
-        opened.write(client, received_us).await
+        opened.write(client, received_us).await?;
+        let (of, about, languages) = &self.languages;
+        if !of.is_empty() {
+            client.execute(LANGUAGES, &[of, about, languages]).await?;
+        }
+        Ok(())
     }
 }
 
@@ -171,6 +185,16 @@ const CLOSE: &str = "UPDATE reviews r SET open = false, closed_at = now(), numbe
 
 const REPORTS: &str = "INSERT INTO review_reports (box, subject, epoch, lane, seq)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[]) ON CONFLICT DO NOTHING";
+
+/// What was decided may be told before what was accepted.
+const LANGUAGES: &str = "UPDATE reviews r SET language = n.language FROM unnest($1::uuid[], $2::uuid[], $3::text[]) n(box, subject, language)
+    WHERE r.box = n.box AND r.subject = n.subject";
+
+/// The other way round. Both come within moments, or once a box that was away is back: few days are looked through, not all.
+const OPENED: &str = "UPDATE reviews r SET language = lower(split_part(u.language, '-', 1))
+    FROM unnest($1::uuid[], $2::uuid[]) n(box, subject), submissions u
+    WHERE r.box = n.box AND r.subject = n.subject AND r.language IS NULL
+      AND u.box = n.box AND u.submission = n.subject AND u.received_at > now() - interval '8 days' AND u.language IS NOT NULL";
 
 /// Rows of the queue, column by column.
 #[derive(Default)]
@@ -232,6 +256,7 @@ impl Lines {
                 ],
             )
             .await?;
+        client.execute(OPENED, &[&self.boxes, &self.subjects]).await?;
         Ok(())
     }
 }

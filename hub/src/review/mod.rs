@@ -132,6 +132,8 @@ pub struct Item {
     pub box_name: String,
     /// Where that is.
     pub region: String,
+    /// What its platform said it is in: the first part of the tag.
+    pub language: Option<String>,
 }
 
 impl Item {
@@ -155,7 +157,7 @@ pub(crate) const COLUMNS: &str = "SELECT r.box, r.subject, r.tab, r.tenant, r.se
     CASE WHEN r.claimed_until > now() THEN r.claimed_by END,
     CASE WHEN r.claimed_until > now() THEN (SELECT a.shown FROM accounts a WHERE a.account = r.claimed_by) END,
     CASE WHEN r.claimed_until > now() THEN extract(epoch FROM r.claimed_until)::float8 END,
-    r.refused, coalesce(b.name, ''), coalesce(b.region, '') FROM reviews r LEFT JOIN boxes b USING (box)";
+    r.refused, coalesce(b.name, ''), coalesce(b.region, ''), r.language FROM reviews r LEFT JOIN boxes b USING (box)";
 
 pub(crate) fn item(row: &Row) -> Result<Item, Error> {
     let tab: &str = row.try_get(2)?;
@@ -185,6 +187,7 @@ pub(crate) fn item(row: &Row) -> Result<Item, Error> {
         refused: row.try_get(18)?,
         box_name: row.try_get(19)?,
         region: row.try_get(20)?,
+        language: row.try_get(21)?,
     })
 }
 

@@ -22,6 +22,8 @@ pub struct Wanted {
     pub tenant: String,
     /// Of boxes that stand there.
     pub region: String,
+    /// In which language, as its platform said: `fr`, `sw`. (`language` in an address is that of the page.)
+    pub lang: String,
     /// About it.
     pub category: String,
     /// At least so grave: 0 to 4.
@@ -63,6 +65,15 @@ impl Conditions {
         }
         if !wanted.region.is_empty() {
             all.add("b.region = ?", wanted.region.clone());
+        }
+        if !wanted.lang.is_empty() {
+            let language = wanted.lang.trim();
+            if !(2..=3).contains(&language.len())
+                || !language.chars().all(|c| c.is_ascii_alphabetic())
+            {
+                return Err(Error::Invalid("language: a code such as `fr` or `sw`".into()));
+            }
+            all.add("r.language = ?", language.to_ascii_lowercase());
         }
         if !wanted.category.is_empty() {
             all.add("? = ANY(r.categories)", wanted.category.clone());

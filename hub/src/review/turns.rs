@@ -41,8 +41,8 @@ struct Waiting {
     subject: Uuid,
     tenant: String,
     senior: bool,
-    /// Category and region: what one may be good at.
-    asks: [Option<String>; 2],
+    /// Category, region and language: what one may be good at.
+    asks: [Option<String>; 3],
     /// Who decided it before, where it is an appeal.
     before: Vec<Uuid>,
 }
@@ -119,7 +119,7 @@ async fn people(client: &Client) -> Result<Vec<Person>, Error> {
 
 async fn waiting(client: &Client) -> Result<Vec<Waiting>, Error> {
     let query = "SELECT r.box, r.subject, r.tenant, r.tab, r.escalated, r.categories, r.category,
-            (SELECT b.region FROM boxes b WHERE b.box = r.box),
+            (SELECT b.region FROM boxes b WHERE b.box = r.box), r.language,
             ARRAY(SELECT d.account FROM review_decisions d WHERE d.box = r.box AND d.subject = r.subject AND d.undone_at IS NULL)
         FROM reviews r WHERE r.open AND r.assignee IS NULL AND (r.claimed_by IS NULL OR r.claimed_until <= now())
         ORDER BY r.severity DESC, r.since LIMIT $1 FOR UPDATE OF r SKIP LOCKED";
@@ -132,8 +132,8 @@ async fn waiting(client: &Client) -> Result<Vec<Waiting>, Error> {
             subject: row.try_get(1)?,
             tenant: row.try_get(2)?,
             senior: appeal || children || row.try_get(4)?,
-            asks: [row.try_get(6)?, row.try_get(7)?],
-            before: if appeal { row.try_get(8)? } else { Vec::new() },
+            asks: [row.try_get(6)?, row.try_get(7)?, row.try_get(8)?],
+            before: if appeal { row.try_get(9)? } else { Vec::new() },
         })
     };
     client.query(query, &[&AT_ONCE]).await?.iter().map(item).collect()
@@ -180,7 +180,7 @@ mod tests {
             subject: Uuid::from_u128(n),
             tenant: "campus".into(),
             senior,
-            asks: [Some(category.into()), None],
+            asks: [Some(category.into()), None, None],
             before: Vec::new(),
         }
     }

@@ -99,7 +99,8 @@ impl Paper {
     pub fn photo(&mut self, lane: Lane, author: Option<u64>) -> SubmissionId {
         self.next += 1;
         let id = SubmissionId(Uuid::from_u128(self.next));
-        self.append(lane, Subject::Submission(id), accepted(author, self.next), Some(side(1)));
+        let body = Body::Accepted(accepted(author, self.next));
+        self.append(lane, Subject::Submission(id), body, Some(side(1)));
         self.append(lane, Subject::Submission(id), decided(), Some(side(2)));
         id
     }
@@ -176,16 +177,16 @@ pub fn side(salt: u8) -> Side {
     Side { salt: [salt; 32], bytes: b"a caption that somebody wrote".to_vec() }
 }
 
-fn accepted(author: Option<u64>, mark: u128) -> Body {
+pub fn accepted(author: Option<u64>, mark: u128) -> Accepted {
     let sha256 = Some(Sha256::of(&mark.to_be_bytes()));
-    Body::Accepted(Accepted {
+    Accepted {
         tenant: "acme".parse().unwrap(),
         surface: "post".parse().unwrap(),
         author: author.map(AuthorNumber),
         priority: 1,
         media: vec![MediaNote { sha256, bytes: Some(100_000), kind: MediaKind::Image }],
         has_text: true,
-    })
+    }
 }
 
 pub fn decided() -> Body {

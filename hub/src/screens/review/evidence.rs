@@ -128,20 +128,20 @@ pub(in crate::screens) async fn evidence(
 }
 
 /// Kinds of entries whose side records are words.
-const ACCEPTED: i16 = 2;
-const DECIDED: i16 = 4;
-const APPEALED: i16 = 7;
+const ACCEPTED: &[i16] = &[2, 22];
+const DECIDED: &[i16] = &[4];
+const APPEALED: &[i16] = &[7];
 
 /// What was written, as long as nobody erased it.
 async fn sides(
     client: &Client,
     of: Uuid,
     subject: Uuid,
-    kind: i16,
+    kinds: &[i16],
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     let query = "SELECT s.bytes FROM sides s JOIN entries e ON e.box = s.box AND e.epoch = s.epoch AND e.lane = s.lane AND e.seq = s.seq
-        WHERE s.box = $1 AND s.submission = $2 AND e.kind = $3 ORDER BY s.received_at DESC LIMIT 20";
-    let rows = client.query(query, &[&of, &subject, &kind]).await?;
+        WHERE s.box = $1 AND s.submission = $2 AND e.kind = ANY($3) ORDER BY s.received_at DESC LIMIT 20";
+    let rows = client.query(query, &[&of, &subject, &kinds]).await?;
     rows.iter().map(|row| Ok(String::from_utf8_lossy(row.try_get(0)?).into_owned())).collect()
 }
 

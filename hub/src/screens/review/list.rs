@@ -56,6 +56,7 @@ pub(in crate::screens) struct Address {
     tab: String,
     tenant: String,
     region: String,
+    lang: String,
     category: String,
     severity: String,
     assignee: String,
@@ -70,8 +71,9 @@ pub(in crate::screens) async fn queue(
     Extension(who): Extension<Who>,
     Query(address): Query<Address>,
 ) -> Result<Response, Refusal> {
-    let Address { tab, tenant, region, category, severity, assignee, after, done, made } = address;
-    let wanted = Wanted { tab, tenant, region, category, severity, assignee, after };
+    let Address { tab, tenant, region, lang, category, severity, assignee, after, done, made } =
+        address;
+    let wanted = Wanted { tab, tenant, region, lang, category, severity, assignee, after };
     let tab = Tab::read(&wanted.tab).unwrap_or(Tab::Flagged);
     let client = api.pool().take().await?;
     let (items, next) = queue::page(&client, &who, &wanted).await?;
@@ -80,6 +82,7 @@ pub(in crate::screens) async fn queue(
     let filters = form_urlencoded::Serializer::new(String::new())
         .append_pair("tenant", &wanted.tenant)
         .append_pair("region", &wanted.region)
+        .append_pair("lang", &wanted.lang)
         .append_pair("category", &wanted.category)
         .append_pair("severity", &wanted.severity)
         .append_pair("assignee", &wanted.assignee)
