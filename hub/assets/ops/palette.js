@@ -94,3 +94,6 @@ if (palette) {
   });
   list.addEventListener("click", (event) => run([...list.children].indexOf(event.target.closest("li"))));
 }
+
+// Where screens are in one line that scrolls, the one that is open is in sight.
+document.querySelector("header nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
