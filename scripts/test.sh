@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 
 scripts/setup.sh scripts/packages-test.txt
 scripts/axe.sh || echo "test: axe-core could not be fetched (see above): the test of the ops pages will fail" >&2
+scripts/oidc.sh || echo "test: oidc-provider could not be fetched (see above): SKIPPED the login by it in a browser" >&2
 
 # Holds the OpenAPI document against the service.
 venv=.weir/test-venv

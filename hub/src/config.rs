@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
+use crate::account::oidc;
 use crate::authority::{self, Told};
 use crate::{Database, broker, ingest, init};
 
@@ -33,6 +34,10 @@ pub struct Config {
     pub ingest: ingest::Config,
     /// How items of the review queue come to people.
     pub assign: Assign,
+    /// The address by which people reach the screens, without a slash at its end.
+    pub address: String,
+    /// Who else says who somebody is.
+    pub oidc: Option<oidc::Config>,
 }
 
 /// What is wrong with a file of settings, all of it.
@@ -70,6 +75,15 @@ struct Raw {
     ingest: RawIngest,
     #[serde(default)]
     review: RawReview,
+    #[serde(default)]
+    screens: RawScreens,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawScreens {
+    address: Option<String>,
+    oidc: Option<oidc::settings::Raw>,
 }
 
 #[derive(Default, Deserialize)]
@@ -151,6 +165,38 @@ fn address(key: &str, given: &str, problems: &mut Vec<String>) -> Option<SocketA
         problems.push(format!("{key}: `{given}` is no address: write for example 127.0.0.1:8470"));
     }
     address.ok()
+}
+
+/// By which address people reach the screens: as it is written, or by the hub's first name and its port.
+fn screens(
+    given: Option<String>,
+    name: Option<&String>,
+    plain: bool,
+    listen: Option<SocketAddr>,
+    problems: &mut Vec<String>,
+) -> String {
+    if let Some(given) = given {
+        let whole = given.trim_end_matches('/');
+        let uri = oidc::settings::address(whole);
+        if uri.is_none_or(|uri| uri.path() != "/" || uri.query().is_some()) {
+            problems.push(format!(
+                "screens.address: `{given}` is no address of the screens: write for example https://hub.example:8470, without a path"
+            ));
+        }
+        return whole.to_owned();
+    }
+    let (Some(listen), scheme) = (listen, if plain { "http" } else { "https" }) else {
+        return String::new();
+    };
+    let host = match name.map(|name| (name, name.parse::<std::net::Ipv6Addr>().is_ok())) {
+        Some((name, true)) => format!("[{name}]"),
+        Some((name, false)) => name.clone(),
+        None => return format!("{scheme}://{listen}"),
+    };
+    match listen.port() {
+        443 if !plain => format!("{scheme}://{host}"),
+        port => format!("{scheme}://{host}:{port}"),
+    }
 }
 
 /// Whether it is `host:port`.
@@ -288,6 +334,10 @@ impl Config {
         let quic = raw.quic.as_ref().map(|quic| quic.listen.clone());
         let quic = quic.and_then(|given| address("quic.listen", &given, &mut problems));
         let authority = raw.authority(listen, folder, &mut problems);
+        let RawScreens { address: given, oidc } = std::mem::take(&mut raw.screens);
+        let name = authority.as_ref().and_then(|authority| authority.names.first());
+        let at = screens(given, name, raw.plain, listen, &mut problems);
+        let oidc = oidc.map(|oidc| oidc.check(folder, &mut problems));
         let mqtt = raw.mqtt.take().map(|mqtt| mqtt.check(folder, &mut problems));
         if raw.retention_days == Some(0) {
             problems.push(
@@ -333,6 +383,8 @@ impl Config {
                 retention_days: raw.retention_days,
                 ingest,
                 assign: raw.review.assign,
+                address: at,
+                oidc,
             }),
             _ => Err(problems),
         }
@@ -347,7 +399,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once_with_what_to_write() {
-        let text = "database = 'host='\nlisten = 'here'\nretention_days = 0\n[ingest]\nshards = 0\nlinger_ms = 5000\n[quic]\nlisten = 'x'\n[mqtt]\nbroker = 'x'\ngroup = 'a/b'\n[boxes]\nquic = ['hub']\nhubs = ['http://hub:1']\nmqtt = 'a:b'";
+        let text = "database = 'host='\nlisten = 'here'\nretention_days = 0\n[ingest]\nshards = 0\nlinger_ms = 5000\n[quic]\nlisten = 'x'\n[mqtt]\nbroker = 'x'\ngroup = 'a/b'\n[boxes]\nquic = ['hub']\nhubs = ['http://hub:1']\nmqtt = 'a:b'\n[screens]\naddress = 'hub.example'\n[screens.oidc]\nissuer = 'http://id.example'\nclient_id = ''\nlabel = ''\nscopes = ['a b']";
         let problems = Config::parse(text, Path::new("/etc/weir")).unwrap_err();
         for key in [
             "listen: ",
@@ -363,6 +415,11 @@ mod tests {
             "boxes.quic: ",
             "boxes.hubs: ",
             "boxes.mqtt: ",
+            "screens.address: ",
+            "screens.oidc.issuer: ",
+            "screens.oidc.client_id: ",
+            "screens.oidc.scopes: `openid`",
+            "screens.oidc.scopes: `a b`",
         ] {
             assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key} {problems:?}");
         }
@@ -377,5 +434,24 @@ mod tests {
         assert!(open[0].starts_with("plain: "), "{open:?}");
         let typo = Config::parse("database = 'host=a'\nlistn = 'x'", Path::new(".")).unwrap_err();
         assert!(typo[0].contains("listn"), "{typo:?}");
+    }
+
+    #[test]
+    fn people_reach_the_screens_by_the_first_name_or_as_is_written() {
+        let at = |more: &str| {
+            let text = format!("database = 'host=a'\n{more}");
+            Config::parse(&text, Path::new("/etc/weir")).map(|config| config.address)
+        };
+        assert_eq!(at("plain = true").unwrap(), "http://127.0.0.1:8470");
+        assert_eq!(at("names = ['hub.example', 'b']").unwrap(), "https://hub.example:8470");
+        let secure = "names = ['hub.example']\nlisten = '0.0.0.0:443'";
+        assert_eq!(at(secure).unwrap(), "https://hub.example");
+        assert_eq!(at("names = ['2001:db8::1']").unwrap(), "https://[2001:db8::1]:8470");
+        let given = "plain = true\n[screens]\naddress = 'https://ops.example/'";
+        assert_eq!(at(given).unwrap(), "https://ops.example");
+        for bad in ["http://ops.example", "https://ops.example/a", "ops.example", "https://a@b"] {
+            let text = format!("plain = true\n[screens]\naddress = '{bad}'");
+            assert!(at(&text).unwrap_err()[0].starts_with("screens.address: "), "{bad}");
+        }
     }
 }

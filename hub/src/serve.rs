@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::account::oidc::Provider;
 use crate::account::seal;
 use crate::blob::Blobs;
 use crate::config::{Assign, Config};
@@ -51,6 +52,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let key = Arc::new(hub_key(&config.key)?);
     let barred = look(&config.database, &key).await?;
     let own = config.authority.as_ref().map(Certificates::open).transpose()?;
+    let provider = config.oidc.clone().map(|oidc| Provider::open(oidc, &config.address));
+    let provider = provider.transpose()?.map(Arc::new);
     let mut committing = JoinSet::new();
     let pool = Arc::new(Pool::new(config.database.clone(), INGEST_POOL));
     let ingest = Ingest::start(config.ingest.clone(), pool, Arc::clone(&key), &mut committing);
@@ -94,7 +97,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let pool = Arc::new(Pool::new(config.database.within(STATEMENT), API_POOL));
     let api = Api::new(pool, Arc::clone(&sessions)).hearing(broker).asking(desk);
-    let mut api = api.ordering(Arc::clone(&key)).told(news, stopped.clone());
+    let api = api.ordering(Arc::clone(&key)).believing(provider);
+    let mut api = api.told(news, stopped.clone());
     if let Some(own) = &own {
         api = api.enrolling(Arc::clone(&own.issuer), key.public_key());
     }

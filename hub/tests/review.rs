@@ -113,6 +113,7 @@ impl Site {
             session: Vec::new(),
             remote: String::new(),
             tongue: Tongue::English,
+            means: String::new(),
         }
     }
 
@@ -303,7 +304,7 @@ async fn in_turns_items_go_to_those_who_are_there_and_come_back_when_they_leave(
     let watcher = site.person("eve", Role::Observer, &[]).await;
     let client = site.client().await;
     for who in [&ann, &ben, &watcher] {
-        session::open(&client, who.account.account, true, "test").await.unwrap();
+        session::open(&client, who.account.account, true, "test", "").await.unwrap();
     }
     let mut items = Vec::new();
     for _ in 0..6 {

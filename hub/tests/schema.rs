@@ -8,7 +8,7 @@ use hub::{Database, Error, schema};
 use rig::postgres::Postgres;
 
 /// Rows that are no box's, and whose keys therefore cannot carry it.
-const REFERENCE: [&str; 25] = [
+const REFERENCE: [&str; 27] = [
     "schema_versions",
     "enrolment_tokens",
     "api_tokens",
@@ -26,6 +26,8 @@ const REFERENCE: [&str; 25] = [
     "sessions",
     "passkeys",
     "challenges",
+    "oidc_links",
+    "oidc_flows",
     "audit",
     "approvals",
     "list_entries",

@@ -6,7 +6,8 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -101,6 +102,23 @@ impl Hub {
     /// Where any of its commands fails.
     pub fn start() -> Self {
         let mut hub = Self::set_up(Postgres::start(), &[]);
+        hub.serve();
+        hub
+    }
+
+    /// The same with these settings beside its own, and these files in its folder that only its user reads.
+    ///
+    /// # Panics
+    /// Where any of its commands fails.
+    pub fn start_with(settings: &str, files: &[(&str, &str)]) -> Self {
+        let mut hub = Self::set_up(Postgres::start(), &[]);
+        let own = std::fs::read_to_string(hub.settings()).unwrap();
+        std::fs::write(hub.settings(), format!("{own}\n{settings}")).unwrap();
+        for (name, text) in files {
+            let mut file = std::fs::OpenOptions::new();
+            let file = file.write(true).create_new(true).mode(0o600).open(hub.dir().join(name));
+            file.unwrap().write_all(text.as_bytes()).unwrap();
+        }
         hub.serve();
         hub
     }

@@ -68,6 +68,13 @@ impl Issuer {
         openssl(&["dgst", "-sha256", "-sign", &self.path()], message)
     }
 
+    /// The same by RSA-PSS (PS256), with a salt as long as the hash.
+    pub fn signature_pss(&self, message: &[u8]) -> Vec<u8> {
+        let [padding, salt] = ["rsa_padding_mode:pss", "rsa_pss_saltlen:-1"];
+        let path = self.path();
+        openssl(&["dgst", "-sha256", "-sign", &path, "-sigopt", padding, "-sigopt", salt], message)
+    }
+
     fn path(&self) -> String {
         self.key.path().to_string_lossy().into_owned()
     }

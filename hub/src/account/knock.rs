@@ -51,6 +51,14 @@ impl Attempt {
         Self::within(client, "a passkey of nobody", from, [SAME, NETWORK, ACCOUNT]).await
     }
 
+    /// Begins one by a provider of identities, before it is known whose it is: counted by the network alone, since nobody's name is guessed.
+    ///
+    /// # Errors
+    /// As [`Attempt::begin`].
+    pub async fn begin_sent(client: &Client, from: IpAddr) -> Result<Self, Error> {
+        Self::within(client, "somebody sent", from, [NETWORK, NETWORK, i64::MAX]).await
+    }
+
     async fn within(
         client: &Client,
         name: &str,
@@ -90,6 +98,14 @@ impl Attempt {
         let query = "DELETE FROM login_failures WHERE counted = $1";
         client.execute(query, &[&self.0[0]]).await?;
         Ok(())
+    }
+
+    /// It was none: it does not count, and those before it do.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn withdraw(self, client: &Client) -> Result<(), Error> {
+        self.forget(client).await
     }
 
     async fn forget(&self, client: &Client) -> Result<(), Error> {

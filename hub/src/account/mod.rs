@@ -5,6 +5,7 @@
 
 pub mod failure;
 pub mod knock;
+pub mod oidc;
 pub mod passkey;
 pub mod password;
 pub mod role;
@@ -218,7 +219,7 @@ pub async fn invited(client: &Client, key: &HubKey, secret: &str) -> Result<Invi
     Ok(Invited { account, totp })
 }
 
-/// Uses an invitation: password and second factor are set, sessions and passkeys from before end.
+/// Uses an invitation: password and second factor are set; sessions, passkeys and links to a provider from before end.
 ///
 /// # Errors
 /// [`Error::Invalid`] with what to do, [`Error::NotFound`], or where the database is away.
@@ -245,7 +246,7 @@ pub async fn accept(
     let query = "UPDATE accounts SET password = $2, totp = NULL, totp_sealed = $3, totp_step = $4 WHERE account = $1";
     let sealed = key.sealer().seal(account.account, &totp)?;
     transaction.execute(query, &[&account.account, &hash, &sealed, &step]).await?;
-    for of in ["sessions", "passkeys"] {
+    for of in ["sessions", "passkeys", "oidc_links"] {
         let query = format!("DELETE FROM {of} WHERE account = $1");
         transaction.execute(&query, &[&account.account]).await?;
     }

@@ -1,4 +1,4 @@
-//! Sessions: a random cookie, kept as its hash. The password alone opens half a session, good for the second factor and nothing else; the
+//! Sessions: a random cookie, kept as its hash. The password alone, or a provider of identities, opens half a session, good for the second factor and nothing else; the
 //! whole one has another cookie, so that nobody can prepare one for somebody.
 
 use domain::journal::Sha256;
@@ -30,22 +30,30 @@ pub struct Who {
     pub remote: String,
     /// In which language they read.
     pub tongue: Tongue,
+    /// By what it was opened, as the audit journal tells it.
+    pub means: String,
 }
 
-/// Opens a session: its cookie's value.
+/// Opens a session by these means: its cookie's value.
 ///
 /// # Errors
 /// Where the database is away or the system has no randomness.
-pub async fn open(client: &Client, id: Uuid, whole: bool, remote: &str) -> Result<String, Error> {
+pub async fn open(
+    client: &Client,
+    id: Uuid,
+    whole: bool,
+    means: &str,
+    remote: &str,
+) -> Result<String, Error> {
     let cookie = secret()?;
     let swept =
         "DELETE FROM sessions WHERE ends_at < now() OR account = $1 AND whole = $3 AND secret_sha256 NOT IN
         (SELECT secret_sha256 FROM sessions WHERE account = $1 AND whole = $3 ORDER BY began_at DESC LIMIT $2)";
     client.execute(swept, &[&id, &(SESSIONS - 1), &whole]).await?;
-    let query = "INSERT INTO sessions (secret_sha256, account, whole, ends_at, remote)
-        VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5)";
+    let query = "INSERT INTO sessions (secret_sha256, account, whole, ends_at, remote, means)
+        VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5, $6)";
     let life = if whole { WHOLE_S } else { HALF_S };
-    client.execute(query, &[&hashed(&cookie), &id, &whole, &life, &remote]).await?;
+    client.execute(query, &[&hashed(&cookie), &id, &whole, &life, &remote, &means]).await?;
     Ok(cookie)
 }
 
@@ -55,7 +63,7 @@ pub async fn open(client: &Client, id: Uuid, whole: bool, remote: &str) -> Resul
 /// Where the database is away.
 pub async fn whose(client: &Client, cookie: &str, whole: bool) -> Result<Option<Who>, Error> {
     let session = hashed(cookie);
-    let query = "SELECT s.account, s.seen_at < now() - interval '1 minute', s.remote FROM sessions s JOIN accounts a USING (account)
+    let query = "SELECT s.account, s.seen_at < now() - interval '1 minute', s.remote, s.means FROM sessions s JOIN accounts a USING (account)
         WHERE s.secret_sha256 = $1 AND s.whole = $2 AND s.ends_at > now() AND s.seen_at > now() - make_interval(secs => $3)
           AND a.disabled_at IS NULL";
     let Some(row) = client.query_opt(query, &[&session, &whole, &IDLE_S]).await? else {
@@ -68,7 +76,8 @@ pub async fn whose(client: &Client, cookie: &str, whole: bool) -> Result<Option<
     }
     let account = super::find(client, row.try_get(0)?).await?;
     let tongue = account.language.unwrap_or_default();
-    Ok(Some(Who { account, csrf: csrf(cookie), session, remote: row.try_get(2)?, tongue }))
+    let (remote, means) = (row.try_get(2)?, row.try_get(3)?);
+    Ok(Some(Who { account, csrf: csrf(cookie), session, remote, tongue, means }))
 }
 
 /// Ends a session.

@@ -1,6 +1,7 @@
 //! Making a backup, and following what Postgres writes after it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -178,15 +179,20 @@ fn keep_files(
             }
         }
     }
+    if let Some(oidc) = &config.oidc {
+        let files = oidc.secret.iter().chain(&oidc.authorities);
+        sources.extend(files.map(|path| (path.clone(), String::new())));
+    }
     let mut kept = BTreeMap::new();
     for (path, within) in sources {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{within}{name}");
         let bytes = files::at(&path, fs::read(&path))?;
-        if !kept.contains_key(&name) {
-            files::write(&to.join(&name), &bytes)?;
+        // Of two of one name the hub's own stays.
+        if let Entry::Vacant(place) = kept.entry(name) {
+            files::write(&to.join(place.key()), &bytes)?;
+            place.insert(Sha256::of(&bytes));
         }
-        kept.insert(name, Sha256::of(&bytes));
     }
     files::sync(to)?;
     Ok(kept)

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::At;
-use crate::account::{self, Account, Newcomer, Role};
+use crate::account::{self, Account, Newcomer, Role, oidc};
 use crate::audit::{self, Deed};
 use crate::config::Config;
 use crate::database::Connection;
@@ -44,6 +44,25 @@ pub enum AccountCommand {
     },
     /// Switch one off, and end its sessions.
     Off {
+        /// What it logs in with.
+        name: String,
+        /// The hub's file of settings.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Link one to a person at the provider of identities: its owner can log in there.
+    Link {
+        /// What it logs in with.
+        name: String,
+        /// What the provider calls the person (`sub`); never an address of theirs.
+        #[arg(long)]
+        subject: String,
+        /// The hub's file of settings.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Take what one is linked to away.
+    Unlink {
         /// What it logs in with.
         name: String,
         /// The hub's file of settings.
@@ -88,6 +107,19 @@ pub(super) async fn accounts(command: AccountCommand) -> anyhow::Result<()> {
             print(&config, &secret);
             Ok(())
         }
+        AccountCommand::Link { name, subject, config } => link(&name, &subject, &config).await,
+        AccountCommand::Unlink { name, config } => {
+            let (_, mut client, key) = open(&config).await?;
+            let transaction = client.transaction().await?;
+            let within = transaction.client();
+            let account = account::named(within, &name).await?;
+            for (issuer, subject) in oidc::unlink(within, account.account).await? {
+                let detail = json!({ "issuer": issuer, "subject": subject });
+                note(within, &key, "account.unlink", &name, detail).await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        }
         AccountCommand::Off { name, config } => {
             let (_, mut client, key) = open(&config).await?;
             let transaction = client.transaction().await?;
@@ -99,6 +131,21 @@ pub(super) async fn accounts(command: AccountCommand) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+async fn link(name: &str, subject: &str, file: &std::path::Path) -> anyhow::Result<()> {
+    let (config, mut client, key) = open(file).await?;
+    let oidc = config.oidc.as_ref();
+    let oidc = oidc.context("there is no `[screens.oidc]` in the file of settings")?;
+    let transaction = client.transaction().await?;
+    let within = transaction.client();
+    let account = account::named(within, name).await?;
+    let by = audit::operator().shown;
+    oidc::link(within, &oidc.issuer, subject, account.account, by).await?;
+    let detail = json!({ "issuer": oidc.issuer, "subject": subject });
+    note(within, &key, "account.link", name, detail).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 fn line(one: &Account) -> String {
@@ -131,10 +178,6 @@ async fn note(
 }
 
 fn print(config: &Config, secret: &str) {
-    let scheme = if config.plain { "http" } else { "https" };
-    let port = config.listen.port();
-    let name = config.authority.as_ref().and_then(|authority| authority.names.first());
-    let host = name.map_or_else(|| config.listen.ip().to_string(), ToString::to_string);
     eprintln!("weir-hub: good once, for a day; give it to nobody else:");
-    println!("{scheme}://{host}:{port}/ops/welcome?invitation={secret}");
+    println!("{}/ops/welcome?invitation={secret}", config.address);
 }

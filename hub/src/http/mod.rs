@@ -26,6 +26,7 @@ use domain::journal::BoxId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::account::oidc::Provider;
 use crate::account::session::Who;
 use crate::authority::Issuer;
 use crate::receipt::HubKey;
@@ -58,6 +59,8 @@ pub struct Api {
     /// Whether the broker hands over what boxes say; nothing where there is none.
     broker: Option<watch::Receiver<bool>>,
     desk: Option<Desk>,
+    /// Who else says who somebody is.
+    provider: Option<Arc<Provider>>,
     /// Logins that failed at this node.
     refused: Arc<AtomicU64>,
     /// Moves when the queue of reviews has changed.
@@ -85,6 +88,7 @@ impl Api {
             key: None,
             broker: None,
             desk: None,
+            provider: None,
             refused: Arc::default(),
             news: watch::channel(0).1,
             tally: Arc::default(),
@@ -95,6 +99,19 @@ impl Api {
     /// Directives may be ordered; this key signs them.
     pub fn ordering(self, key: Arc<HubKey>) -> Self {
         Self { key: Some(key), ..self }
+    }
+
+    /// People may come by a provider of identities.
+    pub fn believing(self, provider: Option<Arc<Provider>>) -> Self {
+        Self { provider, ..self }
+    }
+
+    pub(crate) fn provider(&self) -> Option<&Provider> {
+        self.provider.as_deref()
+    }
+
+    pub(crate) fn provider_label(&self) -> Option<&str> {
+        self.provider().map(Provider::label)
     }
 
     /// Hears when the queue of reviews changes, and when the hub stops.

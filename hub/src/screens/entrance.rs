@@ -31,6 +31,8 @@ struct Login<'a> {
     frame: Frame,
     next: &'a str,
     name: &'a str,
+    /// What the provider of identities is called, where there is one.
+    provider: Option<&'a str>,
     wrong: Option<String>,
 }
 
@@ -59,19 +61,20 @@ struct Welcome<'a> {
 /// What addresses of the entrance carry.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Way {
-    next: Option<String>,
+    pub next: Option<String>,
     done: Option<String>,
     invitation: Option<String>,
 }
 
 /// `GET /ops/login`.
 pub(super) async fn show(
+    State(api): State<Api>,
     Extension(tongue): Extension<Tongue>,
     Query(way): Query<Way>,
 ) -> Result<Response, Refusal> {
     let next = ours(way.next.as_deref());
     let frame = frame(tongue, "Log in", next).with_done(way.done.as_deref());
-    html(&Login { frame, next, name: "", wrong: None })
+    html(&Login { frame, next, name: "", provider: api.provider_label(), wrong: None })
 }
 
 /// A page of the entrance leads on to the same place in another language.
@@ -101,13 +104,13 @@ pub(super) async fn enter(
     // What can be nobody's name would only fill the table of failures, or count as something else there.
     if !account::is_name(&name) {
         api.count_refused();
-        return refused(tongue, StatusCode::UNAUTHORIZED, next, &name, WRONG);
+        return refused((&api, tongue), StatusCode::UNAUTHORIZED, next, &name, WRONG);
     }
     let began = tokio::time::Instant::now();
     let client = api.pool().take().await?;
     let attempt = match Attempt::begin(&client, &name, remote.ip()).await {
         Err(crate::Error::Refused(wrong)) => {
-            return refused(tongue, StatusCode::TOO_MANY_REQUESTS, next, &name, &wrong);
+            return refused((&api, tongue), StatusCode::TOO_MANY_REQUESTS, next, &name, &wrong);
         }
         other => other?,
     };
@@ -123,11 +126,11 @@ pub(super) async fn enter(
         note_refused(&api, account, Step::Password, &remote).await?;
         // The journal is written for those alone who have an account: nobody is to see it by the clock.
         tokio::time::sleep_until(began + REFUSAL).await;
-        return refused(tongue, StatusCode::UNAUTHORIZED, next, &name, WRONG);
+        return refused((&api, tongue), StatusCode::UNAUTHORIZED, next, &name, WRONG);
     };
     let client = api.pool().take().await?;
     attempt.succeed(&client).await?;
-    let half = session::open(&client, account, false, &remote).await?;
+    let half = session::open(&client, account, false, "password", &remote).await?;
     let to: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
     let to = Redirect::to(&format!("/ops/login/code?next={to}"));
     Ok(([(header::SET_COOKIE, set_cookie(HALF, &half))], to).into_response())
@@ -144,14 +147,15 @@ const REFUSAL: Duration = Duration::from_millis(400);
 
 /// The first form once more, and why.
 pub(super) fn refused(
-    tongue: Tongue,
+    (api, tongue): (&Api, Tongue),
     status: StatusCode,
     next: &str,
     name: &str,
     wrong: &str,
 ) -> Result<Response, Refusal> {
     let frame = frame(tongue, "Log in", next);
-    let page = html(&Login { frame, next, name, wrong: Some(tongue.told(wrong)) })?;
+    let (provider, wrong) = (api.provider_label(), Some(tongue.told(wrong)));
+    let page = html(&Login { frame, next, name, provider, wrong })?;
     Ok((status, page).into_response())
 }
 
@@ -242,7 +246,8 @@ pub(super) async fn code(
     }
     attempt.succeed(&client).await?;
     session::close(&client, cookie(&headers, HALF).unwrap_or_default()).await?;
-    let_in(&mut client, &api, &who.account, ("password and code", remote.ip()), next).await
+    let by = format!("{} and code", who.means);
+    let_in(&mut client, &api, &who.account, (&by, remote.ip()), next).await
 }
 
 /// Whether the code is right; it is used up then, at every node.
@@ -281,7 +286,7 @@ pub(super) async fn let_in(
 ) -> Result<Response, Refusal> {
     let remote = remote.to_string();
     let transaction = client.transaction().await?;
-    let whole = session::open(transaction.client(), account.account, true, &remote).await?;
+    let whole = session::open(transaction.client(), account.account, true, by, &remote).await?;
     let subject = account.name.clone();
     let detail = json!({ "by": by });
     let deed = Deed { action: "session.begin", subject, tenant: None, why: "", detail };

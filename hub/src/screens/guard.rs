@@ -19,6 +19,8 @@ use crate::tongue::{Text, Tongue};
 pub(super) const COOKIE: &str = "__Host-weir";
 pub(super) const HALF: &str = "__Host-weir-half";
 pub(super) const ASKED: &str = "__Host-weir-asked";
+/// Of who was sent to a provider of identities; it goes along when the provider sends them back, which is what `Lax` is for.
+pub(super) const SENT: &str = "__Host-weir-sent";
 
 /// A cookie's value.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -16,6 +16,7 @@ mod own;
 mod page;
 mod passkeys;
 mod policies;
+mod provider;
 mod review;
 #[cfg(test)]
 mod texts;
@@ -29,6 +30,7 @@ use axum::response::Redirect;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::account::Right;
+use crate::account::oidc::provider::BACK;
 use crate::http::Api;
 
 /// In whose name boxes are asked from the screens, as `request_log` has it.
@@ -65,6 +67,8 @@ fn screens() -> Vec<Screen> {
         act("/ops/me/passkeys", Own, post(passkeys::add)),
         act("/ops/me/passkeys/options", Own, post(passkeys::asked_to_be_made)),
         act("/ops/me/passkeys/remove", Own, post(passkeys::remove)),
+        act("/ops/me/oidc", Own, post(provider::begin_link)),
+        act("/ops/me/oidc/unlink", Own, post(provider::unlink)),
         act("/ops/leave", Own, post(entrance::leave)),
         see("/ops/review", Review, get(review::queue)),
         see("/ops/review/live", Review, get(review::live)),
@@ -135,6 +139,8 @@ pub(crate) fn router(api: &Api) -> Router<Api> {
         .route("/ops/login/code/passkey/options", post(passkeys::asked_as_second))
         .route("/ops/login/passkey", post(passkeys::alone))
         .route("/ops/login/passkey/options", post(passkeys::asked_alone))
+        .route("/ops/login/oidc", get(provider::leave_for))
+        .route(BACK, get(provider::back))
         .route("/ops/welcome", get(entrance::welcome).post(entrance::accept))
         .layer(DefaultBodyLimit::max(ENTRANCE_BYTES))
         .route("/ops/{*rest}", get(async || page::Refusal::missing("there is no such screen")))

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::page::{Frame, Refusal, html};
 use super::words::moment;
+use crate::account::oidc::{self, Link, Provider};
 use crate::account::passkey::{self, Passkey};
 use crate::account::session::Who;
 use crate::account::{Right, Role};
@@ -69,6 +70,10 @@ struct Me<'a> {
     exposure: Exposure,
     sessions: Vec<Session>,
     passkeys: Vec<Passkey>,
+    /// What the provider of identities is called and its name, where there is one.
+    provider: Option<&'a str>,
+    issuer: Option<&'a str>,
+    links: Vec<Link>,
     roles: [Role; 6],
     rights: [Right; 16],
 }
@@ -76,6 +81,11 @@ struct Me<'a> {
 impl Me<'_> {
     fn may(&self, role: &Role, right: &Right) -> bool {
         role.may(*right)
+    }
+
+    /// Whether it is linked at the provider that there is now.
+    fn is_linked(&self) -> bool {
+        self.links.iter().any(|link| Some(link.issuer.as_str()) == self.issuer)
     }
 
     fn is_chosen(&self, tongue: &Tongue) -> bool {
@@ -106,6 +116,9 @@ pub(super) async fn show(
         frame: Frame::new(&who, "/ops/me", "My account").with_done(done.done.as_deref()),
         exposure: Exposure::of(&client, &who).await?,
         passkeys: passkey::list(&client, who.account.account).await?,
+        provider: api.provider_label(),
+        issuer: api.provider().map(Provider::issuer),
+        links: oidc::list(&client, who.account.account).await?,
         who: &who,
         sessions,
         roles: Role::ALL,

@@ -124,7 +124,7 @@ pub(super) async fn alone(
     };
     let attempt = match attempt {
         Err(Error::Refused(wrong)) => {
-            return refused(tongue, StatusCode::TOO_MANY_REQUESTS, next, "", &wrong);
+            return refused((&api, tongue), StatusCode::TOO_MANY_REQUESTS, next, "", &wrong);
         }
         other => other?,
     };
@@ -141,7 +141,7 @@ pub(super) async fn alone(
             tracing::info!(wrong, "a passkey was refused");
             let account = key.map(|(account, _)| account);
             note_refused(&api, account, Step::Passkey, &remote.ip().to_string()).await?;
-            refused(tongue, StatusCode::UNAUTHORIZED, next, "", NOT_ACCEPTED)
+            refused((&api, tongue), StatusCode::UNAUTHORIZED, next, "", NOT_ACCEPTED)
         }
     }
 }
@@ -182,7 +182,8 @@ pub(super) async fn second(
     }
     attempt.succeed(&client).await?;
     session::close(&client, cookie(&headers, HALF).unwrap_or_default()).await?;
-    let_in(&mut client, &api, &who.account, ("password and passkey", remote.ip()), next).await
+    let by = format!("{} and passkey", who.means);
+    let_in(&mut client, &api, &who.account, (&by, remote.ip()), next).await
 }
 
 async fn key_of(client: &Client, said: &Said) -> Result<Option<(Uuid, Known)>, Error> {
@@ -248,7 +249,12 @@ async fn proved(
 }
 
 /// The password of who is in, once more: a browser left open is not enough to change how one gets in.
-async fn asked_again(api: &Api, who: &Who, given: String, remote: IpAddr) -> Result<(), Refusal> {
+pub(super) async fn asked_again(
+    api: &Api,
+    who: &Who,
+    given: String,
+    remote: IpAddr,
+) -> Result<(), Refusal> {
     let client = api.pool().take().await?;
     let attempt = match Attempt::begin(&client, &who.account.name, remote).await {
         Err(Error::Refused(wrong)) => {

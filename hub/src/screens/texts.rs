@@ -60,6 +60,10 @@ const UNSEEN: &[&str] = &[
     "'s tenant",
     "a listed hash",
     "a passkey of nobody",
+    "somebody sent",
+    "the provider of identities lets nobody in",
+    "no account is linked to this person",
+    "a subject has 1 to 255",
     "items are not given to anybody",
     "weir turns",
     // Steps, as the audit journal has them.
@@ -80,7 +84,7 @@ const UNSEEN: &[&str] = &[
 ];
 
 /// What is in English for all so far, part of a path each: the screens of policies and roll-outs, what stands beside an item, passkeys.
-const LATER: [&str; 11] = [
+const LATER: [&str; 16] = [
     "templates/policies.html",
     "templates/policy.html",
     "templates/rollouts.html",
@@ -91,6 +95,12 @@ const LATER: [&str; 11] = [
     "screens/passkeys.rs",
     "account/passkey/",
     "account/seal.rs",
+    // Of a provider of identities: what the log and the command line say.
+    "oidc/about.rs",
+    "oidc/keys.rs",
+    "oidc/provider.rs",
+    "oidc/settings.rs",
+    "oidc/token.rs",
     "ops/passkey.js",
 ];
 
