@@ -189,6 +189,32 @@ fn what_waits_for_a_second_person_is_told_by_names() {
 }
 
 #[test]
+fn the_navigation_leads_nowhere_that_one_may_not_go() {
+    let hub = Hub::start();
+    hub.run(&["tenant", "add", "film"]);
+    for (name, role, tenants) in [
+        ("ann", "admin", &[][..]),
+        ("eve", "admin", &["film"]),
+        ("ben", "senior_moderator", &["film"]),
+        ("zoe", "analyst", &["film"]),
+    ] {
+        let who = Person::new(&hub, name, role, tenants).visit(&hub);
+        let page = who.see("/ops/me");
+        let (nav, _) = page.body.split_once("</nav>").unwrap();
+        let links: Vec<&str> = nav
+            .split("<a href=\"/ops/")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('"')?.0))
+            .collect();
+        assert!(links.contains(&"policies"), "{name}: {links:?}");
+        assert_eq!(links.contains(&"rollouts"), tenants.is_empty(), "{name}: {links:?}");
+        for link in links {
+            assert_eq!(who.see(&format!("/ops/{link}")).status, 200, "{name}: {link}");
+        }
+    }
+}
+
+#[test]
 fn boxes_of_other_tenants_are_not_there_for_who_sees_some() {
     let hub = Hub::start();
     for tenant in ["campus", "film"] {

@@ -89,3 +89,50 @@ fn who_switches_single_keys_off_sees_none() {
     assert_eq!(shown(&page), (false, true));
     assert!(page.body.contains("data-key=\"n\""), "the list of what can be done is made of these");
 }
+
+#[test]
+fn policies_and_roll_outs_are_in_the_language_and_errors_of_the_file_in_english() {
+    let hub = Hub::start();
+    let ann = Person::new(&hub, "ann", "admin", &[]).visit(&hub);
+    let id = "00000000-0000-0000-0000-000000000005";
+    hub.query(&format!(
+        "INSERT INTO rollouts (rollout, kind, name, version, content, note) VALUES ('{id}', 'policy', 'starter', 5, '', 'x');
+         INSERT INTO rollout_stages (rollout, stage, lane, go_bytes, go_signature, back_bytes, back_signature) VALUES ('{id}', 1, 'fleet', '', '', '', '')"
+    ));
+    let one = format!("/ops/rollouts/{id}");
+    for (code, pages) in [
+        (
+            "fr",
+            [
+                ("/ops/policies", "<h2 id=\"policies\" class=\"padded\">Politiques publiées</h2>"),
+                ("/ops/policies/edit", "<button name=\"what\" value=\"check\">Vérifier</button>"),
+                ("/ops/rollouts", "<td>ouvert</td><td>0 sur 1</td>"),
+                (&one, ">1. parc : en attente</h2>"),
+            ],
+        ),
+        (
+            "am",
+            [
+                ("/ops/policies", "<h2 id=\"policies\" class=\"padded\">የተለቀቁ መመሪያዎች</h2>"),
+                ("/ops/policies/edit", "<button name=\"what\" value=\"check\">አረጋግጥ</button>"),
+                ("/ops/rollouts", "<td>ክፍት</td><td>ከ1 0</td>"),
+                (&one, ">1. የሳጥኖች ስብስብ፦ በመጠበቅ ላይ</h2>"),
+            ],
+        ),
+    ] {
+        for (path, text) in pages {
+            let page = hub.see_with(path, &[("cookie", &ann.cookie), ("accept-language", code)]);
+            assert!(page.status == 200 && lang(&page) == code, "{path}: {page:?}");
+            assert!(page.body.contains(text), "{path}: {page:?}");
+        }
+    }
+    ann.send("/ops/me", &[("what", "reading"), ("language", "fr"), ("keys", "on")]);
+    let wrong = ann.send("/ops/policies/edit", &[("text", "name = 7"), ("what", "check")]);
+    assert!(
+        wrong.body.contains("Elle ne peut pas être lue")
+            && wrong.body.contains("<span lang=\"en\">"),
+        "{wrong:?}"
+    );
+    let script = hub.see_with("/ops/login", &[("accept-language", "fr")]);
+    assert!(script.body.contains("data-failed=\"Cela n’a pas marché"), "{script:?}");
+}

@@ -9,7 +9,7 @@ async function asked(form) {
   const answer = await fetch(form.dataset.passkey, { method: "POST", body: new URLSearchParams(new FormData(form)) });
   if (answer.ok && !answer.redirected) return answer.json();
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  throw new Error(page.getElementById("why")?.textContent ?? "That did not work: load the page again.");
+  throw new Error(page.getElementById("why")?.textContent ?? form.querySelector(".wrong").dataset.failed);
 }
 
 async function say(form) {
@@ -47,7 +47,7 @@ if (window.PublicKeyCredential) {
       say(form).catch((error) => {
         // Browsers tell in their own words, and rightly not much, when somebody closes their window.
         const closed = error instanceof DOMException;
-        wrong.textContent = closed ? "No passkey was used: it took too long, was not allowed, or is known here already." : error.message;
+        wrong.textContent = closed ? wrong.dataset.closed : error.message;
         wrong.hidden = false;
       });
     });

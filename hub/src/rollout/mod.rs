@@ -47,6 +47,15 @@ impl State {
         }
     }
 
+    /// As people read it.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Done => "finished",
+            Self::Back => "taken back",
+            other => other.as_str(),
+        }
+    }
+
     fn read(word: &str) -> Self {
         match word {
             "paused" => Self::Paused,

@@ -25,6 +25,9 @@ pub(super) const PLACES: [(&str, &str, Right); 11] = [
     ("/ops/accounts", "Accounts", Right::Accounts),
 ];
 
+/// Of these, what an account that is for some tenants only is refused.
+const WHOLE: [&str; 1] = ["/ops/rollouts"];
+
 /// What stands around each screen.
 pub(super) struct Frame {
     pub title: String,
@@ -50,7 +53,9 @@ impl Frame {
     /// For somebody who is in.
     pub fn new(who: &Who, here: &str, title: impl Into<Text>) -> Self {
         let tongue = who.tongue;
-        let places = PLACES.iter().filter(|(.., right)| who.may(*right));
+        let whole = who.account.tenants.is_none();
+        let open = |path: &&str| whole || !WHOLE.contains(path);
+        let places = PLACES.iter().filter(|(path, _, right)| open(path) && who.may(*right));
         let place = |(path, name, _): &(&'static str, &'static str, Right)| {
             (*path, tongue.t(name).to_string(), here == *path)
         };

@@ -34,6 +34,9 @@ use crate::tongue::Tongue;
 const NOT_ACCEPTED: &str =
     "That passkey was not accepted. Use your password and a code, or another passkey.";
 
+/// The same of one that was to be added.
+const NOT_ADDED: &str = "this passkey cannot be added: it was not asked for, came too late, or is of a kind that is not taken; the log says which";
+
 /// What a passkey says when it is used.
 #[derive(Deserialize)]
 pub(super) struct Said {
@@ -326,7 +329,7 @@ pub(super) async fn add(
     let place = place(&headers)?;
     let refuse = |wrong: Wrong| {
         tracing::info!(wrong, account = who.account.name, "a new passkey was refused");
-        Refusal::bad(format!("this passkey cannot be added: {wrong}"))
+        Refusal::bad(NOT_ADDED)
     };
     let browser = ceremony::Client::read(&adding.client_data).map_err(refuse)?;
     let mut client = api.pool().take().await?;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::compare::{Line, compare};
 use super::list::visible;
 use super::replay::{Replayed, replay};
+use super::{released, shipped};
 use crate::account::Right;
 use crate::account::session::Who;
 use crate::audit::{self, Deed};
@@ -27,6 +28,7 @@ use crate::screens::accounts::unlimited;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::short;
 use crate::tenant;
+use crate::tongue::{Text, Tongue};
 
 /// Most bytes of a policy: boxes try out no longer ones.
 const MOST: usize = sync::request::MOST_POLICY_BYTES;
@@ -67,6 +69,7 @@ pub(in crate::screens) struct Written {
 struct Checked {
     /// `name@version`, where it reads.
     id: Option<String>,
+    /// What is wrong with the file: in English for all, as logs and the command line say it.
     problems: Vec<Problem>,
     cases: Vec<Verdict>,
     /// Rules, required detectors, and reasons that it may give.
@@ -132,17 +135,15 @@ async fn page(
     let client = api.pool().take().await?;
     let tenants = who.account.tenants.as_deref();
     let releases = known::in_force(&client, ReleaseKind::Policy, tenants).await?;
-    let released = releases.iter().map(|known| {
-        let shown = format!("{} {}, released to {}", known.name, known.version, known.lane);
-        (format!("release/{}", known.key()), shown)
-    });
+    let told = |text: Text| text.within(who.tongue).to_string();
+    let releases =
+        releases.iter().map(|known| (format!("release/{}", known.key()), told(released(known))));
     let profiles = domain::Profile::names().into_iter();
-    let shipped =
-        profiles.map(|name| (format!("profile/{name}"), format!("{name}, as Weir brings it")));
+    let profiles = profiles.map(|name| (format!("profile/{name}"), told(shipped(name))));
     let tenants = tenant::list(&client).await?.into_iter().map(|one| one.tenant);
     Ok(Editor {
         frame: Frame::new(who, "/ops/policies", "Write a policy"),
-        others: released.chain(shipped).collect(),
+        others: releases.chain(profiles).collect(),
         tenants: tenants.filter(|tenant| who.sees(tenant)).collect(),
         change: who.may(Right::PoliciesChange),
         written,
@@ -157,11 +158,11 @@ pub(in crate::screens) async fn check(
     Form(mut written): Form<Written>,
 ) -> Result<Response, Refusal> {
     written.text = lines(&written.text)?;
-    let mut checked = checked(&written.text).await?;
+    let mut checked = checked(&written.text, who.tongue).await?;
     if !written.with.is_empty() {
         let (with, before) = other(&*api.pool().take().await?, &who, &written.with).await?;
         checked.changes = compare(&before, &written.text);
-        checked.with = with;
+        checked.with = with.within(who.tongue).to_string();
     }
     if written.what == "try" && checked.problems.is_empty() {
         // Cases are ours alone: boxes try out the policy.
@@ -176,7 +177,9 @@ fn lines(text: &str) -> Result<String, Refusal> {
     let text = text.replace("\r\n", "\n");
     match text.len() <= MOST {
         true => Ok(text),
-        false => Err(Refusal::bad(format!("a policy has at most {} KiB", MOST >> 10))),
+        false => Err(Refusal::bad(
+            Text::from("a policy has at most {most} KiB").with("most", MOST >> 10),
+        )),
     }
 }
 
@@ -189,7 +192,7 @@ fn bare(text: &str) -> String {
     }
 }
 
-async fn checked(text: &str) -> Result<Checked, Refusal> {
+async fn checked(text: &str, tongue: Tongue) -> Result<Checked, Refusal> {
     let owned = text.to_owned();
     // Conditions are compiled and cases judged: not where calls wait, and not on all cores.
     let turn = CHECKS.acquire().await;
@@ -215,13 +218,14 @@ async fn checked(text: &str) -> Result<Checked, Refusal> {
     match tried {
         Ok(Tried { policy, verdicts }) => {
             let said = |list: &[&str]| match list {
-                [] => "none".to_owned(),
+                [] => tongue.t("none").to_string(),
                 list => list.join(", "),
             };
             let required: Vec<&str> = policy.required().iter().map(String::as_str).collect();
             let reasons = policy.reasons();
-            checked.rules =
-                format!("Required detectors: {}. Reasons: {}.", said(&required), said(&reasons));
+            let rules = tongue.t("Required detectors: {required}. Reasons: {reasons}.");
+            let rules = rules.with("required", said(&required)).with("reasons", said(&reasons));
+            checked.rules = rules.to_string();
             checked.id = Some(policy.id());
             checked.cases = verdicts;
         }
@@ -231,7 +235,7 @@ async fn checked(text: &str) -> Result<Checked, Refusal> {
 }
 
 /// What a policy is compared with: as people read it, and its text.
-async fn other(client: &Client, who: &Who, with: &str) -> Result<(String, String), Refusal> {
+async fn other(client: &Client, who: &Who, with: &str) -> Result<(Text, String), Refusal> {
     let missing = || Refusal::missing("there is no such policy");
     match with.split_once('/') {
         Some(("release", key)) => {
@@ -239,12 +243,11 @@ async fn other(client: &Client, who: &Who, with: &str) -> Result<(String, String
             if !visible(who, &known.lane) {
                 return Err(missing());
             }
-            let shown = format!("{} {}, released to {}", known.name, known.version, known.lane);
-            Ok((shown, known.text))
+            Ok((released(&known), known.text))
         }
         Some(("profile", name)) => {
             let text = domain::Profile::embedded_text(name).ok_or_else(missing)?;
-            Ok((format!("{name}, as Weir brings it"), text.to_owned()))
+            Ok((shipped(name), text.to_owned()))
         }
         _ => Err(missing()),
     }
@@ -262,7 +265,8 @@ pub(in crate::screens) async fn save(
         return Err(Refusal::bad("there is nothing to keep"));
     }
     if note.chars().count() > NOTE {
-        return Err(Refusal::bad(format!("a note has at most {NOTE} characters")));
+        let what = Text::from("a note has at most {most} characters");
+        return Err(Refusal::bad(what.with("most", NOTE)));
     }
     let name = toml::from_str::<toml::Table>(&text).ok();
     let name = name.as_ref().and_then(|table| table.get("name")?.as_str());

@@ -14,6 +14,7 @@ use crate::http::Api;
 use crate::requests::Question;
 use crate::screens::BY_SCREEN;
 use crate::screens::page::Refusal;
+use crate::tongue::Text;
 
 /// Boxes that are asked at a time: a node asks sixteen things at once, and pictures want some of them.
 const BOXES: i64 = 8;
@@ -84,13 +85,13 @@ pub(super) async fn replay(
     if !who.sees(tenant) {
         return Err(Refusal::missing("there is no such tenant"));
     }
-    let name: TenantId =
-        tenant.parse().map_err(|error| Refusal::bad(format!("tenant: {error}")))?;
+    let name: TenantId = tenant.parse().map_err(|_| Refusal::missing("there is no such tenant"))?;
     let days = days.trim().parse().ok().filter(|days| DAYS.contains(days));
     let days = days.ok_or_else(|| Refusal::bad("days: 1 to 90"))?;
     if policy.len() > MOST_POLICY_BYTES {
         let most = MOST_POLICY_BYTES >> 10;
-        return Err(Refusal::bad(format!("boxes try out policies of at most {most} KiB")));
+        let what = Text::from("boxes try out policies of at most {most} KiB");
+        return Err(Refusal::bad(what.with("most", most)));
     }
     let desk = api.asks().ok_or_else(|| Refusal::bad("this hub asks no boxes"))?;
     let client = api.pool().take().await?;

@@ -19,11 +19,12 @@ use crate::directives::Receipt;
 use crate::http::Api;
 use crate::reason;
 use crate::rollout::health::{self, Counts};
-use crate::rollout::{self, Act, Rollout, State as Far};
+use crate::rollout::{self, Act, Given, Rollout, State as Far};
 use crate::screens::accounts::unlimited;
 use crate::screens::own::Done;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::moment;
+use crate::tongue::{Text, Tongue};
 
 /// Stages whose decisions are counted: those that were given last.
 const COUNTED: usize = 4;
@@ -61,6 +62,24 @@ impl Stage {
             (Some(_), Some(_)) => "taken back",
         }
     }
+
+    /// Who gave it, and who gave the way back.
+    fn given(&self, go: &Given, frame: &Frame) -> Text {
+        let text = frame.t(match (&self.stage.back, self.stage.withdraws) {
+            (None, _) => "Given by {who}, {when}",
+            (Some(_), true) => "Given by {who}, {when}; withdrawn by {other}, {then}",
+            (Some(_), false) => "Given by {who}, {when}; taken back by {other}, {then}",
+        });
+        let text = text.with("who", &go.by).with("when", moment(&go.at));
+        match &self.stage.back {
+            Some(back) => text.with("other", &back.by).with("then", moment(&back.at)),
+            None => text,
+        }
+    }
+
+    fn is_fleet(&self) -> bool {
+        self.stage.to == Address::Fleet
+    }
 }
 
 #[derive(Template)]
@@ -71,10 +90,12 @@ struct One {
     stages: Vec<Stage>,
     changes: Vec<Line>,
     /// What stands at the widest stage's address before it.
-    before: String,
+    before: Text,
     change: bool,
     /// Whether all stages were given and narrow ones may follow.
     finish: bool,
+    /// Whether the way back leaves what stands behind it in force.
+    withdraws: bool,
     over: bool,
     paused: bool,
 }
@@ -94,20 +115,18 @@ pub(in crate::screens) async fn show(
     let mut shown = Vec::new();
     for (n, stage) in stages.into_iter().enumerate() {
         let counted = n < given && n + COUNTED >= given;
-        shown.push(one(&client, &rollout, stage, n == given, counted).await?);
+        shown.push(one(&client, &rollout, stage, (n == given, counted, who.tongue)).await?);
     }
     let (before, text) = before(&client, &rollout, shown.last()).await?;
+    let title = Text::from("Roll-out of {name} {version}");
+    let title = title.with("name", &rollout.name).with("version", rollout.version);
     html(&One {
-        frame: Frame::new(
-            &who,
-            "/ops/rollouts",
-            format!("Roll-out of {} {}", rollout.name, rollout.version),
-        )
-        .with_done(done.done.as_deref()),
+        frame: Frame::new(&who, "/ops/rollouts", title).with_done(done.done.as_deref()),
         changes: compare(&text, &rollout.text),
-        before,
+        before: before.within(who.tongue),
         change: who.may(Right::PoliciesChange),
         finish: rollout.state == Far::Open && given == all,
+        withdraws: shown.last().is_some_and(|last| last.stage.withdraws),
         over: matches!(rollout.state, Far::Done | Far::Back),
         paused: rollout.state == Far::Paused,
         stages: shown,
@@ -119,8 +138,7 @@ async fn one(
     client: &Client,
     rollout: &Rollout,
     stage: rollout::Stage,
-    next: bool,
-    counted: bool,
+    (next, counted, tongue): (bool, bool, Tongue),
 ) -> Result<Stage, Refusal> {
     let mut receipts = stage.receipts(client).await?;
     let count = |state: &str| receipts.iter().filter(|one| one.state == state).count();
@@ -134,13 +152,17 @@ async fn one(
         Some(of) => {
             let row = client.query_opt("SELECT name FROM boxes WHERE box = $1", &[&of.0]).await?;
             let name = row.map(|row| row.try_get::<_, String>(0)).transpose()?;
-            format!("box {}", name.unwrap_or_else(|| of.to_string()))
+            tongue.t("box {name}").with("name", name.unwrap_or_else(|| of.to_string()))
         }
-        None => stage.to.to_string().replace('/', " "),
+        None => match &stage.to {
+            Address::Tenant(tenant) => tongue.t("tenant {name}").with("name", tenant),
+            _ => tongue.t("fleet"),
+        },
     };
     let query = "SELECT 1 FROM approvals WHERE settled_at IS NULL AND expires_at > now() AND wanted->>'rollout' = $1 AND (wanted->>'stage')::int = $2";
     let (id, number) = (rollout.rollout.to_string(), i32::from(stage.number));
     let asked = next && client.query_opt(query, &[&id, &number]).await?.is_some();
+    let shown = shown.to_string();
     Ok(Stage { stage, shown, receipts, applied, refused, around, next, asked })
 }
 
@@ -149,23 +171,25 @@ async fn before(
     client: &Client,
     rollout: &Rollout,
     last: Option<&Stage>,
-) -> Result<(String, String), Refusal> {
-    let Some(last) = last else { return Ok(Default::default()) };
+) -> Result<(Text, String), Refusal> {
+    let nothing = Text::from("nothing that the hub knows of");
+    let Some(last) = last else { return Ok((nothing, String::new())) };
     let query = "SELECT version, content FROM releases WHERE kind = $1 AND name = $2 AND lane = $3 AND version < $4 ORDER BY version DESC LIMIT 1";
     let lane = last.stage.to.to_string();
     let row =
         client.query_opt(query, &[&rollout.kind, &rollout.name, &lane, &rollout.version]).await?;
     if let Some(row) = row {
         let version: i64 = row.try_get(0)?;
-        return Ok((format!("version {version}, released to {lane}"), row.try_get(1)?));
+        let shown = Text::from("version {version}, released to {lane}");
+        return Ok((shown.with("version", version).with("lane", lane), row.try_get(1)?));
     }
     let shipped = match rollout.kind.as_str() {
         "policy" => domain::Profile::embedded_text(&rollout.name),
         _ => None,
     };
     Ok(match shipped {
-        Some(text) => (format!("{}, as Weir brings it", rollout.name), text.to_owned()),
-        None => ("nothing that the hub knows of".into(), String::new()),
+        Some(text) => (super::shipped(&rollout.name), text.to_owned()),
+        None => (nothing, String::new()),
     })
 }
 
@@ -217,7 +241,7 @@ pub(in crate::screens) async fn act(
             act.finish(within, id).await?;
             "ordered"
         }
-        other => return Err(Refusal::bad(format!("`{other}` is nothing that can be done to it"))),
+        _ => return Err(Refusal::bad("that is nothing that can be done to a roll-out")),
     };
     transaction.commit().await?;
     Ok(Redirect::to(&format!("/ops/rollouts/{id}?done={done}")).into_response())

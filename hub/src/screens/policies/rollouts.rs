@@ -17,6 +17,7 @@ use crate::screens::accounts::unlimited;
 use crate::screens::own::Done;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::moment;
+use crate::tongue::Text;
 
 /// Roll-outs that are shown.
 const PAGE: i64 = 50;
@@ -75,9 +76,9 @@ pub(in crate::screens) async fn take(
         return Err(Refusal::bad("say what it is for, in 3 to 500 characters"));
     }
     let file: File = serde_json::from_str(brought.file.trim()).map_err(|error| {
-        Refusal::bad(format!(
-            "this is no file of `weir-hub rollout sign`: {error}; paste all of it"
-        ))
+        let what =
+            Text::from("this is no file of `weir-hub rollout sign`: {error}; paste all of it");
+        Refusal::bad(what.with("error", error))
     })?;
     let key = release_key(&api)?;
     let mut client = api.pool().take().await?;
