@@ -88,6 +88,9 @@ const UNSEEN: &[&str] = &[
     "by another hub key",
     "for another account, or",
     "no key to seal with",
+    // Labels of keys.
+    "weir seal",
+    "weir totp",
     // Of calls that no form of ours makes.
     "no cookie",
     "no QR code",
