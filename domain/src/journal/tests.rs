@@ -159,7 +159,6 @@ fn one_of_each() -> Vec<Body> {
     vec![
         Body::EpochBegan(EpochBegan { cause: EpochCause::Fresh, previous: vec![(Epoch(1), head)] }),
         Body::Accepted(accepted.clone()),
-        Body::AcceptedIn(AcceptedIn { accepted, language: code("sw-KE") }),
         Body::Fetched(Fetched { index: 1, media }),
         decided(),
         Body::JobNote(JobNote {
@@ -204,6 +203,7 @@ fn one_of_each() -> Vec<Body> {
         model_changed(),
         Body::Carried(Carried { record: vec![1, 2, 3] }),
         hashed(),
+        Body::AcceptedIn(AcceptedIn { accepted, language: code("sw-KE") }),
     ]
 }
 
@@ -215,7 +215,25 @@ fn every_body_reads_back_and_has_a_kind_of_its_own() {
         let record = record(body);
         assert_eq!(Record::decode(&record.encode().unwrap()).unwrap(), record);
     }
-    assert_eq!(kinds, (1..=19).collect::<Vec<u16>>(), "numbers are never moved");
+    assert_eq!(kinds, (1..=19).chain([22]).collect::<Vec<u16>>(), "numbers are never moved");
+}
+
+/// It came after the layout of the others was frozen: what was there before, and the tag behind it.
+#[test]
+fn a_submission_in_a_language_has_the_bytes_of_one_without_and_the_tag_behind_them() {
+    let all = one_of_each();
+    let told = |kind: u16| {
+        let body = all.iter().find(|body| body.kind() == kind).unwrap().clone();
+        record(body).encode().unwrap()
+    };
+    let (without, with) = (told(2), told(22));
+    let behind = with.strip_suffix(b"\x05sw-KE").unwrap();
+    // Tenant, surface, author, priority, media and text, by hand as above.
+    let accepted =
+        [&b"\x01t\x04post\x01\x01\x03\x01\x01"[..], &Sha256::of(b"a").0, &[1, 1]].concat();
+    let place = |bytes: &[u8]| bytes.windows(accepted.len()).position(|part| part == accepted);
+    let (first, second) = (place(&without).unwrap(), place(behind).unwrap());
+    assert_eq!(without[first..], behind[second..]);
 }
 
 /// The hash over one of each: any change of layout shows, whichever body it is in. A new schema adds a line, and keeps this.
