@@ -200,7 +200,7 @@ fn the_navigation_leads_nowhere_that_one_may_not_go() {
     ] {
         let who = Person::new(&hub, name, role, tenants).visit(&hub);
         let page = who.see("/ops/me");
-        let (nav, _) = page.body.split_once("</nav>").unwrap();
+        let nav = page.body.split("</nav>").next().unwrap_or_default();
         let links: Vec<&str> = nav
             .split("<a href=\"/ops/")
             .skip(1)
