@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use domain::journal::{
-    Accepted, AcceptedIn, Body, BoxId, Decided, Directed, Epoch, Hashed, Lane, Record, Side,
-    Subject,
+    Accepted, AcceptedIn, Body, BoxId, Decided, Directed, Epoch, FlagSet, Hashed, Lane, Record,
+    Side, Subject,
 };
 use domain::{Action, MediaKind, Severity, Status};
 use sync::batch::Row;
 use uuid::Uuid;
 
 use crate::copy::Copy;
+use crate::models;
 use crate::pdq::Pdq;
 use crate::review::Intake;
 
@@ -46,6 +47,10 @@ pub(crate) struct Projection {
     pub again: (Vec<Uuid>, Vec<Uuid>),
     /// What it means for the queue of reviews.
     pub intake: Intake,
+    /// What boxes say of their models, in order: box, its clock, what.
+    pub models: Vec<(Uuid, i64, models::Said)>,
+    /// The same of flags.
+    pub flags: Vec<(Uuid, i64, FlagSet)>,
 }
 
 /// A directive that a box took.
@@ -82,6 +87,8 @@ impl Projection {
             receipts: Vec::new(),
             again: Default::default(),
             intake: Intake::default(),
+            models: Vec::new(),
+            flags: Vec::new(),
         }
     }
 
@@ -145,6 +152,14 @@ impl Projection {
                 // The hub has it among its directives: nothing more is kept of it.
                 return self.receipts.push(Taken { of, at, directed, copy });
             }
+            (Body::ModelChanged(changed), _) => {
+                self.models.push((of, record.at.0, models::Said::Changed(changed.clone())));
+            }
+            (Body::Acted(acted), _) => {
+                let outcome = models::Outcome::read(acted).map(models::Said::Bundle);
+                self.models.extend(outcome.map(|said| (of, record.at.0, said)));
+            }
+            (Body::FlagSet(flag), _) => self.flags.push((of, record.at.0, flag.clone())),
             (Body::Erased(erased), _) => {
                 if let Subject::Author(author) = record.subject {
                     let tenant = erased.tenant.as_str().to_owned();

@@ -114,7 +114,7 @@ fn a_state_is_good_once_for_ten_minutes_in_one_browser() {
     let made_up = "/ops/login/oidc/back?state=1234&code=5678";
     assert!(!lets_on(&hub.see(made_up, "__Host-weir-sent=1234")), "made up");
     assert_eq!(hub.see("/ops/login/oidc/back?language=fr", "").location, "/ops/login");
-    assert_eq!(hub.see(&format!("{back}&state=1"), &cookie).status, 400, "said twice");
+    assert_eq!(hub.see(&format!("{back}&state=1"), &cookie).status, 422, "said twice");
 
     // What the database has opens nothing: hashes alone, and neither nonce nor verifier.
     let (cookie, way) = out(&hub);

@@ -409,3 +409,24 @@ fn an_audit_entry_that_was_changed_taken_out_or_put_in_is_told() {
     assert_eq!(ben.see(&link).status, 403);
     assert_eq!(ann.see(&link.replace("format=csv", "format=json")).status, 403);
 }
+
+#[test]
+fn what_does_not_read_is_refused_on_a_page_in_the_language_of_its_reader() {
+    let hub = Hub::start();
+    let ann = Person::new(&hub, "ann", "admin", &[]).visit(&hub);
+    hub.query("UPDATE accounts SET language = 'fr' WHERE name = 'ann'");
+    let twice = [("name", "a"), ("name", "b"), ("to", "fleet"), ("what", "on"), ("why", "a test")];
+    let nobody = Uuid::from_u128(7);
+    for (page, status) in [
+        (ann.send("/ops/flags", &twice), 422),
+        (ann.send("/ops/flags", &[("name", "a")]), 422),
+        (ann.see("/ops/verdicts?status=held&status=failed"), 422),
+        (ann.see("/ops/fleet/nobody"), 404),
+        (ann.see(&format!("/ops/verdicts/{nobody}/x")), 404),
+    ] {
+        assert_eq!(page.status, status, "{page:?}");
+        assert!(page.body.starts_with("<!doctype html>"), "{page:?}");
+        assert!(page.body.contains("lang=\"fr\""), "{page:?}");
+    }
+    assert_eq!(hub.query("SELECT count(*)::text FROM directives"), ["0"]);
+}

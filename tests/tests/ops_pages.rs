@@ -49,9 +49,17 @@ fn fill(hub: &Hub) {
          INSERT INTO rollout_stages VALUES ('{ROLLOUT}', 1, 'box/{BOX}', '', '', '', '', 1, 1, now() - interval '2 hours', '{quoted}');
          INSERT INTO directives (epoch, lane, seq, kind, ordered_by, bytes, signatures) VALUES (1, 'box/{BOX}', 1, 'release', 'ops', '', '{{}}'), (1, 'fleet', 1, 'release', 'ops', '', '{{}}'), (1, 'tenant/campus', 2, 'release', 'ops', '', '{{}}');
          INSERT INTO directive_receipts (box, epoch, lane, seq, refused, at, received_at) VALUES ('{BOX}', 1, 'box/{BOX}', 1, 'unusable', 0, now());
+         INSERT INTO blobs (sha256, bytes, name) VALUES (decode(repeat('cd', 32), 'hex'), 123456789, '{quoted}');
+         INSERT INTO box_models (box, model, stage, cause, seen, refused, errors, control_seen, control_refused, at) VALUES
+             ('{BOX}', 'nsfw@7', 'retired', 'drift', 120, 31, 0, 2400, 140, 1790000000000), ('{BOX}', 'nsfw@6', 'active', 'superseded', 0, 0, 0, 0, 0, 1790000000000);
+         INSERT INTO box_bundles (box, bundle, installed, what, at) VALUES ('{BOX}', repeat('cd', 8), false, 'no_room', 1790000000000);
+         INSERT INTO box_flags (box, flag, is_on, at) VALUES ('{BOX}', 'movies', true, 1790000000000), ('{BOX}', 'tenant/campus:night', false, 1790000000000);
          INSERT INTO review_comments VALUES ('{BOX}', '{ITEM}', gen_random_uuid(), gen_random_uuid(), '{quoted}', now(), '{quoted}');",
         HOSTILE.replace(['\\', '"'], "").replace('\'', "''")
     ));
+    hub.order("fleet", r#"{"kind":"flag","name":"movies","on":true}"#);
+    hub.order("tenant/campus", r#"{"kind":"flag","name":"movies","on":false}"#);
+    hub.order("fleet", &format!(r#"{{"kind":"bundle","sha256":"{}"}}"#, "cd".repeat(32)));
 }
 
 /// Whether something sticks out to the side.
@@ -147,6 +155,8 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
         ("verdict", &format!("/ops/verdicts/{BOX}/{ITEM}")),
         ("fleet", "/ops/fleet"),
         ("lists", "/ops/lists"),
+        ("models", "/ops/models"),
+        ("flags", "/ops/flags"),
         ("policies", "/ops/policies"),
         ("rollouts", "/ops/rollouts"),
         ("me", "/ops/me"),
@@ -178,6 +188,8 @@ fn every_page_reads_at_every_width_for_everybody_and_runs_nobodys_script() {
     for (name, path) in [
         ("fleet-admin", "/ops/fleet"),
         ("box", &format!("/ops/fleet/{BOX}")),
+        ("models-admin", "/ops/models"),
+        ("flags-admin", "/ops/flags"),
         ("rollouts-admin", "/ops/rollouts"),
         ("rollout", &format!("/ops/rollouts/{ROLLOUT}")),
         ("accounts", "/ops/accounts"),
@@ -243,6 +255,8 @@ fn every_page_reads_in_every_language_on_a_phone() {
         ("verdict", "admin", format!("/ops/verdicts/{BOX}/{ITEM}")),
         ("fleet", "admin", "/ops/fleet".to_owned()),
         ("box", "admin", format!("/ops/fleet/{BOX}")),
+        ("models", "admin", "/ops/models".to_owned()),
+        ("flags", "admin", "/ops/flags".to_owned()),
         ("erasures", "admin", "/ops/erasures".to_owned()),
         ("audit", "admin", "/ops/audit?verify=1".to_owned()),
         ("accounts", "admin", "/ops/accounts".to_owned()),

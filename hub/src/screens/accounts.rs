@@ -2,13 +2,14 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::extract::{Form, Path, Query};
 use super::own::Done;
 use super::page::{Frame, Refusal, html};
 use super::words::moment;

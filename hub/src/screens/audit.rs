@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::journal::Sha256;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+use super::extract::{Form, Query};
 use super::page::{Frame, Refusal, html};
 use super::words::moment;
 use crate::account::session::Who;

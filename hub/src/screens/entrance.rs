@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use qrcode::QrCode;
@@ -13,6 +13,7 @@ use qrcode::render::svg;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::extract::{Form, Query};
 use super::guard::{ASKED, COOKIE, HALF, cookie, from_here, ours, set_cookie};
 use super::page::{Frame, Refusal, html};
 use crate::account::failure::Step;

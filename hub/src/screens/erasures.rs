@@ -2,13 +2,14 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::directive::Address;
 use domain::journal::TenantId;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::extract::{Form, Query};
 use super::own::Done;
 use super::page::{Frame, Refusal, html};
 use super::words::moment;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::directive::{Address, Drain};
 use domain::journal::{BoxId, Code, TenantId};
@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::accounts::unlimited;
+use super::extract::{Form, Path, Query};
 use super::own::Done;
 use super::page::{Frame, Refusal, html};
 use super::words::moment;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::Category;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_postgres::Client;
 
+use super::extract::{Form, Query};
 use super::page::{Frame, Refusal, html};
 use super::words::moment;
 use crate::account::Right;

@@ -8,9 +8,12 @@ mod audit;
 mod door;
 mod entrance;
 mod erasures;
+mod extract;
+mod flags;
 mod fleet;
 mod guard;
 mod lists;
+mod models;
 mod overview;
 mod own;
 mod page;
@@ -95,6 +98,10 @@ fn screens() -> Vec<Screen> {
         see("/ops/fleet/{box}", Fleet, get(fleet::show)),
         act("/ops/fleet/{box}", Operate, post(fleet::change)),
         act("/ops/fleet/{box}/alarms/{alarm}", Operate, post(fleet::resolve)),
+        see("/ops/models", Fleet, get(models::show)),
+        act("/ops/models", Operate, post(models::order)),
+        see("/ops/flags", Fleet, get(flags::show)),
+        act("/ops/flags", Operate, post(flags::set)),
         see("/ops/lists", Lists, get(lists::show)),
         act("/ops/lists", ListsChange, post(lists::change)),
         see("/ops/policies", Policies, get(policies::list)),

@@ -96,8 +96,9 @@ pub(super) async fn show(
     let query = "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM connections c JOIN nodes n USING (node)
             WHERE c.box = b.box AND n.seen_at > now() - interval '10 seconds')),
         count(*) FILTER (WHERE (SELECT max(moved_at) FROM cursors c WHERE c.box = b.box) < now() - interval '1 hour')
-        FROM boxes b WHERE b.state <> 'revoked'";
-    let boxes = client.query_one(query, &[]).await?;
+        FROM boxes b WHERE b.state <> 'revoked'
+            AND ($1::text[] IS NULL OR EXISTS (SELECT 1 FROM box_tenants t WHERE t.box = b.box AND t.tenant = ANY($1)))";
+    let boxes = client.query_one(query, &[&who.account.tenants]).await?;
     html(&Overview {
         frame: Frame::new(&who, "/ops/overview", "Overview"),
         parts: parts(who.tongue, &hours, most),

@@ -2,11 +2,12 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::extract::{Form, Query};
 use super::page::{Frame, Refusal, html};
 use super::words::moment;
 use crate::account::oidc::{self, Link, Provider};

@@ -11,11 +11,13 @@ use crate::account::session::Who;
 use crate::tongue::{Markup, Text, Tongue};
 
 /// Screens of the navigation, in its order.
-pub(super) const PLACES: [(&str, &str, Right); 11] = [
+pub(super) const PLACES: [(&str, &str, Right); 13] = [
     ("/ops/overview", "Overview", Right::Numbers),
     ("/ops/review", "Review", Right::Review),
     ("/ops/verdicts", "Verdicts", Right::Verdicts),
     ("/ops/fleet", "Fleet", Right::Fleet),
+    ("/ops/models", "Models", Right::Fleet),
+    ("/ops/flags", "Flags", Right::Fleet),
     ("/ops/lists", "Hash lists", Right::Lists),
     ("/ops/policies", "Policies", Right::Policies),
     ("/ops/rollouts", "Roll-outs", Right::Policies),

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Extension, Json};
@@ -15,6 +15,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::entrance::{half, let_in, note_refused, refused, second_form};
+use super::extract::Form;
 use super::guard::{ASKED, HALF, cookie, from_here, ours, place, set_cookie};
 use super::page::Refusal;
 use crate::Error;

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::entrance::{Way, let_in, note_refused, refused};
+use super::extract::{Form, Query};
 use super::guard::{COOKIE, HALF, SENT, cookie, from_here, ours, set_cookie};
 use super::page::{Frame, Refusal, html};
 use super::passkeys::asked_again;

@@ -36,6 +36,9 @@ const CODES: &[&str] = &[
     // Roll-outs, their stages, and receipts.
     "open", "paused", "finished", "taken back",
     "waits", "given", "withdrawn", "refused",
+    // Models: stages, and why they came to them.
+    "candidate", "shadow", "canary", "active", "retired",
+    "bundle", "command", "superseded", "drift", "errors",
 ];
 
 /// Sources whose sentences people meet at the screens: all of these, and of the rest those that refuse something.

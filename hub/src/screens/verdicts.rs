@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use domain::Category;
@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::extract::{Path, Query};
 use super::page::{Frame, Refusal, html};
 use super::words::{category, moment, short};
 use crate::account::session::Who;

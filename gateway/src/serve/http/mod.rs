@@ -8,6 +8,7 @@ mod caller;
 mod docs;
 mod events;
 mod evidence;
+mod flags;
 mod gate;
 mod gatekeeper;
 mod hashes;
@@ -51,6 +52,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/text", post(text::post))
         .route("/v1/hashes", post(hashes::add).get(hashes::list))
         .route("/v1/hashes/{id}", delete(hashes::remove))
+        .route("/v1/flags", get(flags::list))
         .route("/v1/reports", post(reports::post).get(reports::list))
         .route("/v1/appeals", post(appeals::post).get(appeals::list))
         .route("/v1/authors/{id}", delete(authors::erase))

@@ -7,6 +7,7 @@ use pipeline::sandbox::Level as Fence;
 use serde::Serialize;
 
 use super::hour::Summary;
+use super::words;
 use crate::serve::replication::View;
 use crate::serve::sensors::{Room, Zone};
 
@@ -15,9 +16,6 @@ const LONG_WAIT: Duration = Duration::from_secs(60);
 
 /// Time without the hub beyond which somebody should look.
 const LONG_AWAY: Duration = Duration::from_secs(600);
-
-/// Share of the disk below which somebody should look.
-const LITTLE_ROOM: f64 = 0.10;
 
 /// Share of the hour's submissions that may fail before somebody should look, and how many it takes to tell.
 const MANY_FAILED: f64 = 0.05;
@@ -204,11 +202,11 @@ fn machine(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
         "Its verdicts say so. It goes back by itself when it has been cooler for a while.",
     );
     if let Some(room) = facts.room.filter(|r| r.total_bytes > 0) {
-        let share = room.free_bytes as f64 / room.total_bytes as f64;
+        let share = 100.0 * room.free_bytes as f64 / room.total_bytes as f64;
         add(
-            share < LITTLE_ROOM && !facts.tight,
+            room.is_little() && !facts.tight,
             "little_room",
-            format!("Only {:.0} % of the disk is free.", share * 100.0),
+            format!("Only {} of the disk is free, {share:.0} %.", words::bytes(room.free_bytes)),
             "Make room on the disk before it is full.",
         );
     }
@@ -237,7 +235,7 @@ fn work(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
     add(
         oldest > LONG_WAIT,
         "slow",
-        format!("The oldest submission has waited {}.", super::words::span(oldest)),
+        format!("The oldest submission has waited {}.", words::span(oldest)),
         "Wait if the load is high. If the queue is short, run the self-test.",
     );
     let tried = facts.hour.decided.iter().sum::<u64>() + facts.hour.given_up;
@@ -295,7 +293,7 @@ fn hub(facts: &Facts<'_>, notices: &mut Vec<Notice>) {
         "hub_away",
         format!(
             "The hub was not reached for {}; {waiting} entries wait on this box, none is lost.",
-            super::words::span(away)
+            words::span(away)
         ),
         "Check the uplink: UDP to the hub's port must be open. The box goes on without it.",
     );

@@ -72,8 +72,9 @@ fn health(html: &mut String, status: &Status) {
         for notice in &status.health.notices {
             let _ = write!(
                 html,
-                "<li class=\"{}\">{} <span class=\"todo\">{}</span></li>",
+                "<li class=\"{}\" data-code=\"{}\">{} <span class=\"todo\">{}</span></li>",
                 class(notice.level),
+                notice.code,
                 Text(&notice.what),
                 Text(notice.todo)
             );

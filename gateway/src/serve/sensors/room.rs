@@ -13,6 +13,16 @@ pub struct Room {
     pub total_bytes: u64,
 }
 
+/// Below this much of a large disk somebody should look: twice the spool that a box has by default.
+const LITTLE_BYTES: u64 = 16 << 30;
+
+impl Room {
+    /// Whether somebody should make room: less than a tenth of the disk is free, and of a large one less than 16 GiB.
+    pub fn is_little(self) -> bool {
+        self.free_bytes < LITTLE_BYTES.min(self.total_bytes.div_ceil(10))
+    }
+}
+
 /// The room of the file system on which `path` lies.
 pub fn room(path: &Path) -> Option<Room> {
     let stat = rustix::fs::statvfs(path).ok()?;
@@ -33,6 +43,13 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
     use super::*;
+
+    #[test]
+    fn a_tenth_is_little_and_of_a_large_disk_16_gib() {
+        let little = |free_bytes, total_bytes| Room { free_bytes, total_bytes }.is_little();
+        assert_eq!((little(9, 100), little(10, 100)), (true, false));
+        assert_eq!((little(15 << 30, 4 << 40), little(16 << 30, 4 << 40)), (true, false));
+    }
 
     #[test]
     fn the_room_of_a_folder_is_known() {

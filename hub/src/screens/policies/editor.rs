@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::directive::ReleaseKind;
@@ -25,6 +25,7 @@ use crate::audit::{self, Deed};
 use crate::http::Api;
 use crate::rollout::known;
 use crate::screens::accounts::unlimited;
+use crate::screens::extract::{Form, Path, Query};
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::short;
 use crate::tenant;

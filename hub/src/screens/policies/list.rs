@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use domain::directive::ReleaseKind;
 use tokio_postgres::Client;
@@ -12,6 +12,7 @@ use crate::account::session::Who;
 use crate::directives::{self, Count};
 use crate::http::Api;
 use crate::rollout::known::{self, Known};
+use crate::screens::extract::Query;
 use crate::screens::own::Done;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::moment;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::directive::Address;
 use serde::Deserialize;
@@ -21,6 +21,7 @@ use crate::reason;
 use crate::rollout::health::{self, Counts};
 use crate::rollout::{self, Act, Given, Rollout, State as Far};
 use crate::screens::accounts::unlimited;
+use crate::screens::extract::{Form, Path, Query};
 use crate::screens::own::Done;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::moment;

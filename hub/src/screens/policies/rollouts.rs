@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use crate::reason;
 use crate::rollout::file::File;
 use crate::rollout::{self, Rollout};
 use crate::screens::accounts::unlimited;
+use crate::screens::extract::{Form, Query};
 use crate::screens::own::Done;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::moment;

@@ -1,7 +1,7 @@
 //! What one does with an item: claim, decide, comment, escalate, hand over.
 
 use axum::Extension;
-use axum::extract::{Form, Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::standing::Level;
 use domain::{Category, Severity};
@@ -17,6 +17,7 @@ use crate::audit::{self, Deed};
 use crate::http::Api;
 use crate::review::decide::{self, Decision, Verb};
 use crate::review::{Item, Tab, claim as claims, queue, undo as undoing};
+use crate::screens::extract::{Form, Path};
 use crate::screens::page::Refusal;
 use crate::tongue::Text;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::journal::{BoxId, Code, SubmissionId};
@@ -20,6 +20,7 @@ use crate::http::Api;
 use crate::requests::{Question, Unmet};
 use crate::review::{Item, claim, queue};
 use crate::screens::BY_SCREEN;
+use crate::screens::extract::{Path, Query};
 use crate::screens::own::Exposure;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::tongue::Text;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use domain::{Category, Severity};
@@ -18,6 +18,7 @@ use crate::account::session::Who;
 use crate::account::{self, Account, Right};
 use crate::http::Api;
 use crate::review::{Item, Tab, queue};
+use crate::screens::extract::{Path, Query};
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::{grave, is_over, moment, short};
 use crate::tongue::Text;

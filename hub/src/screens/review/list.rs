@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use domain::{Category, Severity};
@@ -20,6 +20,7 @@ use crate::account::session::Who;
 use crate::http::Api;
 use crate::review::queue::{self, Count, Wanted};
 use crate::review::{Item, Tab};
+use crate::screens::extract::Query;
 use crate::screens::page::{Frame, Refusal, html};
 use crate::screens::words::{grave, is_over, short};
 
