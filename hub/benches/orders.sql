@@ -34,4 +34,12 @@ INSERT INTO rollout_stages (rollout, stage, lane, go_bytes, go_signature, back_b
 INSERT INTO approvals (approval, action, subject, wanted, why, asked_by, asked_at, expires_at)
     SELECT gen_random_uuid(), 'directive.order', 'erase to tenant/tenant-1', '{"grave": "order", "to": "tenant/tenant-1", "order": {"kind": "erase"}}', 'asked by law', account,
         now() - n * interval '1 minute', now() + interval '7 days' FROM generate_series(1, 300) n, (SELECT account FROM accounts WHERE name = 'admin') a;
+-- 50 bundles, of which each box has the most; five versions of models and 60 flags a box.
+INSERT INTO blobs (sha256, bytes, name) SELECT sha256(('b' || n)::bytea), 50000000, 'model-' || n FROM generate_series(1, 50) n;
+INSERT INTO box_bundles (box, bundle, installed, what, at, received_at)
+    SELECT b.box, left(encode(sha256(('b' || n)::bytea), 'hex'), 16), n % 9 <> 0, CASE n % 9 WHEN 0 THEN 'no_room' ELSE 'nsfw@' || n END, 0, now() + interval '1 hour'
+    FROM boxes b, generate_series(1, 45) n;
+INSERT INTO box_models (box, model, stage, cause, at)
+    SELECT b.box, 'nsfw@' || n, CASE n WHEN 5 THEN 'canary' WHEN 4 THEN 'active' ELSE 'retired' END, 'command', 0 FROM boxes b, generate_series(1, 5) n;
+INSERT INTO box_flags (box, flag, is_on, at) SELECT b.box, 'f' || n, n % 3 = 0, 0 FROM boxes b, generate_series(0, 59) n;
 ANALYZE

@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 
 use common::migrated;
 use common::service::{told, weir_hub};
-use hub::Database;
+use domain::directive::{Address, Bundle, Flag};
+use domain::journal::{Code, Sha256};
+use hub::receipt::HubKey;
+use hub::{Database, directives};
 use rig::postgres::Postgres;
 use serde_json::Value;
 
@@ -128,7 +131,7 @@ async fn main() {
     );
     let hub = Hub::start(&postgres, around.path());
     let token = told(&weir_hub(&["token", "create", "bench", "--database", &postgres.url()]));
-    let client = database.connect().await.unwrap();
+    let mut client = database.connect().await.unwrap();
     let row = client
         .query_one("SELECT v.submission::text, encode(m.sha256, 'hex') FROM verdicts v JOIN media m USING (box, submission) WHERE v.status = 'held' LIMIT 1", &[])
         .await
@@ -164,7 +167,7 @@ async fn main() {
     }
     all.sort_unstable();
     println!("API, all: p95 {:.1} ms (asked: 500)", at(&all, 0.95));
-    screens(&hub, &client, &submission).await;
+    screens(&hub, &mut client, &submission).await;
 }
 
 /// People who may see everything, and what waits for them. Sessions are made in the database: logging in is no part of it.
@@ -181,9 +184,11 @@ const PEOPLE: &str = "
     ANALYZE reviews";
 
 /// Screens that an admin looks at.
-const ADMINS: [(&str, &str); 10] = [
+const ADMINS: [(&str, &str); 12] = [
     ("accounts", "/ops/accounts"),
     ("audit", "/ops/audit"),
+    ("models", "/ops/models"),
+    ("flags", "/ops/flags"),
     ("hash lists", "/ops/lists"),
     ("policies", "/ops/policies"),
     ("a policy", "/ops/policies/edit?profile=starter"),
@@ -194,9 +199,29 @@ const ADMINS: [(&str, &str); 10] = [
     ("one's own account", "/ops/me"),
 ];
 
-async fn screens(hub: &Hub, client: &tokio_postgres::Client, submission: &str) {
+/// A thousand orders about flags, and one for each bundle: the pages read what is in them.
+async fn orders(client: &mut tokio_postgres::Client) {
+    let key = HubKey::new(&HubKey::generate().unwrap()).unwrap();
+    let by = Code::lossy("bench");
+    for n in 0..1000 {
+        let to = match n % 3 {
+            0 => Address::Fleet,
+            _ => Address::Tenant(format!("tenant-{}", n % 20).parse().unwrap()),
+        };
+        let flag = Flag { name: Code::lossy(&format!("f{}", n % 60)), on: n % 2 == 0 };
+        directives::give(client, &key, to, by.clone(), flag.into()).await.unwrap();
+    }
+    for row in client.query("SELECT sha256 FROM blobs", &[]).await.unwrap() {
+        let sha256 = Sha256(row.get::<_, Vec<u8>>(0).try_into().unwrap());
+        let bundle = Bundle { sha256, bytes: 50_000_000 };
+        directives::give(client, &key, Address::Fleet, by.clone(), bundle.into()).await.unwrap();
+    }
+}
+
+async fn screens(hub: &Hub, client: &mut tokio_postgres::Client, submission: &str) {
     client.batch_execute(PEOPLE).await.unwrap();
     client.batch_execute(include_str!("orders.sql")).await.unwrap();
+    orders(client).await;
     let of: String = client
         .query_one(
             "SELECT box::text FROM verdicts WHERE submission = $1::text::uuid",

@@ -4,6 +4,13 @@
 
 const palette = document.getElementById("palette");
 
+// On a narrow window the navigation is one line that scrolls: where one is should be in sight.
+const here = document.querySelector("header nav [aria-current]");
+if (here) {
+  const [place, line] = [here, here.parentElement].map((one) => one.getBoundingClientRect());
+  here.parentElement.scrollLeft += place.left + place.width / 2 - (line.left + line.width / 2);
+}
+
 // What something is called, without the key that is on it.
 function called(thing) {
   const copy = (thing.labels?.[0] ?? thing).cloneNode(true);
