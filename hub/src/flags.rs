@@ -1,6 +1,6 @@
 //! Feature flags: what was ordered, and how they stand on the boxes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::directive::{Address, Flag, Order};
 use domain::journal::FlagSet;
@@ -54,6 +54,9 @@ struct Member {
     tenants: Vec<String>,
 }
 
+/// How a flag stands on boxes: whether it is on, and since when by the box's clock, seconds since 1970.
+type States = BTreeMap<Uuid, (bool, f64)>;
+
 /// What the box calls a flag that was ordered to an address.
 fn called(to: &Address, name: &str) -> String {
     match to {
@@ -76,16 +79,18 @@ pub async fn list(client: &Client, tenants: Option<&[String]>) -> Result<Vec<Sta
             members.push(Member { of: row.try_get(0)?, name: row.try_get(1)?, tenants: own });
         }
     }
-    let mut said: BTreeMap<String, BTreeMap<Uuid, (bool, f64)>> = BTreeMap::new();
+    let known: BTreeSet<Uuid> = members.iter().map(|member| member.of).collect();
+    let mut said: BTreeMap<String, States> = BTreeMap::new();
     let query = "SELECT flag, box, is_on, at / 1000.0::float8 FROM box_flags";
     for row in client.query(query, &[]).await? {
         let of: Uuid = row.try_get(1)?;
-        if members.iter().any(|member| member.of == of) {
+        if known.contains(&of) {
             let stands = (row.try_get(2)?, row.try_get(3)?);
             said.entry(row.try_get(0)?).or_default().insert(of, stands);
         }
     }
     let mut newest: BTreeMap<(String, String), Standing> = BTreeMap::new();
+    let mut ordered = BTreeSet::new();
     for given in directives::of_kind(client, "flag").await? {
         let (Order::Flag(Flag { name, on }), Ok(to)) = (given.order, given.to.parse()) else {
             continue;
@@ -93,35 +98,16 @@ pub async fn list(client: &Client, tenants: Option<&[String]>) -> Result<Vec<Sta
         let name = name.as_str().to_owned();
         let key = (name.clone(), given.to.clone());
         if !newest.contains_key(&key) && seen(&to, tenants, &members) {
-            let states = said.get(&called(&to, &name));
-            let ordered = (given.to, on, given.by, given.at);
-            newest.insert(key, standing(name, &to, ordered, states, &members));
+            let called = called(&to, &name);
+            let given = (given.to, on, given.by, given.at);
+            newest.insert(key, standing(name, &to, given, said.get(&called), &members));
+            ordered.insert(called);
         }
     }
     // What nobody here ordered.
     for (flag, states) in &said {
-        let ordered = newest.values().any(|one| {
-            one.to
-                .as_ref()
-                .and_then(|to| to.parse().ok())
-                .is_some_and(|to| called(&to, &one.name) == *flag)
-        });
-        if !ordered && visible(flag, tenants) {
-            let on_at = states.values().filter(|(on, _)| *on).count();
-            let at = states.values().map(|(_, at)| *at).fold(0.0, f64::max);
-            let by_hand = Standing {
-                name: flag.clone(),
-                to: None,
-                of: None,
-                on: None,
-                by: String::new(),
-                at,
-                on_at,
-                off_at: states.len() - on_at,
-                silent: 0,
-                otherwise: Vec::new(),
-            };
-            newest.insert((flag.clone(), String::new()), by_hand);
+        if !ordered.contains(flag) && visible(flag, tenants) {
+            newest.insert((flag.clone(), String::new()), by_hand(flag, states));
         }
     }
     Ok(newest.into_values().collect())
@@ -147,11 +133,27 @@ fn visible(flag: &str, tenants: Option<&[String]>) -> bool {
     }
 }
 
+fn by_hand(flag: &str, states: &States) -> Standing {
+    let on_at = states.values().filter(|(on, _)| *on).count();
+    Standing {
+        name: flag.to_owned(),
+        to: None,
+        of: None,
+        on: None,
+        by: String::new(),
+        at: states.values().map(|(_, at)| *at).fold(0.0, f64::max),
+        on_at,
+        off_at: states.len() - on_at,
+        silent: 0,
+        otherwise: Vec::new(),
+    }
+}
+
 fn standing(
     name: String,
     to: &Address,
     (lane, on, by, at): (String, bool, String, f64),
-    states: Option<&BTreeMap<Uuid, (bool, f64)>>,
+    states: Option<&States>,
     members: &[Member],
 ) -> Standing {
     let reached = members.iter().filter(|member| match to {

@@ -4,11 +4,11 @@
 
 const palette = document.getElementById("palette");
 
-// On a narrow window the navigation is one line that scrolls: where one is should be in sight.
-const here = document.querySelector("header nav [aria-current]");
-if (here) {
-  const [place, line] = [here, here.parentElement].map((one) => one.getBoundingClientRect());
-  here.parentElement.scrollLeft += place.left + place.width / 2 - (line.left + line.width / 2);
+// On a narrow window the navigation is one line that scrolls: where one is should be in sight, and the page stays where it was.
+const current = document.querySelector("header nav [aria-current]");
+if (current) {
+  const [place, line] = [current, current.parentElement].map((one) => one.getBoundingClientRect());
+  current.parentElement.scrollLeft += place.left + place.width / 2 - (line.left + line.width / 2);
 }
 
 // What something is called, without the key that is on it.
@@ -101,6 +101,3 @@ if (palette) {
   });
   list.addEventListener("click", (event) => run([...list.children].indexOf(event.target.closest("li"))));
 }
-
-// Where screens are in one line that scrolls, the one that is open is in sight.
-document.querySelector("header nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
