@@ -225,13 +225,24 @@ fn boxes_of_other_tenants_are_not_there_for_who_sees_some() {
     let both = a_box(&hub, 3, "shared-east", &["campus", "film"]);
     let names =
         |page: &Page| ["campus-north", "film-south", "shared-east"].map(|name| has(page, name));
+    hub.query(&format!(
+        "INSERT INTO box_models (box, model, stage, cause, at) SELECT box, 'm@1', 'active', 'command', 0 FROM boxes;
+         INSERT INTO box_flags (box, flag, is_on, at) SELECT '{both}', f, true, 0 FROM unnest(ARRAY['tenant/campus:a', 'tenant/film:b', 'c']) f"
+    ));
+    let flags = |page: &Page| ["campus:a", "film:b", "<code>c<"].map(|flag| has(page, flag));
     let all = Person::new(&hub, "ann", "senior_moderator", &[]).visit(&hub);
     assert_eq!(names(&all.see("/ops/fleet")), [true; 3]);
+    assert_eq!(names(&all.see("/ops/models")), [true; 3]);
+    assert_eq!(flags(&all.see("/ops/flags")), [true; 3]);
+    assert!(has(&all.see("/ops/overview"), "<small>of 3</small>"), "boxes");
     for (name, role) in [("ben", "senior_moderator"), ("eve", "admin")] {
         let some = Person::new(&hub, name, role, &["campus"]).visit(&hub);
         let list = some.see("/ops/fleet");
         assert_eq!(names(&list), [true, false, true], "{role}: {list:?}");
         assert!(has(&list, "<dt>Boxes</dt><dd>2</dd>") && !has(&list, "film"), "{list:?}");
+        assert_eq!(names(&some.see("/ops/models")), [true, false, true], "{role}");
+        assert_eq!(flags(&some.see("/ops/flags")), [true, false, true], "{role}");
+        assert!(has(&some.see("/ops/overview"), "<small>of 2</small>"), "{role}: boxes");
         let status = |of: &str| some.see(&format!("/ops/fleet/{of}")).status;
         assert_eq!([&campus, &film, &both].map(|of| status(of)), [200, 404, 200], "{role}");
         assert!(

@@ -230,6 +230,10 @@ fn at_the_screen_a_bundle_goes_to_a_box_by_one_person_and_to_the_fleet_by_two() 
     comes_to_say(&ann, "tiny@2", "tiny@2 | one | shadow | command");
     assert_eq!(models.run(&["models", "rollback", "tiny@2"]).code, Some(0));
     comes_to_say(&ann, "tiny@2", "tiny@2 | one | retired | command");
+    // Installed anew it stays where it is.
+    assert_eq!(send(&good, &own, "once more"), 303);
+    until("installed twice", || (outcomes(&hub).len() == 2).then_some(()));
+    comes_to_say(&ann, "tiny@2", "tiny@2 | one | retired | command");
 
     // To the fleet, by another person.
     drop(service);
@@ -246,5 +250,5 @@ fn at_the_screen_a_bundle_goes_to_a_box_by_one_person_and_to_the_fleet_by_two() 
     let _service = models.start();
     comes_to_say(&ann, "tiny@3", "tiny@3 | one | candidate | bundle");
     let audited = hub.query("SELECT action FROM audit WHERE action LIKE 'bundle%' ORDER BY at");
-    assert_eq!(audited, ["bundle.order", "bundle.ask"]);
+    assert_eq!(audited, ["bundle.order", "bundle.order", "bundle.ask"]);
 }
